@@ -1,0 +1,1 @@
+//! **Here**: the text configuration database and the catalogue of parameters.

@@ -1,0 +1,1 @@
+//! **Here**: processes that stay: listener, sessions, workers, stored.

@@ -1,0 +1,1 @@
+//! **Here**: who exists, where they live, what they may.

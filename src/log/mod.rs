@@ -1,0 +1,1 @@
+//! **Here**: the documented log line and its rotation.

@@ -1,0 +1,1 @@
+//! **Here**: headers, MIME structure, ENVELOPE, BODYSTRUCTURE, dates, mbox; pure functions over bytes.

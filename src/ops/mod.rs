@@ -1,0 +1,1 @@
+//! **Here**: what the product does, said once.

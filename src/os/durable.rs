@@ -1,0 +1,47 @@
+//! Durable files: written beside, flushed, renamed, directory flushed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Flushes a directory: the names in it survive a power loss.
+///
+/// # Errors
+/// What `open(2)` or `fsync(2)` said.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Replaces `path` by `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, then the directory is flushed.
+/// `mode` are the permission bits of the new file. Callers that can race hold a lock of their own.
+///
+/// # Errors
+/// What the system calls said; `path` is then unchanged and the temporary file removed.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new{}", std::process::id()));
+    let temporary = dir.join(name);
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        crate::crash_point!("durable.before-rename");
+        fs::rename(&temporary, path)
+    })();
+    if let Err(error) = written {
+        drop(fs::remove_file(&temporary));
+        return Err(error);
+    }
+    crate::crash_point!("durable.after-rename");
+    sync_dir(dir)
+}

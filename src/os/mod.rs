@@ -1,0 +1,7 @@
+//! **Here**: what the operating system gives: durable files, locks, users, processes, the clock, crash points.
+//! **Not here**: what is stored in the files.
+//! **Rules**: one of the two rooms that may use `unsafe` (the other is `store/lmdb`), each block with its reason.
+
+pub mod clock;
+pub mod crash;
+pub mod durable;

@@ -1,0 +1,1 @@
+//! **Here**: bytes on the wire to operations and back.

@@ -1,0 +1,1 @@
+//! **Here**: the only owner of durable mail state.

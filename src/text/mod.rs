@@ -1,0 +1,1 @@
+//! **Here**: names, wildcards, modified UTF-7, numbers.
