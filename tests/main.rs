@@ -1,0 +1,3 @@
+//! The one test binary: each module here is one subject.
+
+mod layering;
