@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod exit;
+pub mod instance;
 pub mod ui;
 
 use std::ffi::{OsStr, OsString};
