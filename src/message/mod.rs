@@ -1,1 +1,14 @@
-//! **Here**: headers, MIME structure, ENVELOPE, BODYSTRUCTURE, dates, mbox; pure functions over bytes.
+//! **Here**: headers, MIME structure, ENVELOPE, BODYSTRUCTURE, dates, mbox, charsets; pure functions over bytes.
+//! **Not here**: files and where messages lie (store), FETCH and SEARCH commands (protocol, ops), the clock (os).
+//! **Start**: [`scan::Scanner`]; a message goes through it once, at delivery.
+//! **Rules**: bytes are data: nothing panics, memory is bounded whatever the size of the message; broken mail is read
+//! as well as it can be and never refused. Nothing is decoded for ENVELOPE and BODYSTRUCTURE.
+//! **Sources**: RFC 5322, 2045-2047, 2183, 2231, 3501 (6.4.5, 7.4.2), 4155 (mbox), 5051 (comparison).
+
+pub mod address;
+pub mod date;
+pub mod envelope;
+pub mod header;
+pub mod mime;
+pub mod part;
+pub mod scan;
