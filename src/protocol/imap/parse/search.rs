@@ -1,0 +1,249 @@
+//! SEARCH (RFC 3501 section 6.4.4).
+
+use chrono::NaiveDate;
+
+use super::command::{Bad, Command, What};
+use super::cursor::{Cursor, Parsed};
+use super::sequence::{self, SequenceSet};
+
+/// A search key. Several keys side by side are an [`Key::And`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Key {
+    All,
+    And(Vec<Key>),
+    Or(Box<Key>, Box<Key>),
+    Not(Box<Key>),
+    /// The flag is set (ANSWERED) or not (UNANSWERED).
+    Flag(SystemFlag, bool),
+    /// `\Recent`: RECENT is true, OLD is false; NEW is RECENT UNSEEN.
+    Recent(bool),
+    Keyword(String, bool),
+    /// A header of that name contains the bytes (BCC, CC, FROM, SUBJECT, TO, HEADER); empty: the header exists.
+    Header(String, Vec<u8>),
+    Body(Vec<u8>),
+    Text(Vec<u8>),
+    /// Compared with the internal date, zone disregarded.
+    Internal(DateOp, NaiveDate),
+    /// Compared with the Date header, zone disregarded.
+    Sent(DateOp, NaiveDate),
+    Larger(u32),
+    Smaller(u32),
+    Uid(SequenceSet),
+    Sequence(SequenceSet),
+}
+
+/// How a date is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum DateOp {
+    Before,
+    On,
+    Since,
+}
+
+/// A flag with keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SystemFlag {
+    Answered,
+    Flagged,
+    Deleted,
+    Seen,
+    Draft,
+}
+
+/// How deep parentheses, NOT and OR may be nested.
+pub const DEPTH: u32 = 40;
+/// How many keys a search may have.
+pub const KEYS: u32 = 10_000;
+
+pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
+    c.space()?;
+    let mut charset = None;
+    let mut left = KEYS;
+    let mut keys = Vec::new();
+    let word = key_word(c)?;
+    if word == "CHARSET" {
+        c.space()?;
+        charset = Some(c.astring_text()?);
+    } else {
+        keys.push(key(c, word, DEPTH, &mut left)?);
+    }
+    while keys.is_empty() || !c.at_end() {
+        if keys.len() as u32 > KEYS {
+            return Err(Bad::TooMany(c.command()));
+        }
+        c.space()?;
+        if c.at_end() && !keys.is_empty() {
+            break;
+        }
+        keys.push(next(c, DEPTH, &mut left)?);
+    }
+    Ok(Command::Search {
+        uid,
+        charset,
+        key: all_of(keys),
+    })
+}
+
+fn all_of(mut keys: Vec<Key>) -> Key {
+    match keys.pop() {
+        Some(only) if keys.is_empty() => only,
+        Some(last) => {
+            keys.push(last);
+            Key::And(keys)
+        }
+        None => Key::All,
+    }
+}
+
+fn key_word(c: &mut Cursor<'_>) -> Parsed<String> {
+    let word = c.run(|byte| byte.is_ascii_alphabetic());
+    if word.is_empty() && c.at_end() {
+        return Err(Bad::Missing(c.command()));
+    }
+    Ok(String::from_utf8_lossy(word).to_ascii_uppercase())
+}
+
+fn next(c: &mut Cursor<'_>, depth: u32, left: &mut u32) -> Parsed<Key> {
+    let word = key_word(c)?;
+    key(c, word, depth, left)
+}
+
+fn key(c: &mut Cursor<'_>, word: String, depth: u32, left: &mut u32) -> Parsed<Key> {
+    let Some(deeper) = depth.checked_sub(1) else {
+        return Err(Bad::Deep(c.command()));
+    };
+    *left = left.checked_sub(1).ok_or(Bad::TooMany(c.command()))?;
+    if word.is_empty() {
+        return match c.peek() {
+            Some(b'(') => {
+                let keys = c.list(|c| next(c, deeper, left))?;
+                if keys.is_empty() {
+                    return Err(c.invalid(What::SearchKey));
+                }
+                Ok(all_of(keys))
+            }
+            Some(b'0'..=b'9' | b'*') => Ok(Key::Sequence(sequence::set(c)?)),
+            _ => Err(c.invalid(What::SearchKey)),
+        };
+    }
+    match word.as_str() {
+        "NOT" => {
+            c.space()?;
+            Ok(Key::Not(Box::new(next(c, deeper, left)?)))
+        }
+        "OR" => {
+            c.space()?;
+            let one = next(c, deeper, left)?;
+            c.space()?;
+            Ok(Key::Or(Box::new(one), Box::new(next(c, deeper, left)?)))
+        }
+        word => match flag_key(word) {
+            Some(key) => Ok(key),
+            None => with_argument(c, word),
+        },
+    }
+}
+
+fn flag_key(word: &str) -> Option<Key> {
+    use SystemFlag::{Answered, Deleted, Draft, Flagged, Seen};
+    Some(match word {
+        "ALL" => Key::All,
+        "ANSWERED" => Key::Flag(Answered, true),
+        "UNANSWERED" => Key::Flag(Answered, false),
+        "DELETED" => Key::Flag(Deleted, true),
+        "UNDELETED" => Key::Flag(Deleted, false),
+        "DRAFT" => Key::Flag(Draft, true),
+        "UNDRAFT" => Key::Flag(Draft, false),
+        "FLAGGED" => Key::Flag(Flagged, true),
+        "UNFLAGGED" => Key::Flag(Flagged, false),
+        "SEEN" => Key::Flag(Seen, true),
+        "UNSEEN" => Key::Flag(Seen, false),
+        "RECENT" => Key::Recent(true),
+        "OLD" => Key::Recent(false),
+        "NEW" => Key::And(vec![Key::Recent(true), Key::Flag(Seen, false)]),
+        _ => return None,
+    })
+}
+
+fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
+    let bytes = |c: &mut Cursor<'_>| -> Parsed<Vec<u8>> {
+        c.space()?;
+        Ok(c.astring()?.into_owned())
+    };
+    Ok(match word {
+        "BCC" | "CC" | "FROM" | "SUBJECT" | "TO" => Key::Header(word.to_owned(), bytes(c)?),
+        "HEADER" => {
+            c.space()?;
+            let name = c.astring_text()?;
+            Key::Header(name, bytes(c)?)
+        }
+        "BODY" => Key::Body(bytes(c)?),
+        "TEXT" => Key::Text(bytes(c)?),
+        "KEYWORD" | "UNKEYWORD" => {
+            c.space()?;
+            Key::Keyword(c.atom(What::Flag)?.to_owned(), word == "KEYWORD")
+        }
+        "BEFORE" => Key::Internal(DateOp::Before, date(c)?),
+        "ON" => Key::Internal(DateOp::On, date(c)?),
+        "SINCE" => Key::Internal(DateOp::Since, date(c)?),
+        "SENTBEFORE" => Key::Sent(DateOp::Before, date(c)?),
+        "SENTON" => Key::Sent(DateOp::On, date(c)?),
+        "SENTSINCE" => Key::Sent(DateOp::Since, date(c)?),
+        "LARGER" | "SMALLER" => {
+            c.space()?;
+            let number = c.number()?;
+            if word == "LARGER" {
+                Key::Larger(number)
+            } else {
+                Key::Smaller(number)
+            }
+        }
+        "UID" => {
+            c.space()?;
+            Key::Uid(sequence::set(c)?)
+        }
+        _ => return Err(c.invalid(What::SearchKey)),
+    })
+}
+
+/// `1-Feb-1994`, quoted or not.
+fn date(c: &mut Cursor<'_>) -> Parsed<NaiveDate> {
+    c.space()?;
+    let quoted = c.eat(b'"');
+    let text = c.run(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if text.is_empty() && c.at_end() {
+        return Err(Bad::Missing(c.command()));
+    }
+    let date = std::str::from_utf8(text).ok().and_then(parse_date);
+    match date {
+        Some(date) if !quoted || c.eat(b'"') => Ok(date),
+        _ => Err(c.invalid(What::Date)),
+    }
+}
+
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.split('-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !(1..=2).contains(&day.len()) || year.len() != 4 {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(number(year)?, month_number(month)?, number(day)?)
+}
+
+fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// 1 to 12 for `Jan` to `Dec` in any case.
+pub(super) fn month_number(name: &str) -> Option<u32> {
+    super::append::MONTHS
+        .iter()
+        .position(|month| month.eq_ignore_ascii_case(name))
+        .and_then(|at| u32::try_from(at + 1).ok())
+}

@@ -1,0 +1,316 @@
+//! Writers for responses (RFC 3501 section 7): each appends to a buffer that the session sends.
+
+use chrono::{DateTime, FixedOffset};
+
+use super::parse::StatusItem;
+
+/// How a tagged or untagged status begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Status {
+    Ok,
+    No,
+    Bad,
+    Bye,
+    Preauth,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::No => "NO",
+            Status::Bad => "BAD",
+            Status::Bye => "BYE",
+            Status::Preauth => "PREAUTH",
+        }
+    }
+}
+
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Code {
+    Alert,
+    AlreadyExists,
+    AppendUid {
+        uidvalidity: u32,
+        uids: Vec<(u32, u32)>,
+    },
+    AuthenticationFailed,
+    AuthorizationFailed,
+    BadCharset(Vec<String>),
+    Cannot,
+    Capability(String),
+    ClientBug,
+    Closed,
+    CopyUid {
+        uidvalidity: u32,
+        from: Vec<(u32, u32)>,
+        to: Vec<(u32, u32)>,
+    },
+    Corruption,
+    ExpungeIssued,
+    InUse,
+    Limit,
+    NoPerm,
+    NonExistent,
+    OverQuota,
+    Parse,
+    PermanentFlags(String),
+    PrivacyRequired,
+    ReadOnly,
+    ReadWrite,
+    ServerBug,
+    TooBig,
+    TryCreate,
+    UidNext(u32),
+    UidNotSticky,
+    UidValidity(u32),
+    Unavailable,
+    Unseen(u32),
+}
+
+impl Code {
+    fn write(&self, out: &mut Vec<u8>) {
+        let word = match self {
+            Code::Alert => "ALERT",
+            Code::AlreadyExists => "ALREADYEXISTS",
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Code::Cannot => "CANNOT",
+            Code::ClientBug => "CLIENTBUG",
+            Code::Closed => "CLOSED",
+            Code::Corruption => "CORRUPTION",
+            Code::ExpungeIssued => "EXPUNGEISSUED",
+            Code::InUse => "INUSE",
+            Code::Limit => "LIMIT",
+            Code::NoPerm => "NOPERM",
+            Code::NonExistent => "NONEXISTENT",
+            Code::OverQuota => "OVERQUOTA",
+            Code::Parse => "PARSE",
+            Code::PrivacyRequired => "PRIVACYREQUIRED",
+            Code::ReadOnly => "READ-ONLY",
+            Code::ReadWrite => "READ-WRITE",
+            Code::ServerBug => "SERVERBUG",
+            Code::TooBig => "TOOBIG",
+            Code::TryCreate => "TRYCREATE",
+            Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::Unavailable => "UNAVAILABLE",
+            _ => return self.write_long(out),
+        };
+        text(out, word);
+    }
+
+    fn write_long(&self, out: &mut Vec<u8>) {
+        match self {
+            Code::AppendUid { uidvalidity, uids } => {
+                text(out, &format!("APPENDUID {uidvalidity} "));
+                uid_set(out, uids);
+            }
+            Code::CopyUid {
+                uidvalidity,
+                from,
+                to,
+            } => {
+                text(out, &format!("COPYUID {uidvalidity} "));
+                uid_set(out, from);
+                out.push(b' ');
+                uid_set(out, to);
+            }
+            Code::BadCharset(names) => text(out, &format!("BADCHARSET ({})", names.join(" "))),
+            Code::Capability(list) => text(out, &format!("CAPABILITY {list}")),
+            Code::PermanentFlags(flags) => text(out, &format!("PERMANENTFLAGS ({flags})")),
+            Code::UidNext(uid) => text(out, &format!("UIDNEXT {uid}")),
+            Code::UidValidity(value) => text(out, &format!("UIDVALIDITY {value}")),
+            Code::Unseen(number) => text(out, &format!("UNSEEN {number}")),
+            _ => {}
+        }
+    }
+}
+
+/// Appends text as it is.
+pub fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// `tag OK [CODE] text`; tag `*` for untagged ones. Line breaks inside of `words` become blanks.
+pub fn status(out: &mut Vec<u8>, tag: &str, status: Status, code: Option<&Code>, words: &str) {
+    text(out, tag);
+    out.push(b' ');
+    text(out, status.word());
+    out.push(b' ');
+    if let Some(code) = code {
+        out.push(b'[');
+        code.write(out);
+        text(out, "] ");
+    }
+    out.extend(words.bytes().map(|byte| {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            b' '
+        } else {
+            byte
+        }
+    }));
+    text(out, "\r\n");
+}
+
+/// `+ words`.
+pub fn continuation(out: &mut Vec<u8>, words: &str) {
+    text(out, "+ ");
+    text(out, words);
+    text(out, "\r\n");
+}
+
+/// `* 23 EXISTS` and its kin.
+pub fn counted(out: &mut Vec<u8>, number: u32, word: &str) {
+    text(out, &format!("* {number} {word}\r\n"));
+}
+
+/// `* CAPABILITY ...`.
+pub fn capability(out: &mut Vec<u8>, list: &str) {
+    text(out, &format!("* CAPABILITY {list}\r\n"));
+}
+
+/// `* FLAGS (...)`.
+pub fn flags(out: &mut Vec<u8>, list: &str) {
+    text(out, &format!("* FLAGS ({list})\r\n"));
+}
+
+/// `* LIST (attributes) "/" name`, or LSUB.
+pub fn list(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str) {
+    text(out, &format!("* {word} ({}) \"/\" ", attributes.join(" ")));
+    mailbox(out, name);
+    text(out, "\r\n");
+}
+
+/// A mailbox name, quoted as the original server did.
+pub fn mailbox(out: &mut Vec<u8>, name: &str) {
+    string(out, name.as_bytes());
+}
+
+/// `* STATUS name (ITEM n ...)`.
+pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, u32)]) {
+    text(out, "* STATUS ");
+    mailbox(out, name);
+    text(out, " (");
+    for (at, (item, value)) in items.iter().enumerate() {
+        let word = match item {
+            StatusItem::Messages => "MESSAGES",
+            StatusItem::Recent => "RECENT",
+            StatusItem::UidNext => "UIDNEXT",
+            StatusItem::UidValidity => "UIDVALIDITY",
+            StatusItem::Unseen => "UNSEEN",
+        };
+        let blank = if at == 0 { "" } else { " " };
+        text(out, &format!("{blank}{word} {value}"));
+    }
+    text(out, ")\r\n");
+}
+
+/// A quoted string, or a literal for what cannot be quoted.
+pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    let quotable = bytes.len() <= 1024 && bytes.iter().all(|byte| (0x20..0x7f).contains(byte));
+    if !quotable {
+        return literal(out, bytes);
+    }
+    out.push(b'"');
+    for byte in bytes {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
+/// A literal.
+pub fn literal(out: &mut Vec<u8>, bytes: &[u8]) {
+    text(out, &format!("{{{}}}\r\n", bytes.len()));
+    out.extend_from_slice(bytes);
+}
+
+/// `1:3,7`, for sorted disjoint ranges.
+pub fn uid_set(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
+    for (at, (from, to)) in ranges.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        text(out, &from.to_string());
+        if to > from {
+            text(out, &format!(":{to}"));
+        }
+    }
+}
+
+/// `"17-Jul-1996 02:44:25 -0700"` with its quotes.
+pub fn date_time(out: &mut Vec<u8>, epoch_s: i64, zone_min: i16) {
+    let zone = FixedOffset::east_opt(i32::from(zone_min) * 60);
+    let moment = DateTime::from_timestamp(epoch_s, 0).unwrap_or_default();
+    let written = match zone {
+        Some(zone) => moment
+            .with_timezone(&zone)
+            .format("\"%e-%b-%Y %H:%M:%S %z\"")
+            .to_string(),
+        None => moment.format("\"%e-%b-%Y %H:%M:%S +0000\"").to_string(),
+    };
+    text(out, &written);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn status_lines() {
+        assert_eq!(
+            written(|out| status(out, "a1", Status::Ok, Some(&Code::ReadWrite), "Completed")),
+            "a1 OK [READ-WRITE] Completed\r\n"
+        );
+        assert_eq!(
+            written(|out| status(out, "*", Status::Bye, None, "a\r\nb")),
+            "* BYE a  b\r\n"
+        );
+        let copied = Code::CopyUid {
+            uidvalidity: 38505,
+            from: vec![(304, 304), (319, 320)],
+            to: vec![(3956, 3958)],
+        };
+        assert_eq!(
+            written(|out| status(out, "A004", Status::Ok, Some(&copied), "Completed")),
+            "A004 OK [COPYUID 38505 304,319:320 3956:3958] Completed\r\n"
+        );
+    }
+
+    #[test]
+    fn lists_and_dates() {
+        assert_eq!(
+            written(|out| list(out, "LIST", &["\\HasNoChildren"], "a\"b")),
+            "* LIST (\\HasNoChildren) \"/\" \"a\\\"b\"\r\n"
+        );
+        assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
+        assert_eq!(
+            written(|out| date_time(out, 837_596_665, -420)),
+            "\"17-Jul-1996 02:44:25 -0700\""
+        );
+        assert_eq!(
+            written(|out| date_time(out, i64::MAX, 0)),
+            "\" 1-Jan-1970 00:00:00 +0000\""
+        );
+        assert_eq!(
+            written(|out| mailbox_status(
+                out,
+                "INBOX",
+                &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)]
+            )),
+            "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 1)\r\n"
+        );
+    }
+}
