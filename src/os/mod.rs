@@ -5,3 +5,4 @@
 pub mod clock;
 pub mod crash;
 pub mod durable;
+pub mod lock;

@@ -1,0 +1,202 @@
+//! The directory in an LDIF file: read once, and again when the file changed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::ldif;
+use super::user::{self, Record, canonical_userid};
+use super::{Authenticated, DirectoryError, Home};
+use crate::log::{self, Category};
+
+/// What identifies one version of the file: device, inode, size, modification and change time (ns).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version(u64, u64, u64, i64, i64, i64, i64);
+
+/// The users of one version of the file.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    records: Vec<Record>,
+    userids: HashMap<String, usize>,
+    addresses: HashMap<String, usize>,
+    default_domain: Option<String>,
+    pub(super) problems: Vec<String>,
+}
+
+/// The file and what was read from it.
+#[derive(Debug)]
+pub struct LdifFile {
+    path: PathBuf,
+    default_domain: Option<String>,
+    host: String,
+    cache: Mutex<Option<(Version, Arc<Known>)>>,
+}
+
+impl LdifFile {
+    pub(super) fn new(path: PathBuf, default_domain: Option<String>, host: String) -> LdifFile {
+        LdifFile {
+            path,
+            default_domain,
+            host,
+            cache: Mutex::new(None),
+        }
+    }
+
+    /// The users as the file holds them now.
+    pub(super) fn read(&self) -> Result<Arc<Known>, DirectoryError> {
+        let failed = |source: io::Error| DirectoryError::Unavailable {
+            path: self.path.clone(),
+            source,
+        };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        // The version is taken before the text: a change between the two is seen by the next question.
+        let meta = fs::metadata(&self.path).map_err(failed)?;
+        let version = Version(
+            meta.dev(),
+            meta.ino(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec(),
+        );
+        if let Some((seen, known)) = cache.as_ref()
+            && *seen == version
+        {
+            return Ok(Arc::clone(known));
+        }
+        if meta.size() > ldif::MAX_FILE as u64 {
+            return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
+        let text = fs::read(&self.path).map_err(failed)?;
+        let known = Arc::new(self.understand(&text));
+        for problem in &known.problems {
+            log::error(Category::Ldap, format!("directory: {problem}"));
+        }
+        *cache = Some((version, Arc::clone(&known)));
+        Ok(known)
+    }
+
+    fn understand(&self, text: &[u8]) -> Known {
+        let parsed = ldif::parse(text);
+        let mut known = Known {
+            default_domain: self.default_domain.clone(),
+            ..Known::default()
+        };
+        let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
+        for problem in &parsed.problems {
+            known.problems.push(place(
+                problem.line,
+                &format!("{}; the entry is ignored", problem.text),
+            ));
+        }
+        for entry in &parsed.entries {
+            let mut warnings = Vec::new();
+            let read = user::read(entry, self.default_domain.as_deref(), &mut |text| {
+                warnings.push(place(entry.line, &text));
+            });
+            known.problems.extend(warnings);
+            match read {
+                Ok(None) => {}
+                Ok(Some(record)) => {
+                    if let Err(text) = known.add(record) {
+                        known.problems.push(place(entry.line, &text));
+                    }
+                }
+                Err(text) => known
+                    .problems
+                    .push(place(entry.line, &format!("{text}; the entry is ignored"))),
+            }
+        }
+        known
+    }
+
+    pub(super) fn is_here(&self, record: &Record) -> bool {
+        match &record.host {
+            None => true,
+            Some(host) => {
+                // A short name and a full name of the same host are the same.
+                let (a, b) = (host.as_str(), self.host.as_str());
+                a == b
+                    || a == "localhost"
+                    || (!(a.contains('.') && b.contains('.'))
+                        && a.split('.').next() == b.split('.').next())
+            }
+        }
+    }
+
+    pub(super) fn home(&self, found: Option<&Record>) -> Home {
+        match found {
+            None => Home::Nowhere,
+            Some(record) => match &record.host {
+                Some(host) if !self.is_here(record) => Home::At(host.clone()),
+                _ => Home::Here(record.user.clone()),
+            },
+        }
+    }
+
+    /// What follows the right password.
+    pub(super) fn admit(&self, found: Option<&Record>) -> Result<Authenticated, DirectoryError> {
+        let record = found.ok_or(DirectoryError::BadCredentials)?;
+        if !record.user.status.may_log_in() {
+            return Err(DirectoryError::Blocked(record.user.status));
+        }
+        match self.home(found) {
+            Home::Here(user) => Ok(Authenticated { user }),
+            Home::At(host) => Err(DirectoryError::Elsewhere(host)),
+            Home::Nowhere => Err(DirectoryError::BadCredentials),
+        }
+    }
+}
+
+impl Known {
+    fn add(&mut self, record: Record) -> Result<(), String> {
+        let userid = record.user.userid.clone();
+        if let Some(first) = self
+            .userids
+            .get(&userid)
+            .and_then(|index| self.records.get(*index))
+        {
+            return Err(format!(
+                "userid {userid} is taken by line {}; the entry is ignored",
+                first.line
+            ));
+        }
+        let index = self.records.len();
+        let mut wrong = Vec::new();
+        let mail = Some(&record.user.mail).filter(|mail| !mail.is_empty());
+        for address in mail.into_iter().chain(&record.user.alternates) {
+            let key = address.trim().to_lowercase();
+            let holder = *self.addresses.entry(key).or_insert(index);
+            if holder != index {
+                wrong.push(format!(
+                    "{userid}: the address {address} belongs to another user already"
+                ));
+            }
+        }
+        self.userids.insert(userid, index);
+        self.records.push(record);
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(wrong.join("; "))
+        }
+    }
+
+    pub(super) fn by_userid(&self, name: &str) -> Option<&Record> {
+        let userid = canonical_userid(name, self.default_domain.as_deref());
+        self.records.get(*self.userids.get(&userid)?)
+    }
+
+    pub(super) fn by_address(&self, address: &str) -> Option<&Record> {
+        let address = address.trim().to_lowercase();
+        self.records.get(*self.addresses.get(&address)?)
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
+    }
+}

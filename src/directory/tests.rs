@@ -1,0 +1,182 @@
+use super::*;
+use crate::os::durable;
+
+const TEXT: &str = "version: 1
+
+dn: o=example.org
+objectClass: organization
+
+dn: uid=joe,ou=People,dc=example,dc=org
+uid: Joe
+cn: Joe Doe
+mail: joe.doe@example.org
+mailAlternateAddress: jd@example.org
+userPassword: {SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=
+mailQuota: 10M
+mailMsgQuota: -2
+mailMessageStore: second
+aclGroupAddr: Staff@example.org
+
+dn: uid=held,dc=example,dc=org
+uid: held
+inetUserStatus: active
+mailUserStatus: hold
+userPassword: {CLEAR}secret
+
+dn: uid=joe,ou=People,o=siroe.com,o=isp
+uid: joe
+userPassword: {CLEAR}other
+
+dn: uid=far,dc=example,dc=org
+uid: far
+mailHost: mail2.example.org
+userPassword: {CLEAR}secret
+
+dn: uid=a/b,dc=example,dc=org
+uid: a/b
+";
+
+fn directory() -> (tempfile::TempDir, Directory) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("directory.ldif");
+    durable::replace(&path, TEXT.as_bytes(), 0o600).unwrap();
+    let directory = Directory::open(&path, Some("Example.org"), Some("mail1.example.org"));
+    (dir, directory)
+}
+
+fn here(home: Home) -> User {
+    match home {
+        Home::Here(user) => user,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn people_are_found_by_userid_and_by_address() {
+    let (_dir, directory) = directory();
+    let joe = here(directory.lookup("JOE@example.org").unwrap());
+    assert_eq!(joe.userid, "joe");
+    assert_eq!(joe.mail_quota, Some(10 * 1024 * 1024));
+    assert_eq!(joe.msg_quota, None);
+    assert_eq!(joe.partition.as_deref(), Some("second"));
+    assert_eq!(joe.groups, ["staff@example.org"]);
+    for name in ["joe", "jd@example.org", "Joe.Doe@example.org"] {
+        assert_eq!(here(directory.lookup(name).unwrap()), joe, "{name}");
+        assert_eq!(here(directory.recipient(name).unwrap()), joe, "{name}");
+    }
+    let other = here(directory.lookup("joe@siroe.com").unwrap());
+    assert_eq!(other.userid, "joe@siroe.com");
+    assert_eq!(directory.lookup("nobody").unwrap(), Home::Nowhere);
+    assert_eq!(
+        directory.lookup("far").unwrap(),
+        Home::At("mail2.example.org".to_owned())
+    );
+    let ids: Vec<String> = directory
+        .users()
+        .unwrap()
+        .into_iter()
+        .map(|user| user.userid)
+        .collect();
+    assert_eq!(ids, ["held", "joe", "joe@siroe.com"]);
+}
+
+#[test]
+fn problems_are_named_with_their_line() {
+    let (dir, directory) = directory();
+    let problems = directory.problems().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let line = TEXT
+        .lines()
+        .position(|line| line.contains("uid=a/b"))
+        .unwrap()
+        + 1;
+    assert!(
+        problems[0].contains(&format!("directory.ldif:{line}: ")),
+        "{problems:?}"
+    );
+    let path = dir.path().join("directory.ldif");
+    durable::replace(
+        &path,
+        format!("{TEXT}\ndn: uid=joe,o=x\nuid: joe\n").as_bytes(),
+        0o600,
+    )
+    .unwrap();
+    let problems = directory.problems().unwrap();
+    assert!(problems[1].contains("userid joe is taken"), "{problems:?}");
+}
+
+#[test]
+fn passwords_and_statuses_decide() {
+    let (_dir, directory) = directory();
+    assert_eq!(
+        directory.authenticate("joe", "secret").unwrap().user.userid,
+        "joe"
+    );
+    assert_eq!(
+        directory
+            .authenticate("joe@siroe.com", "other")
+            .unwrap()
+            .user
+            .userid,
+        "joe@siroe.com"
+    );
+    for (login, password) in [
+        ("joe", "other"),
+        ("nobody", "secret"),
+        ("joe", ""),
+        ("held", "x"),
+    ] {
+        assert!(
+            matches!(
+                directory.authenticate(login, password),
+                Err(DirectoryError::BadCredentials)
+            ),
+            "{login}"
+        );
+    }
+    assert!(matches!(
+        directory.authenticate("held", "secret"),
+        Err(DirectoryError::Blocked(Status::Hold))
+    ));
+    assert!(matches!(
+        directory.authenticate("far", "secret"),
+        Err(DirectoryError::Elsewhere(_))
+    ));
+}
+
+#[test]
+fn a_changed_file_is_read_again_and_a_missing_one_is_unavailable() {
+    let (dir, directory) = directory();
+    let path = dir.path().join("directory.ldif");
+    assert_eq!(directory.lookup("new").unwrap(), Home::Nowhere);
+    edit::add(&path, "uid=new,dc=example,dc=org", &[("uid", "new")]).unwrap();
+    assert_eq!(here(directory.lookup("new").unwrap()).userid, "new");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        directory.lookup("joe").unwrap_err().kind(),
+        ErrorKind::Unavailable
+    );
+}
+
+#[test]
+fn userids_follow_the_documented_rules() {
+    for good in ["joe", "joe@siroe.com", "j.doe-1", "a b"] {
+        assert_eq!(check_userid(good), Ok(()), "{good}");
+    }
+    for bad in [
+        "",
+        "-x",
+        "group=x",
+        "a/b",
+        "a%",
+        "anyone",
+        "anyone@x.y",
+        "j\u{e9}",
+        "..",
+        "@x",
+        "a@",
+        "a\n",
+    ] {
+        assert!(check_userid(bad).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,257 @@
+//! A user, and how one is read from the attributes of an entry.
+
+use super::ldif::Entry;
+
+/// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Everything.
+    #[default]
+    Active,
+    /// Log in and read; no new mail.
+    Overquota,
+    /// Nothing for now: new mail is refused for a time.
+    Inactive,
+    /// Nothing for now: new mail waits.
+    Hold,
+    /// Nothing.
+    Disabled,
+    /// Nothing; the mailbox is to be removed.
+    Deleted,
+}
+
+impl Status {
+    /// The value as the attributes spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Overquota => "overquota",
+            Status::Inactive => "inactive",
+            Status::Hold => "hold",
+            Status::Disabled => "disabled",
+            Status::Deleted => "deleted",
+        }
+    }
+
+    /// True when the user may log in.
+    pub fn may_log_in(self) -> bool {
+        matches!(self, Status::Active | Status::Overquota)
+    }
+
+    fn parse(text: &str) -> Option<Status> {
+        Some(match text.trim().to_ascii_lowercase().as_str() {
+            "active" | "" => Status::Active,
+            "overquota" => Status::Overquota,
+            "inactive" => Status::Inactive,
+            "hold" => Status::Hold,
+            "disabled" | "unused" => Status::Disabled,
+            "deleted" | "removed" => Status::Deleted,
+            _ => return None,
+        })
+    }
+}
+
+/// One user of the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// The name in the store: lower case `uid`, or `uid@domain` in a hosted domain.
+    pub userid: String,
+    /// The distinguished name of the entry.
+    pub dn: String,
+    /// The person's name (`cn`).
+    pub name: String,
+    /// The primary address (`mail`), empty without one.
+    pub mail: String,
+    /// Further addresses (`mailAlternateAddress`, `mailEquivalentAddress`).
+    pub alternates: Vec<String>,
+    /// What the account may do.
+    pub status: Status,
+    /// Quota in bytes (`mailQuota`): -1 unlimited; `None`: the system default (absent or -2).
+    pub mail_quota: Option<i64>,
+    /// Quota in messages (`mailMsgQuota`), likewise.
+    pub msg_quota: Option<i64>,
+    /// The partition of the mailbox (`mailMessageStore`).
+    pub partition: Option<String>,
+    /// The service filter (`mailAllowedServiceAccess`); several values are joined with `$`.
+    pub allowed_services: Option<String>,
+    /// The groups in access lists (`aclGroupAddr`), lower case.
+    pub groups: Vec<String>,
+    /// The ways of delivery (`mailDeliveryOption`), lower case; empty means `mailbox`.
+    pub delivery: Vec<String>,
+}
+
+/// Tells why a name cannot be a userid. Source: 6.3 Administration Guide, section 20.2.1.
+///
+/// # Errors
+/// A sentence about the character or the word that is not allowed.
+pub fn check_userid(userid: &str) -> Result<(), String> {
+    let say = |text: &str| Err(format!("\"{userid}\" cannot be a userid: {text}"));
+    if userid.is_empty() || userid.len() > 255 {
+        return say("it must have 1 to 255 characters");
+    }
+    if !userid.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return say("only printable ASCII characters are allowed");
+    }
+    if let Some(bad) = userid.chars().find(|c| "%?*&/:\\".contains(*c)) {
+        return say(&format!("the character {bad} is not allowed"));
+    }
+    if userid.starts_with('-') || userid.starts_with("group=") {
+        return say("it must not begin with - or group=");
+    }
+    if userid.starts_with(' ') || userid.ends_with(' ') || matches!(userid, "." | "..") {
+        return say("it must not begin or end with a blank, nor be . or ..");
+    }
+    let name = userid.split('@').next().unwrap_or_default();
+    if name.is_empty() || userid.ends_with('@') || userid.matches('@').count() > 1 {
+        return say("it must be NAME or NAME@DOMAIN");
+    }
+    if matches!(name, "anyone" | "anonymous" | "anybody") {
+        return say("the name is reserved");
+    }
+    Ok(())
+}
+
+/// The userid in the form of the store: lower case, without the default domain.
+pub fn canonical_userid(name: &str, default_domain: Option<&str>) -> String {
+    let name = name.trim().to_lowercase();
+    match (name.rsplit_once('@'), default_domain) {
+        (Some((local, domain)), Some(default)) if domain.eq_ignore_ascii_case(default) => {
+            local.to_owned()
+        }
+        _ => name,
+    }
+}
+
+/// A user as it is kept in memory: with what only this room sees.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) user: User,
+    pub(super) host: Option<String>,
+    pub(super) passwords: Vec<String>,
+    pub(super) line: usize,
+}
+
+/// Reads the user of an entry. `Ok(None)`: the entry is not a person with a `uid` (a domain, a branch).
+/// `warn` takes what is odd but does not forbid the entry.
+pub(super) fn read(
+    entry: &Entry,
+    default_domain: Option<&str>,
+    warn: &mut dyn FnMut(String),
+) -> Result<Option<Record>, String> {
+    let Some(uid) = entry.first("uid") else {
+        return Ok(None);
+    };
+    let mail = entry.first("mail").unwrap_or_default();
+    let userid = userid_of(&uid, &entry.dn, &mail, default_domain);
+    check_userid(&userid)?;
+    let mut status = Status::Active;
+    for attribute in ["mailuserstatus", "inetuserstatus"] {
+        for value in entry.all(attribute) {
+            let read = Status::parse(&value).unwrap_or_else(|| {
+                warn(format!(
+                    "{userid}: unknown status \"{value}\" is taken as inactive"
+                ));
+                Status::Inactive
+            });
+            status = status.max(read);
+        }
+    }
+    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| (number(&text), text))
+    {
+        None => None,
+        Some((Some(-2), _)) => None,
+        Some((Some(value), _)) => Some(value),
+        Some((None, text)) => {
+            warn(format!(
+                "{userid}: {attribute} \"{text}\" is not a number; the default is used"
+            ));
+            None
+        }
+    };
+    let (mail_quota, msg_quota) = (quota("mailquota"), quota("mailmsgquota"));
+    let services: Vec<String> = entry.all("mailallowedserviceaccess").collect();
+    let lower = |name: &str| entry.all(name).map(|text| text.to_lowercase()).collect();
+    let user = User {
+        dn: entry.dn.clone(),
+        name: entry.first("cn").unwrap_or_default(),
+        mail,
+        alternates: entry
+            .all("mailalternateaddress")
+            .chain(entry.all("mailequivalentaddress"))
+            .collect(),
+        status,
+        mail_quota,
+        msg_quota,
+        partition: entry
+            .first("mailmessagestore")
+            .filter(|name| !name.is_empty()),
+        allowed_services: (!services.is_empty()).then(|| services.join("$")),
+        groups: lower("aclgroupaddr"),
+        delivery: lower("maildeliveryoption"),
+        userid,
+    };
+    Ok(Some(Record {
+        user,
+        host: entry
+            .first("mailhost")
+            .map(|host| host.to_ascii_lowercase())
+            .filter(|host| !host.is_empty()),
+        passwords: entry.all("userpassword").collect(),
+        line: entry.line,
+    }))
+}
+
+/// The userid of an entry. The domain is the one written in `uid`, else the one of the entry's place in the tree (an `o=`
+/// that is a domain name, else its `dc=` parts), else the one of `mail`; the default domain is not written.
+fn userid_of(uid: &str, dn: &str, mail: &str, default_domain: Option<&str>) -> String {
+    let uid = uid.trim().to_lowercase();
+    let Some(default) = default_domain else {
+        return uid;
+    };
+    if uid.contains('@') {
+        return canonical_userid(&uid, default_domain);
+    }
+    let mail_domain = mail
+        .rsplit_once('@')
+        .map(|(_, domain)| domain.to_lowercase());
+    if mail_domain.as_deref() == Some(default) {
+        return uid;
+    }
+    match domain_of(dn).or(mail_domain) {
+        Some(domain) if domain != default => format!("{uid}@{domain}"),
+        _ => uid,
+    }
+}
+
+fn domain_of(dn: &str) -> Option<String> {
+    let parts: Vec<(String, String)> = dn
+        .split(',')
+        .filter_map(|part| part.split_once('='))
+        .map(|(kind, value)| (kind.trim().to_lowercase(), value.trim().to_lowercase()))
+        .collect();
+    if let Some((_, domain)) = parts
+        .iter()
+        .find(|(kind, value)| kind == "o" && value.contains('.'))
+    {
+        return Some(domain.clone());
+    }
+    let labels: Vec<&str> = parts
+        .iter()
+        .filter(|(kind, _)| kind == "dc")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    (labels.len() >= 2).then(|| labels.join("."))
+}
+
+/// A number of bytes: digits, with `K`, `M` or `G` (powers of 1024) behind them.
+fn number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (digits, factor) = match text.bytes().last()?.to_ascii_uppercase() {
+        b'K' => (text.get(..text.len() - 1)?, 1024),
+        b'M' => (text.get(..text.len() - 1)?, 1024 * 1024),
+        b'G' => (text.get(..text.len() - 1)?, 1024 * 1024 * 1024),
+        _ => (text, 1),
+    };
+    let value = digits.trim().parse::<i64>().ok()?.checked_mul(factor)?;
+    (value >= -2).then_some(value)
+}

@@ -1,0 +1,87 @@
+//! Lock files: flock through the standard library. The kernel lets go of a lock when its process ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// An exclusive lock on a file; dropping it lets go. The file stays.
+#[derive(Debug)]
+pub struct LockFile {
+    file: File,
+}
+
+impl LockFile {
+    /// Takes the lock, waiting for it. The file is created (mode 0600) when it is missing.
+    ///
+    /// # Errors
+    /// What `open(2)` or `flock(2)` said.
+    pub fn acquire(path: &Path) -> io::Result<LockFile> {
+        let file = open(path)?;
+        file.lock()?;
+        Ok(LockFile { file })
+    }
+
+    /// Takes the lock if nobody has it; `None` when somebody has.
+    ///
+    /// # Errors
+    /// What `open(2)` or `flock(2)` said.
+    pub fn try_acquire(path: &Path) -> io::Result<Option<LockFile>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(LockFile { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The locked file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// True when a process holds the lock of this file now. A missing file is not held.
+///
+/// # Errors
+/// What `open(2)` or `flock(2)` said.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        assert!(!is_held(&path).unwrap());
+        let held = LockFile::try_acquire(&path).unwrap().unwrap();
+        assert!(LockFile::try_acquire(&path).unwrap().is_none());
+        assert!(is_held(&path).unwrap());
+        drop(held);
+        assert!(!is_held(&path).unwrap());
+        LockFile::acquire(&path).unwrap();
+    }
+}
