@@ -38,7 +38,7 @@ pub fn failure(error: ConfigError) -> Failure {
         ),
         ConfigError::Unknown { near, .. } if near.is_empty() => (
             Exit::Usage,
-            "configutil -H -e lists the known ones; -l stores a name of your own".to_owned(),
+            "configutil -H explains the known ones; -l stores a name of your own".to_owned(),
         ),
         ConfigError::Unknown { near, .. } => (
             Exit::Usage,

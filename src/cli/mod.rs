@@ -5,6 +5,7 @@
 //! never all of them; documented tools own their letters, so clap's automatic `-h` and `-V` are off.
 
 pub mod args;
+pub mod configutil;
 pub mod exit;
 pub mod instance;
 pub mod ui;
@@ -31,7 +32,7 @@ pub struct Tool {
 }
 
 /// Every tool of the binary.
-pub static TOOLS: &[Tool] = &[];
+pub static TOOLS: &[Tool] = &[configutil::TOOL];
 
 /// Runs the tool that `argv` names and returns the exit code of the process.
 pub fn main(argv: Vec<OsString>) -> ExitCode {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::catalogue::{self, Kind, Parameter};
+use super::catalogue::{self, Kind, Parameter, key};
 use super::file::{Database, Entry};
 use super::{ConfigError, value};
 
@@ -223,11 +223,6 @@ impl Conf {
         }
         found.into_values().collect()
     }
-}
-
-/// The form in which names compare: the name that a spelling means, in lower case.
-fn key(name: &str) -> String {
-    catalogue::canonical(name).to_ascii_lowercase()
 }
 
 #[cfg(test)]

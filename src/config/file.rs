@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Document, Item, Value};
 
 use super::ConfigError;
+use super::catalogue::key;
 use crate::os::durable;
 
 /// Largest file that is read, in bytes.
@@ -88,11 +89,7 @@ impl Database {
         let present = self.read()?;
         let changes: Vec<Change> = settings
             .iter()
-            .filter(|(name, _)| {
-                !present
-                    .iter()
-                    .any(|entry| entry.name.eq_ignore_ascii_case(name))
-            })
+            .filter(|(name, _)| !present.iter().any(|entry| key(&entry.name) == key(name)))
             .map(|(name, value)| Change::Set(name.clone(), value.clone()))
             .collect();
         if changes.is_empty() && !self.path.exists() {
@@ -248,8 +245,8 @@ fn places(path: &Path, text: &str) -> Result<Vec<Place>, ConfigError> {
     let mut found = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     for (name, item) in document.as_table().iter() {
-        let key = document.as_table().key(name).and_then(|key| key.span());
-        let start = key.map_or(0, |span| span.start);
+        let at = document.as_table().key(name).and_then(|key| key.span());
+        let start = at.map_or(0, |span| span.start);
         let (Item::Value(value), Some(span)) = (item, item.span()) else {
             return Err(wrong(
                 start,
@@ -280,7 +277,7 @@ fn places(path: &Path, text: &str) -> Result<Vec<Place>, ConfigError> {
             ));
         }
         let line = line_of(text.as_bytes(), start);
-        if let Some(first) = seen.insert(name.to_ascii_lowercase(), line) {
+        if let Some(first) = seen.insert(key(name), line) {
             return Err(wrong(
                 start,
                 format!("{name} stands on line {first} already"),
@@ -308,9 +305,10 @@ fn places(path: &Path, text: &str) -> Result<Vec<Place>, ConfigError> {
 /// The text after one change; `None` when it is so already.
 fn changed(path: &Path, text: &str, change: &Change) -> Result<Option<String>, ConfigError> {
     let (Change::Set(name, _) | Change::Remove(name)) = change;
+    let wanted = key(name);
     let found = places(path, text)?
         .into_iter()
-        .find(|place| place.entry.name.eq_ignore_ascii_case(name));
+        .find(|place| key(&place.entry.name) == wanted);
     let mut new = text.to_owned();
     match (change, found) {
         (Change::Remove(_), None) => return Ok(None),

@@ -123,6 +123,11 @@ pub fn canonical(name: &str) -> String {
     }
 }
 
+/// The form in which names compare: the name that a spelling means, in lower case.
+pub fn key(name: &str) -> String {
+    canonical(name).to_ascii_lowercase()
+}
+
 /// The name and its language tag (`lang-xx`), parted at the semicolon.
 pub fn split_tag(name: &str) -> (&str, Option<&str>) {
     match name.split_once(';') {
@@ -180,7 +185,7 @@ fn literal_len(pattern: &str) -> usize {
 }
 
 /// Does `name` belong to the family `pattern`? A last part `<hostname>` or `<headername>` may hold dots, any other is one component.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let mut wanted = pattern.split('.').peekable();
     let mut rest = Some(name);
     while let Some(part) = wanted.next() {
