@@ -1,6 +1,8 @@
 //! configutil: the documented outputs, every option, two writers at once, a writer killed at any point; and the rule that a
 //! parameter is called working only when something reads it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -67,6 +69,10 @@ fn parts(output: Output) -> (i32, String, String) {
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     )
+}
+
+fn write(path: &Path, text: &str) {
+    msgstore::os::durable::replace(path, text.as_bytes(), 0o600).unwrap();
 }
 
 fn golden(name: &str) -> String {
@@ -249,7 +255,7 @@ fn import_is_all_or_nothing() {
     let site = Site::new();
     let file = site.dir.path().join("import");
     let import = |text: &str| {
-        fs::write(&file, text).unwrap();
+        write(&file, text);
         site.run(&["-i", file.to_str().unwrap()])
     };
     let (code, _, err) = import(
@@ -273,7 +279,7 @@ fn import_is_all_or_nothing() {
     site.fails(66, &["-i", "/nonexistent/file"]);
     let listing = site.ok(&["-l"]);
     let again = Site::new();
-    fs::write(&file, &listing).unwrap();
+    write(&file, &listing);
     again.ok(&["-i", file.to_str().unwrap()]);
     assert_eq!(again.ok(&["-l"]), listing);
     let mut child = again
@@ -337,12 +343,7 @@ fn json_is_one_object_a_line() {
     for line in site.ok(&["--json", "-p", "service.pop"]).lines() {
         let object: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(object["v"], 1);
-        assert!(
-            object["name"]
-                .as_str()
-                .unwrap()
-                .starts_with("service.pop.")
-        );
+        assert!(object["name"].as_str().unwrap().starts_with("service.pop."));
         assert!(object["value"].is_string() && object["refreshable"].is_boolean());
     }
 }
@@ -351,11 +352,10 @@ fn json_is_one_object_a_line() {
 fn validation_names_file_and_line() {
     let site = Site::new();
     assert!(site.ok(&["-V"]).contains("nothing wrong"));
-    fs::write(
-        site.conf(),
+    write(
+        &site.conf(),
         "# mine\n\"service.imap.port\" = \"99999\"\n\"my.own.setting\" = \"1\"\n\"service.imap.prot\" = \"1\"\n\"store.defaultpartition\" = \"other\"\n",
-    )
-    .unwrap();
+    );
     let (code, out, err) = site.run(&["-V"]);
     assert_eq!(code, 78);
     assert!(out.contains("msg.conf:2: service.imap.port"), "{out}");
@@ -366,13 +366,13 @@ fn validation_names_file_and_line() {
     );
     assert!(out.contains("store.partition.other.path"), "{out}");
     assert!(err.contains("3 problems"), "{err}");
-    fs::write(site.conf(), "\"service.imap.port\" \"143\"\n").unwrap();
+    write(&site.conf(), "\"service.imap.port\" \"143\"\n");
     let (code, out, _) = site.run(&["-V"]);
     assert!(code == 78 && out.contains("msg.conf:1:"), "{out}");
     let said = site.fails(78, &["-o", "service.imap.port"]);
     assert!(said.contains("msg.conf:1:"), "{said}");
     // A value out of range can be repaired with the tool itself.
-    fs::write(site.conf(), "\"service.imap.port\" = \"99999\"\n").unwrap();
+    write(&site.conf(), "\"service.imap.port\" = \"99999\"\n");
     site.ok(&["-o", "service.imap.port", "-v", "143"]);
     site.ok(&["-V"]);
 }
@@ -390,7 +390,10 @@ fn another_file_and_no_instance() {
     command.env("CONFIGROOT", "/nonexistent/config");
     let (code, _, err) = parts(command.output().unwrap());
     assert_eq!(code, 78);
-    assert!(err.contains("CONFIGROOT") && err.contains("configure --base"), "{err}");
+    assert!(
+        err.contains("CONFIGROOT") && err.contains("configure --base"),
+        "{err}"
+    );
     command.env_remove("CONFIGROOT");
     assert_eq!(command.output().unwrap().status.code(), Some(78));
 }
@@ -435,11 +438,9 @@ fn two_writers_at_once_both_land() {
     assert_eq!(site.ok(&["-p", "mine."]).lines().count(), 100);
 }
 
+#[cfg(feature = "failpoints")]
 #[test]
 fn a_killed_writer_leaves_the_old_or_the_new_file() {
-    if !cfg!(feature = "failpoints") {
-        return;
-    }
     for (point, after) in [
         ("durable.before-rename", "1143\n"),
         ("durable.after-rename", "2143\n"),

@@ -1,4 +1,5 @@
 //! The one test binary: each module here is one subject.
 
+mod configutil;
 mod layering;
 mod message;
