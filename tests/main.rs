@@ -3,3 +3,4 @@
 mod configutil;
 mod layering;
 mod message;
+mod message_mbox;

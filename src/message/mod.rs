@@ -6,9 +6,11 @@
 //! **Sources**: RFC 5322, 2045-2047, 2183, 2231, 3501 (6.4.5, 7.4.2), 4155 (mbox), 5051 (comparison).
 
 pub mod address;
+pub mod charset;
 pub mod date;
 pub mod envelope;
 pub mod header;
+pub mod mbox;
 pub mod mime;
 pub mod part;
 pub mod scan;

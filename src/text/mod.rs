@@ -4,4 +4,8 @@
 //! **Rules**: no room below this one but `os`; linear time for every pattern.
 //! **Sources**: RFC 3501 (4.3, 5.1.3, 6.3.8), POSIX regular expressions (ERE).
 
+pub mod number;
+pub mod pattern;
 pub mod quote;
+pub mod utf7;
+pub mod wildcard;
