@@ -1,5 +1,7 @@
 //! The message scanner: structure, offsets, chunking.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use msgstore::message::part::Part;
 use msgstore::message::scan::{Scanned, Scanner};
 use proptest::prelude::*;

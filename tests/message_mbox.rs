@@ -1,5 +1,7 @@
 //! mbox files: splitting, quoting, line ends, Content-Length.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::io::BufReader;
 
 use msgstore::message::mbox::{Options, Quoter, Reader, from_line, needs_quote, parse_from_line};
