@@ -243,6 +243,17 @@ fn a_setting_without_effect_is_stored_with_a_warning() {
 }
 
 #[test]
+fn a_default_partition_without_a_path_is_told() {
+    let site = Site::new();
+    let (code, _, err) = site.run(&["-o", "store.defaultpartition", "-v", "second"]);
+    assert_eq!(code, 0);
+    assert!(err.contains("store.partition.second.path"), "{err}");
+    let (_, _, err) = site.run(&["-o", "store.partition.second.path", "-v", "/second"]);
+    assert!(!err.contains("is not set"), "{err}");
+    site.ok(&["-V"]);
+}
+
+#[test]
 fn two_spellings_are_one_setting() {
     let site = Site::new();
     site.ok(&["-o", "local.store.overquotastatus", "-v", "on"]);
@@ -518,6 +529,29 @@ fn what_is_read_is_known_and_called_working() {
             Status::Works,
             "{name} is read: add {} to WORKS in src/config/works.rs",
             row.name
+        );
+    }
+}
+
+#[test]
+fn the_option_pages_are_those_of_the_catalogue() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/options");
+    let mut pages = vec![("README", catalogue::index())];
+    for (name, title, rows) in catalogue::TABLES {
+        pages.push((name, catalogue::page(title, rows)));
+    }
+    for (name, text) in pages {
+        let path = dir.join(format!("{name}.md"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::create_dir_all(&dir).unwrap();
+            write(&path, &text);
+            continue;
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "{} is not what the catalogue says: UPDATE_DOCS=1 cargo test --features failpoints option_pages",
+            path.display()
         );
     }
 }

@@ -168,6 +168,7 @@ fn set(ui: &mut Ui, files: &Files, name: &str, value: &str, any: bool) -> Result
     let change = Change::Set(name.clone(), value.to_owned());
     files.database().apply(&[change]).map_err(failure)?;
     advise(ui, &name);
+    check_partition(ui, files, &[name])?;
     Ok(Exit::Ok)
 }
 
@@ -208,6 +209,26 @@ fn advise(ui: &mut Ui, name: &str) {
             "{name} counts only when a store is created; an existing one keeps what it has"
         ));
     }
+}
+
+/// Warns when new mailboxes would have no place: the default partition has no path.
+fn check_partition(ui: &mut Ui, files: &Files, changed: &[String]) -> Result<(), Failure> {
+    let touched = |name: &String| name == "store.defaultpartition";
+    if changed.iter().any(touched)
+        && let Some(problem) = partition_problem(files).map_err(failure)?
+    {
+        ui.warn(problem);
+    }
+    Ok(())
+}
+
+fn partition_problem(files: &Files) -> Result<Option<String>, ConfigError> {
+    let conf = Conf::load_unchecked(&files.base, &files.explicit, &files.defaults)?;
+    let nickname = conf.default_partition();
+    let known = conf.partitions().iter().any(|(name, _)| *name == nickname);
+    Ok((!known).then(|| {
+        format!("store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set")
+    }))
 }
 
 fn remove(files: &Files, name: &str) -> Result<Exit, Failure> {
@@ -261,11 +282,16 @@ fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Fa
         changes.push(Change::Set(spelled(name), value));
     }
     files.database().apply(&changes).map_err(failure)?;
-    for change in &changes {
-        if let Change::Set(name, _) = change {
-            advise(ui, name);
-        }
+    let names: Vec<String> = changes
+        .into_iter()
+        .map(|change| match change {
+            Change::Set(name, _) | Change::Remove(name) => name,
+        })
+        .collect();
+    for name in &names {
+        advise(ui, name);
     }
+    check_partition(ui, files, &names)?;
     Ok(Exit::Ok)
 }
 
@@ -319,15 +345,9 @@ fn validate(ui: &mut Ui, files: &Files) -> Result<Exit, Failure> {
             Err(error) => return Err(failure(error)),
         }
     }
-    if let Ok(conf) = Conf::load_unchecked(&files.base, &files.explicit, &files.defaults) {
-        let nickname = conf.default_partition();
-        if !conf.partitions().iter().any(|(name, _)| *name == nickname) {
-            ui.line(format!(
-                "{}: store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set",
-                files.explicit.display()
-            ));
-            wrong += 1;
-        }
+    if let Ok(Some(problem)) = partition_problem(files) {
+        ui.line(format!("{}: {problem}", files.explicit.display()));
+        wrong += 1;
     }
     if wrong == 0 {
         ui.line(format!("{count} settings, nothing wrong"));

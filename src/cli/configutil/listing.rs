@@ -210,23 +210,19 @@ fn explain(ui: &mut Ui, row: Option<&'static Parameter>) {
         "" => "none".to_owned(),
         default => listed(default),
     };
-    ui.line(format!("    default: {default}"));
-    ui.line(format!("    takes effect: {}", effect(row)));
+    let whose = if row.has_own_default() {
+        " (a choice of this product)"
+    } else {
+        ""
+    };
+    ui.line(format!("    default: {default}{whose}"));
+    ui.line(format!("    takes effect: {}", row.effect.words()));
     match status(row) {
         Status::Works => ui.line("    works in this release"),
         Status::Inert(why) => ui.line(format!("    no effect in this release: {why}")),
     }
     if row.is_ours() {
         ui.line("    an addition of this product");
-    }
-}
-
-fn effect(row: &Parameter) -> &'static str {
-    match row.effect {
-        Effect::Immediate => "at the next use",
-        Effect::Refresh => "after a refresh",
-        Effect::Restart => "after a restart",
-        Effect::Creation => "when the store is created",
     }
 }
 
@@ -261,7 +257,7 @@ fn json(
         put("values", range(row.kind).into());
         put("unit", row.unit.into());
         put("default", row.default.into());
-        put("takes_effect", effect(row).into());
+        put("takes_effect", row.effect.words().into());
         put("works", (status(row) == Status::Works).into());
     }
     serde_json::Value::Object(object).to_string()

@@ -28,7 +28,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.smsgateway.enable", Bool, "", "", Restart, "Start the SMS gateway with the server."),
     // ldap
     row("local.ugldaphost", Words, "", "", Restart, "Directory servers for user and group look-ups; later entries are fail-overs."),
-    row("local.ugldapport", Port, "389", "", Restart, "Directory port; 636 when SSL is used."),
+    row("local.ugldapport", Port, "", "", Restart, "Directory port; 636 when SSL is used."),
     row("local.ugldapbasedn", Dn, "", "", Restart, "Entry below which users and groups are searched."),
     row("local.ugldapbinddn", Dn, "", "", Restart, "DN to bind with for look-ups; empty if anonymous search is allowed."),
     row("local.ugldapbindcred", Secret, "", "", Restart, "Password for local.ugldapbinddn."),
@@ -50,14 +50,14 @@ pub(super) static TABLE: &[Parameter] = &[
     // logfile
     row("logfile.<service>.loglevel", Choice(&["Nolog", "Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Information", "Debug"]), "Notice", "", Restart, "Least severe event that is written."),
     row("logfile.<service>.logdir", Path, "msg_svr_base/data/log", "", Restart, "Directory of the service's log files."),
-    row("logfile.<service>.logtype", Text, "NscpLog", "", Restart, "Format of the log file."),
+    row("logfile.<service>.logtype", Text, "", "", Restart, "Format of the log file."),
     row("logfile.<service>.maxlogfiles", Int(1, MAX), "10", "files", Restart, "Most files kept."),
-    row("logfile.<service>.maxlogfilesize", Bytes(1, 2_147_483_648), "2097152", "bytes", Restart, "Size at which a file is rotated."),
+    row("logfile.<service>.maxlogfilesize", Bytes(1, 2_147_483_648), "20971520", "bytes", Restart, "Size at which a file is rotated."),
     row("logfile.<service>.maxlogsize", Bytes(1, MAX), "20971520", "bytes", Restart, "Most space all files of the service may take."),
     row("logfile.<service>.minfreediskspace", Bytes(1, MAX), "5242880", "bytes", Restart, "Free disk space below which old log files are removed."),
     row("logfile.<service>.rollovertime", Int(1, MAX), "86400", "seconds", Restart, "Age at which a file is rotated."),
     row("logfile.<service>.expirytime", Int(1, MAX), "604800", "seconds", Restart, "Age at which a file is removed."),
     row("logfile.<service>.buffersize", Bytes(0, MAX), "0", "bytes", Restart, "Log buffer; 0 means unbuffered."),
-    row("logfile.<service>.flushinterval", Int(1, MAX), "60", "seconds", Restart, "How often the buffer is written out."),
+    row("logfile.<service>.flushinterval", Int(1, MAX), "", "seconds", Restart, "How often the buffer is written out."),
     row("logfile.<service>.syslogfacility", Choice(&["none", "user", "mail", "daemon", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]), "none", "", Restart, "Send the service's events to the system log under this facility instead of log files."),
 ];

@@ -3,9 +3,12 @@
 mod base;
 mod notify;
 mod ours;
+mod page;
 mod removal;
 mod service;
 mod store;
+
+pub use page::{index, page};
 
 /// No upper bound.
 pub(super) const MAX: i64 = i64::MAX;
@@ -54,6 +57,18 @@ pub enum Effect {
     Creation,
 }
 
+impl Effect {
+    /// The same in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Effect::Immediate => "at the next use",
+            Effect::Refresh => "after a refresh",
+            Effect::Restart => "after a restart",
+            Effect::Creation => "when the store is created",
+        }
+    }
+}
+
 /// One parameter, or one family of parameters.
 #[derive(Debug)]
 pub struct Parameter {
@@ -96,18 +111,35 @@ const ALIASES: &[(&str, &str)] = &[
     ("store.defaultmessage.quota", "store.defaultmessagequota"),
 ];
 
+/// The tables: (name of the page in docs/options, what it is about, rows).
+pub static TABLES: [(&str, &str, &[Parameter]); 6] = [
+    (
+        "store",
+        "The store: partitions, database, snapshots, message types, shared folders",
+        store::TABLE,
+    ),
+    (
+        "removal",
+        "Quota, expiry, purge and schedules",
+        removal::TABLE,
+    ),
+    ("notify", "Notification plug-ins and alarms", notify::TABLE),
+    (
+        "service",
+        "IMAP, POP, web mail, access and encryption",
+        service::TABLE,
+    ),
+    (
+        "base",
+        "The instance, the directory and the log files",
+        base::TABLE,
+    ),
+    ("ours", "Additions of this product", ours::TABLE),
+];
+
 /// Every row, group after group.
 pub fn all() -> impl Iterator<Item = &'static Parameter> {
-    [
-        store::TABLE,
-        removal::TABLE,
-        notify::TABLE,
-        service::TABLE,
-        base::TABLE,
-        ours::TABLE,
-    ]
-    .into_iter()
-    .flatten()
+    TABLES.into_iter().flat_map(|(_, _, rows)| rows)
 }
 
 /// The name that `name` is another spelling of, else `name` itself; a language tag is kept.
@@ -173,6 +205,11 @@ impl Parameter {
     /// True when the parameter is an addition of this product, not one of the documented ones.
     pub fn is_ours(&self) -> bool {
         ours::TABLE.iter().any(|row| row.name == self.name)
+    }
+
+    /// True when the default of a documented parameter is this product's own choice.
+    pub fn has_own_default(&self) -> bool {
+        ours::DEFAULTS.contains(&self.name)
     }
 }
 
@@ -287,6 +324,9 @@ mod tests {
             assert!(row.doc.ends_with('.'), "{}", row.name);
         }
         assert_eq!(all().filter(|row| !row.is_ours()).count(), 259);
+        for name in ours::DEFAULTS {
+            assert!(all().any(|row| row.name == *name), "{name}");
+        }
     }
 
     #[test]
