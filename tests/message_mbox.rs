@@ -64,6 +64,7 @@ fn from_lines() {
     assert_eq!(sender("From - Thu Jan  1 00:00 1970 +0100\r\n").as_deref(), Some("-"));
     assert_eq!(sender("From  Thu Jan  1 00:00:01 1970").as_deref(), Some(""));
     assert_eq!(sender("From \"a b\"@c Thu Jan  1 00:00:01 1970").as_deref(), Some("\"a b\"@c"));
+    assert_eq!(sender("From u@[1] [ufa]  Sun Aug  5 09:51:15 2001").as_deref(), Some("u@[1] [ufa]"));
     assert_eq!(sender("From u Thu Jan  1 00:00:01 1970 remote from host").as_deref(), Some("u"));
     assert_eq!(sender("From what we knew Thu Jan  1 00:00:01 1970"), None);
     assert_eq!(sender("From Monday on"), None);

@@ -101,7 +101,7 @@ fn words(value: &[u8]) -> Vec<Vec<u8>> {
 
 /// Reads the value of a Date field: `[Day,] 1 Jan 2004 10:11[:12] [zone]`, with comments, two-digit years, zone
 /// names, and the forms `1-Jan-2004` and ctime's `Thu Jan 1 10:11:12 2004 [zone]` that also occur. `None` if no
-/// date can be read. Without a zone: UTC.
+/// date can be read. Without a zone that can be read: UTC.
 #[must_use]
 pub fn parse_rfc5322(value: &[u8]) -> Option<Stamp> {
     let mut list = words(value);
@@ -124,7 +124,7 @@ pub fn parse_rfc5322(value: &[u8]) -> Option<Stamp> {
         Some(word) => time(word)?,
         None => (0, 0, 0),
     };
-    Stamp::of(date.and_hms_opt(h, m, s)?, rest.get(1).map_or(Some(0), |word| zone(word))?)
+    Stamp::of(date.and_hms_opt(h, m, s)?, rest.get(1).and_then(|word| zone(word)).unwrap_or(0))
 }
 
 /// Joins a time that was written with blanks around its colons.
@@ -245,7 +245,8 @@ mod tests {
         assert_eq!(read("Thu Jan  1 00:00:01 1970"), Some((1, 0)));
         assert_eq!(read("Thu Jan  1 00:00:01 EST 1970"), Some((18_001, -300)));
         assert_eq!(read("Sat, 31 Dec 2016 23:59:60 +0000"), Some((1_483_228_799, 0)));
-        for bad in ["", "tomorrow", "32 Jan 1970 00:00:00", "1 Foo 1970", "1 Jan 1970 25:00", "1 Jan 1970 00:00 +2500", "Mon,"] {
+        assert_eq!(read("1 Jan 1970 00:00:02 +-0500"), Some((2, 0)));
+        for bad in ["", "tomorrow", "32 Jan 1970 00:00:00", "1 Foo 1970", "1 Jan 1970 25:00", "Mon,"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

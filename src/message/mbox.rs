@@ -43,7 +43,8 @@ pub struct FromLine {
     pub date: Stamp,
 }
 
-/// Reads a `From ` line (line end allowed). `None` if it is not one: no `From `, no date, words before the date.
+/// Reads a `From ` line (line end allowed). `None` if it is not one: no `From `, no date, or
+/// several words before the date of which the first is no address.
 #[must_use]
 pub fn parse_from_line(line: &[u8]) -> Option<FromLine> {
     let rest = line.strip_prefix(b"From ").filter(|rest| rest.len() <= MAX_FROM_LINE)?;
@@ -59,8 +60,9 @@ pub fn parse_from_line(line: &[u8]) -> Option<FromLine> {
         }
         if let Some(date) = date::parse_from_line(after) {
             let sender = sender.trim_ascii();
-            let one_word = !sender.iter().any(u8::is_ascii_whitespace) || sender.contains(&b'"');
-            return one_word.then(|| FromLine { sender: sender.to_vec(), date });
+            let mut words = sender.split(u8::is_ascii_whitespace);
+            let is_address = words.next().is_some_and(|first| first.contains(&b'"') || first.contains(&b'@'));
+            return (is_address || words.next().is_none()).then(|| FromLine { sender: sender.to_vec(), date });
         }
     }
     None
