@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use imap_codec::ResponseCodec;
+use imap_codec::decode::Decoder;
 use msgstore::message::part::Part;
 use msgstore::message::scan::{Scanned, Scanner};
 use proptest::prelude::*;
@@ -150,6 +152,24 @@ fn limits_hold() {
     assert_eq!(scanned.parts.lines, 1);
 }
 
+/// Sixteen megabytes of each kind of hostile input, in pieces: what is kept stays small.
+#[test]
+fn large_input_is_kept_small() {
+    let start = b"Content-Type: multipart/mixed; boundary=b\n\n";
+    let kinds: [&[u8]; 6] = [b"x", b"--\n", b"--b\n\n", b"--b\nContent-Type: text/plain; a=bbbbbbbbbbbbbbbbbbbbbbbbb\n\n", b"\n", b"--b\nX: y\n"];
+    for kind in kinds {
+        let piece = kind.repeat(64 * 1024 / kind.len());
+        let mut scanner = Scanner::new();
+        scanner.push(start);
+        for _ in 0..256 {
+            scanner.push(&piece);
+        }
+        let scanned = scanner.finish();
+        assert_eq!(scanned.size, (start.len() + 256 * piece.len()) as u64);
+        assert!(scanned.bodystructure.len() < 8 << 20 && scanned.parts.encode().len() < 1 << 20);
+    }
+}
+
 /// Lines that make structure likely.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
@@ -185,7 +205,41 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Whether an independent parser reads all of a FETCH response with the three renderings.
+fn is_valid_response(scanned: &Scanned) -> Result<(), String> {
+    let mut line = b"* 1 FETCH (ENVELOPE ".to_vec();
+    line.extend_from_slice(&scanned.envelope);
+    line.extend_from_slice(b" BODY ");
+    line.extend_from_slice(&scanned.body);
+    line.extend_from_slice(b" BODYSTRUCTURE ");
+    line.extend_from_slice(&scanned.bodystructure);
+    line.extend_from_slice(b")\r\n");
+    match ResponseCodec::default().decode(&line) {
+        Ok((b"", _)) => Ok(()),
+        other => Err(format!("{other:?} for {}", text(&line))),
+    }
+}
+
+#[test]
+fn renderings_are_valid_responses() {
+    for message in [
+        rfc3501_tree(),
+        String::new(),
+        "Subject: \"\\\u{e9}\nFrom: \"a\\\"b\" <@r:x@y>, g:a,b;\nContent-Type: a/b; x=\"\\\"\"; y=\u{e9}\nContent-Language: a,b\n\n".to_owned(),
+        "Content-Type: multipart/mixed; boundary=q\nContent-Disposition: inline; a=b\nContent-Location: x\n\n".to_owned(),
+    ] {
+        assert_eq!(is_valid_response(&scan(message.as_bytes())), Ok(()));
+    }
+}
+
 proptest! {
+    #[test]
+    fn renderings_of_anything_are_valid(message in lines(), junk in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let whole = [b"Subject: ", &junk[..], b"\nTo: ", &junk, b"\nContent-Disposition: a; b=", &junk, b"\n", &message].concat();
+        prop_assert_eq!(is_valid_response(&scan(&whole)), Ok(()));
+        prop_assert_eq!(is_valid_response(&scan(&message)), Ok(()));
+    }
+
     #[test]
     fn chunking_changes_nothing(message in lines(), cuts in proptest::collection::vec(0_usize..1000, 0..8)) {
         let whole = scan(&message);
