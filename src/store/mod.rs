@@ -1,1 +1,418 @@
-//! **Here**: the only owner of durable mail state.
+//! **Here**: the only owner of durable mail state: the sharded mailbox database, store.idx files, message files, and every change of them.
+//! **Not here**: the user directory, configuration (settings come in as values), protocols, printing, the clock (time comes in as a value).
+//! **Start**: [`Store::open`], then `schema.rs` (every row on one page), `append.rs` (a delivery), `view.rs` (reading), `check.rs` (the invariants).
+//! **Rules**: a message file is durable before the row that names it commits, and its link is durable or has a redo row; a change is a closure
+//! handed to the shard's group commit and ends in *commit, then announce*; two accounts are never changed in one transaction; read
+//! transactions are short; a file in an `nn` directory is never replaced. Lock order: intent, account, folder.
+//! **Sources**: docs/store-format.md.
+
+mod account;
+mod append;
+mod body;
+pub mod check;
+mod codec;
+mod copy;
+mod error;
+mod expunge;
+mod flags;
+mod folder;
+mod ids;
+mod index_file;
+pub mod layout;
+mod lmdb;
+mod lock;
+mod name;
+mod notify;
+mod record;
+mod redo;
+mod relocate;
+mod rows;
+mod schema;
+mod state;
+mod view;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use append::{Appended, Delivery, NewMessage};
+pub use body::{Staged, Staging};
+pub use copy::Copied;
+pub use error::{Kind, StoreError};
+pub use expunge::Expunged;
+pub use flags::{Flags, Keywords, UidSet};
+pub use folder::CreateOptions;
+pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
+pub use index_file::{Entry, IndexReader, Source};
+pub use lock::FolderLock;
+pub use name::{FolderPath, MailboxName, NameError, check_userid};
+pub use notify::{Notices, Subscription};
+pub use record::{Account, Acl, AclEntry, Folder, Gone, Message, Rights, SpecialUse, StateRun};
+pub use state::{FlagChange, FlagOp, Stored};
+pub use view::View;
+
+use lmdb::{Env, Group, Rows, Write};
+use record::{Meta, UserRow};
+use schema::{SHARD, kind};
+
+/// Where a store lies and how it behaves: values, read from the configuration by others.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `store_root`: the directory of `mboxlist` and, by default, of the partitions.
+    pub root: PathBuf,
+    /// Partitions by nickname.
+    pub partitions: Vec<(String, PathBuf)>,
+    /// The partition of new accounts whose directory entry names none.
+    pub default_partition: String,
+    /// Directory of the daemons' notification sockets; without it nobody is told.
+    pub notify_dir: Option<PathBuf>,
+}
+
+/// A store that is open. Cheap to clone; every function blocks.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    common: Group<Quiet>,
+    common_env: &'static Env,
+    shards: Vec<Shard>,
+    store_id: [u8; 16],
+    /// `PID.random`: the first part of this process's staging names.
+    process: String,
+    notices: Notices,
+    /// First UID not yet shown as \Recent by this process.
+    recent: Mutex<HashMap<(AccountId, FolderId), Uid>>,
+    /// Which account is where: accounts never change their shard while a process runs.
+    homes: Mutex<HashMap<AccountId, usize>>,
+}
+
+struct Shard {
+    env: &'static Env,
+    group: Group<Announce>,
+}
+
+/// The batch of the common environment: nothing surrounds its jobs.
+struct Quiet;
+
+impl lmdb::Batch for Quiet {
+    type Extra = ();
+    fn mark(&self, (): &()) -> (usize, usize) {
+        (0, 0)
+    }
+    fn rewind(&self, (): &mut (), _: (usize, usize)) {}
+    fn before_commit(&self, (): &()) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn committed(&self, (): &()) {}
+}
+
+/// The batch of a shard: directories are flushed before the commit, changed folders announced after it.
+struct Announce {
+    notices: Notices,
+}
+
+/// What the jobs of a batch leave for its end.
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// Directories whose new names must be durable before the commit.
+    dirs: Vec<PathBuf>,
+    /// Folders that changed, with their new modseq.
+    changes: Vec<notify::Change>,
+}
+
+impl lmdb::Batch for Announce {
+    type Extra = Extra;
+    fn mark(&self, extra: &Extra) -> (usize, usize) {
+        (extra.dirs.len(), extra.changes.len())
+    }
+    fn rewind(&self, extra: &mut Extra, mark: (usize, usize)) {
+        extra.dirs.truncate(mark.0);
+        extra.changes.truncate(mark.1);
+    }
+    fn before_commit(&self, extra: &Extra) -> Result<(), StoreError> {
+        let dirs: std::collections::BTreeSet<&PathBuf> = extra.dirs.iter().collect();
+        redo::sync_dirs(dirs.into_iter().map(PathBuf::as_path))
+    }
+    fn committed(&self, extra: &Extra) {
+        self.notices.announce(&extra.changes);
+    }
+}
+
+/// A write transaction of a shard, with what is left for the end of the batch.
+pub(crate) struct Tx<'a, 't> {
+    pub(crate) txn: &'a mut Write<'t>,
+    pub(crate) extra: &'a mut Extra,
+    store: &'a Inner,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    use std::io::Read;
+    let mut bytes = [0; N];
+    let path = Path::new("/dev/urandom");
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| StoreError::io("read", path, error))?;
+    Ok(bytes)
+}
+
+fn mboxlist(root: &Path) -> PathBuf {
+    root.join("mboxlist")
+}
+
+fn shard_dir(root: &Path, number: u32) -> PathBuf {
+    mboxlist(root).join(format!("shard{number:02}"))
+}
+
+fn read_meta(env: &'static Env) -> Result<Meta, StoreError> {
+    let row = rows::value(&env.read()?, &schema::key(SHARD, kind::META, FolderId::TOP, &[]))?;
+    let damaged = |what: &str| StoreError::corrupt(what, env.path().display().to_string());
+    let meta = Meta::decode(&row.ok_or_else(|| damaged("this is no mailbox database of msgstore"))?).map_err(|_| damaged("its first row is damaged"))?;
+    if meta.format != schema::FORMAT {
+        return Err(damaged(&format!("format {} is not the one this version knows ({})", meta.format, schema::FORMAT)));
+    }
+    Ok(meta)
+}
+
+impl Store {
+    /// Creates what of a store is not there yet: the mailbox database with `shards` shards, and its partitions. What is there stays as it is.
+    ///
+    /// # Errors
+    /// Directories or files cannot be made; what is there is not of this store.
+    pub fn create(settings: &Settings, shards: u32) -> Result<(), StoreError> {
+        let common_dir = mboxlist(&settings.root).join("common");
+        body::make_dir(&common_dir)?;
+        let common = Env::open(&common_dir, true)?;
+        let key = schema::key(SHARD, kind::META, FolderId::TOP, &[]);
+        let found = rows::value(&common.read()?, &key)?;
+        let meta = match found {
+            Some(_) => read_meta(common)?,
+            None => Meta { format: schema::FORMAT, store_id: random()?, shards: shards.max(1), ..Meta::default() },
+        };
+        for number in 0..meta.shards {
+            let dir = shard_dir(&settings.root, number);
+            body::make_dir(&dir)?;
+            let env = Env::open(&dir, true)?;
+            let known = rows::value(&env.read()?, &key)?.is_some();
+            if !known {
+                Group::new(env, Quiet).run(|txn, ()| rows::put(txn, &key, meta.encode()))?;
+            }
+        }
+        if found_none(common, &key)? {
+            Group::new(common, Quiet).run(|txn, ()| rows::put(txn, &key, meta.encode()))?;
+        }
+        let flushed = crate::os::durable::sync_dir(&mboxlist(&settings.root)).and_then(|()| crate::os::durable::sync_dir(&settings.root));
+        flushed.map_err(|error| StoreError::io("flush", &settings.root, error))?;
+        let group = Group::new(common, Quiet);
+        for (nickname, path) in &settings.partitions {
+            adopt_partition(common, &group, meta.store_id, nickname, path)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    /// It does not exist, is damaged, or is of another format.
+    pub fn open(settings: Settings) -> Result<Store, StoreError> {
+        let common_env = Env::open(&mboxlist(&settings.root).join("common"), false)?;
+        let meta = read_meta(common_env)?;
+        let notices = Notices::new(settings.notify_dir.clone());
+        let mut shards = Vec::new();
+        for number in 0..meta.shards {
+            let env = Env::open(&shard_dir(&settings.root, number), false)?;
+            if read_meta(env)?.store_id != meta.store_id {
+                return Err(StoreError::corrupt("this shard is of another store", env.path().display().to_string()));
+            }
+            shards.push(Shard { env, group: Group::new(env, Announce { notices: notices.clone() }) });
+        }
+        let tag: [u8; 4] = random()?;
+        let process = format!("{}.{:08x}", std::process::id(), u32::from_le_bytes(tag));
+        let common = Group::new(common_env, Quiet);
+        let inner = Inner {
+            settings,
+            common,
+            common_env,
+            shards,
+            store_id: meta.store_id,
+            process,
+            notices,
+            recent: Mutex::default(),
+            homes: Mutex::default(),
+        };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Frees the reader slots of dead processes in every environment; returns how many there were.
+    ///
+    /// # Errors
+    /// The mailbox database cannot be used.
+    pub fn reap_readers(&self) -> Result<u32, StoreError> {
+        let mut dead = self.inner.common_env.reap_readers()?;
+        for shard in &self.inner.shards {
+            dead += shard.env.reap_readers()?;
+        }
+        Ok(dead)
+    }
+
+    /// A consistent copy of every environment below `target`, flushed: `target/common`, `target/shard00` ...
+    ///
+    /// # Errors
+    /// The copy cannot be written.
+    pub fn snapshot(&self, target: &Path) -> Result<(), StoreError> {
+        let envs = std::iter::once(self.inner.common_env).chain(self.inner.shards.iter().map(|shard| shard.env));
+        for env in envs {
+            let dir = target.join(env.path().file_name().unwrap_or_default());
+            body::make_dir(&dir)?;
+            env.copy_to(&dir)?;
+            let file = dir.join("data.mdb");
+            std::fs::File::open(&file).and_then(|file| file.sync_all()).map_err(|error| StoreError::io("flush", &file, error))?;
+            crate::os::durable::sync_dir(&dir).map_err(|error| StoreError::io("flush", &dir, error))?;
+        }
+        crate::os::durable::sync_dir(target).map_err(|error| StoreError::io("flush", target, error))
+    }
+
+    fn shard_of(&self, account: AccountId) -> Result<&Shard, StoreError> {
+        let known = lock(&self.inner.homes).get(&account).copied();
+        let number = match known {
+            Some(number) => number,
+            None => {
+                let number = self.inner.find_home(account)?;
+                lock(&self.inner.homes).insert(account, number);
+                number
+            }
+        };
+        self.inner.shards.get(number).ok_or_else(|| StoreError::missing(format!("account {account}")))
+    }
+
+    /// Runs `work` in a write transaction of the account's shard; returns when that is durable.
+    fn change<T: Send>(&self, account: AccountId, mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+        let store = &*self.inner;
+        self.shard_of(account)?.group.run(|txn, extra| work(&mut Tx { txn, extra, store }))
+    }
+
+    /// Wake-ups of sessions that watch folders.
+    pub fn notices(&self) -> &Notices {
+        &self.inner.notices
+    }
+}
+
+fn found_none(env: &'static Env, key: &[u8]) -> Result<bool, StoreError> {
+    Ok(env.read()?.get(key)?.is_none())
+}
+
+impl Inner {
+    fn find_home(&self, account: AccountId) -> Result<usize, StoreError> {
+        for (number, shard) in self.shards.iter().enumerate() {
+            if shard.env.read()?.get(&schema::account(account))?.is_some() {
+                return Ok(number);
+            }
+        }
+        Err(StoreError::missing(format!("account {account}")))
+    }
+
+    fn user(&self, userid: &str) -> Result<Option<UserRow>, StoreError> {
+        let key = schema::key(SHARD, kind::USER, FolderId::TOP, userid.as_bytes());
+        let row = rows::value(&self.common_env.read()?, &key)?;
+        row.map(|bytes| UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))).transpose()
+    }
+
+    /// The directory of a partition. Its `.partition` file must be there: an unmounted disk must not look like an empty store.
+    pub(crate) fn partition(&self, nickname: &str) -> Result<&Path, StoreError> {
+        let path = self.settings.partitions.iter().find(|(name, _)| name == nickname).map(|(_, path)| path.as_path());
+        let path = path.ok_or_else(|| StoreError::missing(format!("partition \"{nickname}\"")))?;
+        let missing = match std::fs::symlink_metadata(path.join(PARTITION_FILE)) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+            Err(_) => false,
+        };
+        if missing && adopt_partition(self.common_env, &self.common, self.store_id, nickname, path).is_ok() {
+            return Ok(path);
+        }
+        Err(StoreError::Unavailable { what: format!("partition {nickname}: {} is not there or is not a partition of this store", path.display()) })
+    }
+}
+
+const PARTITION_FILE: &str = ".partition";
+
+/// Makes a directory a partition of this store, unless it was one already and has lost its mark: then it is not mounted.
+fn adopt_partition(common: &'static Env, group: &Group<Quiet>, store_id: [u8; 16], nickname: &str, path: &Path) -> Result<(), StoreError> {
+    let key = schema::key(SHARD, kind::PARTITION, FolderId::TOP, nickname.as_bytes());
+    let known = rows::value(&common.read()?, &key)?.is_some();
+    let store: String = store_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mark = format!("store = \"{store}\"\npartition = \"{nickname}\"\n");
+    let file = path.join(PARTITION_FILE);
+    match std::fs::read_to_string(&file) {
+        Ok(found) if found == mark => return Ok(()),
+        Ok(_) => return Err(StoreError::Unavailable { what: format!("{} belongs to another store or partition", path.display()) }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !known => {}
+        Err(error) => return Err(StoreError::io("read", &file, error)),
+    }
+    body::make_dir(&path.join(body::STAGING))?;
+    crate::os::durable::replace(&file, mark.as_bytes(), 0o600).map_err(|error| StoreError::io("write", &file, error))?;
+    group.run(|txn, ()| rows::put(txn, &key, path.as_os_str().as_encoded_bytes().to_vec()))
+}
+
+impl Tx<'_, '_> {
+    /// The directory of a folder of an account.
+    fn folder_dir(&self, account: AccountId, userid: &str, row: &Folder) -> Result<PathBuf, StoreError> {
+        let path = rows::path(self.txn, account, row)?;
+        Ok(self.store.partition(&row.partition)?.join(layout::folder_directory(userid, &path)))
+    }
+
+    /// A folder that takes part in a change: it exists, can hold messages and nobody else has it locked.
+    fn open_folder(&mut self, account: AccountId, id: FolderId) -> Result<Folder, StoreError> {
+        lock::respect(self, account, id)?;
+        let row = rows::need_folder(self.txn, account, id)?;
+        if row.noselect { Err(StoreError::missing("the mailbox")) } else { Ok(row) }
+    }
+
+    /// The next modification sequence of an account.
+    fn next_modseq(row: &mut Account) -> Modseq {
+        row.highest_modseq += 1;
+        row.highest_modseq
+    }
+
+    /// A folder changed: its row is stored and, after the commit, announced.
+    fn changed(&mut self, account: AccountId, row: &Folder) -> Result<(), StoreError> {
+        rows::put_folder(self.txn, account, row)?;
+        self.extra.changes.push(notify::Change { account, folder: row.id, modseq: row.highest_modseq });
+        Ok(())
+    }
+
+    /// The next UIDVALIDITY of the shard: the time, or one more than the last (RFC 9051 2.3.1.1: it must rise).
+    fn next_uidvalidity(&mut self, now_s: i64) -> Result<u32, StoreError> {
+        let key = schema::key(SHARD, kind::META, FolderId::TOP, &[]);
+        let row = rows::value(self.txn, &key)?.unwrap_or_default();
+        let mut meta = Meta::decode(&row).map_err(|_| codec::damaged(&key))?;
+        meta.last_uidvalidity = u32::try_from(now_s).unwrap_or(1).max(meta.last_uidvalidity.saturating_add(1)).max(1);
+        rows::put(self.txn, &key, meta.encode())?;
+        Ok(meta.last_uidvalidity)
+    }
+
+    /// Removes every row from `from` on for which `within` holds; returns how many.
+    fn remove_rows(&mut self, from: &[u8], within: &dyn Fn(&[u8]) -> bool) -> Result<usize, StoreError> {
+        let mut keys = Vec::new();
+        self.txn.scan(from, &mut |key, _| {
+            if !within(key) {
+                return Ok(ControlFlow::Break(()));
+            }
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in &keys {
+            self.txn.del(key)?;
+        }
+        Ok(keys.len())
+    }
+}

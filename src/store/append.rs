@@ -1,0 +1,306 @@
+//! Messages into folders: one way for delivery, APPEND and import.
+//!
+//! Order: the staging file is flushed; in one write transaction uids are taken, links made, store.idx appended, rows put, with a redo row for
+//! each link; commit; announce. A crash before the commit leaves a link that no row names; the next delivery finds the place taken, records the
+//! file as expunged (so purge or undelete decide about it) and takes the next uid.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::body::{self, Linked, Staged, Staging};
+use super::codec::Writer;
+use super::error::StoreError;
+use super::flags::{Flags, Keywords};
+use super::ids::{AccountId, FolderId, Modseq, Uid};
+use super::index_file::{self, Entry};
+use super::record::{Account, EntryPlace, Folder, Gone, Message, StateRun, push_run};
+use super::{Store, Tx, layout, rows, schema};
+
+/// From this many messages on, one flush of the partition's file system replaces a flush of each file.
+const BULK: usize = 8;
+
+/// A message to be appended.
+pub struct NewMessage<'s> {
+    /// Its bytes.
+    pub staged: &'s Staged,
+    /// Its system flags.
+    pub flags: Flags,
+    /// Its keywords.
+    pub keywords: Vec<String>,
+    /// INTERNALDATE, seconds since 1970.
+    pub internal_date_s: i64,
+    /// Zone of INTERNALDATE, minutes east of UTC.
+    pub internal_zone_min: i16,
+}
+
+/// What an append gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// UIDVALIDITY of the folder.
+    pub uidvalidity: u32,
+    /// The messages' UIDs, in the order in which they were given.
+    pub uids: Vec<Uid>,
+    /// Their modification sequence.
+    pub modseq: Modseq,
+}
+
+/// One place a message is delivered to.
+pub struct Delivery {
+    /// The account.
+    pub account: AccountId,
+    /// Its folder.
+    pub folder: FolderId,
+    /// True to deliver though the quota is used up.
+    pub ignore_quota: bool,
+}
+
+/// What several messages have in common while they go into one folder.
+struct Target<'d> {
+    account: AccountId,
+    row: Folder,
+    owner: Account,
+    modseq: Modseq,
+    dir: &'d Path,
+    index: Vec<u8>,
+    now_s: i64,
+}
+
+impl Store {
+    /// Opens a staging file in a partition; the message's bytes are then written to it.
+    ///
+    /// # Errors
+    /// The partition does not exist or is not available, or the file cannot be made.
+    pub fn stage(&self, partition: &str) -> Result<Staging, StoreError> {
+        Staging::new(partition, self.inner.partition(partition)?, &self.inner.process)
+    }
+
+    /// Appends messages to a folder: all or none.
+    ///
+    /// # Errors
+    /// The folder does not exist, is locked, the quota is used up, there are too many keywords, or the disk fails.
+    pub fn append(&self, account: AccountId, folder: FolderId, items: &[NewMessage<'_>], now_s: i64) -> Result<Appended, StoreError> {
+        self.flush(items.iter().map(|item| item.staged))?;
+        crate::crash_point!("append.after-sync");
+        self.change(account, |tx| tx.append(account, folder, items, false, now_s))
+    }
+
+    /// Delivers one message to several places; each succeeds or fails alone. Recipients of one shard share one commit.
+    pub fn deliver(&self, item: &NewMessage<'_>, to: &[Delivery], now_s: i64) -> Vec<Result<Appended, StoreError>> {
+        let mut results: Vec<Option<Result<Appended, StoreError>>> = to.iter().map(|_| None).collect();
+        if let Err(error) = item.staged.sync() {
+            return to.iter().map(|_| Err(error.again())).collect();
+        }
+        crate::crash_point!("append.after-sync");
+        let mut shards: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
+        for (at, delivery) in to.iter().enumerate() {
+            match self.inner.find_home_cached(delivery.account) {
+                Ok(shard) => shards.entry(shard).or_default().push(at),
+                Err(error) => {
+                    if let Some(result) = results.get_mut(at) {
+                        *result = Some(Err(error));
+                    }
+                }
+            }
+        }
+        let work = |places: &[usize]| -> Vec<Result<Appended, StoreError>> {
+            let Some(first) = places.first().and_then(|at| to.get(*at)) else { return Vec::new() };
+            let done = self.change(first.account, |tx| {
+                let each = |at: &usize| match to.get(*at) {
+                    Some(d) => tx.append(d.account, d.folder, std::slice::from_ref(item), d.ignore_quota, now_s),
+                    None => Err(StoreError::missing("the recipient")),
+                };
+                let done: Vec<_> = places.iter().map(each).collect();
+                // A recipient's own failure came before any row was written; what concerns the whole transaction ends it.
+                if done.iter().any(|one| matches!(one, Err(StoreError::MapFull))) { Err(StoreError::MapFull) } else { Ok(done) }
+            });
+            done.unwrap_or_else(|error| places.iter().map(|_| Err(error.again())).collect())
+        };
+        let groups: Vec<Vec<usize>> = shards.into_values().collect();
+        let done: Vec<Vec<Result<Appended, StoreError>>> = match groups.as_slice() {
+            [only] => vec![work(only)],
+            many => std::thread::scope(|scope| {
+                let running: Vec<_> = many.iter().map(|places| scope.spawn(|| work(places))).collect();
+                running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+            }),
+        };
+        for (places, outcomes) in groups.iter().zip(done) {
+            for (at, outcome) in places.iter().zip(outcomes) {
+                if let Some(result) = results.get_mut(*at) {
+                    *result = Some(outcome);
+                }
+            }
+        }
+        let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
+        results.into_iter().map(|result| result.unwrap_or_else(unfinished)).collect()
+    }
+
+    /// Makes the bytes of staged messages durable: each by itself, or many with one flush of the file system.
+    fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
+        if staged.clone().count() < BULK {
+            return staged.map(Staged::sync).collect();
+        }
+        let mut partitions: Vec<&str> = staged.clone().map(Staged::partition).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        for partition in partitions {
+            let path = self.inner.partition(partition)?;
+            crate::os::durable::sync_file_system(path).map_err(|error| StoreError::io("flush", path, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl super::Inner {
+    fn find_home_cached(&self, account: AccountId) -> Result<usize, StoreError> {
+        let known = super::lock(&self.homes).get(&account).copied();
+        known.map_or_else(|| self.find_home(account), Ok)
+    }
+}
+
+impl Tx<'_, '_> {
+    fn append(&mut self, account: AccountId, folder: FolderId, items: &[NewMessage<'_>], ignore_quota: bool, now_s: i64) -> Result<Appended, StoreError> {
+        let row = self.open_folder(account, folder)?;
+        let mut owner = rows::need_account(self.txn, account)?;
+        if !ignore_quota {
+            check_quota(&owner, items)?;
+        }
+        if row.uidnext.checked_add(u32::try_from(items.len()).unwrap_or(u32::MAX)).is_none_or(|end| end > Uid::MAX - 1024) {
+            return Err(StoreError::Limit { what: "messages were ever in this mailbox", limit: u64::from(Uid::MAX) });
+        }
+        let dir = self.folder_dir(account, &owner.userid, &row)?;
+        let modseq = Tx::next_modseq(&mut owner);
+        let mut target = Target { account, row, owner, modseq, dir: &dir, index: Vec::new(), now_s };
+        let mut uids = Vec::with_capacity(items.len());
+        for item in items {
+            uids.push(self.append_one(&mut target, item)?);
+        }
+        crate::crash_point!("append.after-link");
+        self.write_index(&mut target)?;
+        let Target { mut row, owner, .. } = target;
+        row.highest_modseq = modseq;
+        row.last_append_s = now_s;
+        rows::put_account(self.txn, account, &owner)?;
+        self.changed(account, &row)?;
+        for item in items {
+            item.staged.keep();
+        }
+        crate::crash_point!("append.after-rows");
+        Ok(Appended { uidvalidity: row.uidvalidity, uids, modseq })
+    }
+
+    fn append_one(&mut self, target: &mut Target<'_>, item: &NewMessage<'_>) -> Result<Uid, StoreError> {
+        let (account, folder) = (target.account, target.row.id);
+        let keywords = rows::keyword_bits(self.txn, account, &item.keywords)?;
+        let uid = self.link(target, item.staged.path())?;
+        let redo = Writer::new(1).string(item.staged.partition()).string(item.staged.name()).finish();
+        rows::put(self.txn, &schema::redo(account, folder, uid), redo)?;
+        let scanned = &item.staged.scanned;
+        let message = Message {
+            uid,
+            size: scanned.size,
+            header_size: scanned.header_size,
+            internal_date_s: item.internal_date_s,
+            internal_zone_min: item.internal_zone_min,
+            saved_s: target.now_s,
+            sent_s: scanned.sent_date_s,
+            guid: item.staged.guid,
+            entry: EntryPlace::default(),
+        };
+        self.add(target, message, &Entry::of(scanned), item.flags, keywords)
+    }
+
+    /// Links `from` under the next free uid of the folder. A file that lies there already was left by a process that died before its commit.
+    fn link(&mut self, target: &mut Target<'_>, from: &Path) -> Result<Uid, StoreError> {
+        loop {
+            let uid = target.row.uidnext.max(1);
+            target.row.uidnext = uid + 1;
+            match body::link(from, target.dir, uid)? {
+                Linked::Here => return Ok(uid),
+                Linked::Taken => self.record_stray(target, uid)?,
+            }
+        }
+    }
+
+    /// Records a file without a row as an expunged message: purge removes it in time, until then it can be brought back.
+    fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
+        let path = target.dir.join(layout::message_file(uid));
+        let meta = std::fs::symlink_metadata(&path).map_err(|error| StoreError::io("examine", &path, error))?;
+        let message = Message { uid, size: meta.len(), internal_date_s: meta.mtime(), saved_s: meta.mtime(), ..Message::default() };
+        let gone = Gone { message, expunged_s: target.now_s, flags: Flags::NONE, keywords: Keywords::default(), purging: false };
+        rows::put(self.txn, &schema::gone(target.account, target.row.id, uid), gone.encode())
+    }
+
+    /// Puts the rows of a message whose file lies at its place.
+    fn add(&mut self, target: &mut Target<'_>, mut message: Message, entry: &Entry, flags: Flags, keywords: Keywords) -> Result<Uid, StoreError> {
+        let (account, folder, uid) = (target.account, target.row.id, message.uid);
+        let len = entry.encoded_len();
+        let offset = target.row.idx_len + target.index.len() as u64;
+        entry.encode(&message, &mut target.index);
+        message.entry = EntryPlace { generation: target.row.idx_generation, offset, len: u32::try_from(len).unwrap_or(0) };
+        rows::put_message(self.txn, account, folder, &message)?;
+        let mut runs = rows::chunk(self.txn, account, folder, uid)?;
+        push_run(&mut runs, StateRun { first: uid, count: 1, flags, keywords, modseq: target.modseq });
+        rows::put_chunk(self.txn, account, folder, uid, &runs)?;
+        rows::count(&mut target.row, flags, 1, true);
+        target.row.bytes += message.size;
+        target.owner.usage_bytes += message.size;
+        target.owner.usage_messages += 1;
+        Ok(uid)
+    }
+
+    /// Appends the gathered entries to store.idx. That may fail (a full disk, a file that was put in its place): the rows then name entries
+    /// that are not there, and readers fall back to the messages.
+    fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
+        let written = index_file::append(target.dir, target.row.idx_generation, target.row.mailbox_id, target.row.idx_len, &target.index);
+        if matches!(written, Ok(true)) {
+            target.row.idx_len += target.index.len() as u64;
+        }
+        target.index.clear();
+        crate::crash_point!("append.after-index");
+        Ok(())
+    }
+
+    /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids.
+    pub(super) fn append_copies(&mut self, account: AccountId, to: FolderId, sources: &[super::copy::Source], now_s: i64) -> Result<super::Copied, StoreError> {
+        let row = self.open_folder(account, to)?;
+        let owner = rows::need_account(self.txn, account)?;
+        let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
+        within_quota(&owner, bytes, sources.len() as u64)?;
+        let dir = self.folder_dir(account, &owner.userid, &row)?;
+        let mut target = Target { account, row, owner, modseq: 0, dir: &dir, index: Vec::new(), now_s };
+        target.modseq = Tx::next_modseq(&mut target.owner);
+        let mut pairs = Vec::with_capacity(sources.len());
+        for source in sources {
+            let keywords = rows::keyword_bits(self.txn, account, &source.keywords)?;
+            let uid = self.link(&mut target, &source.path)?;
+            let place = dir.join(layout::message_file(uid));
+            if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn)) {
+                self.extra.dirs.push(dir.clone());
+                self.extra.dirs.push(nn.to_owned());
+            }
+            let message = Message { uid, saved_s: now_s, entry: EntryPlace::default(), ..source.message.clone() };
+            self.add(&mut target, message, &source.entry, source.flags, keywords)?;
+            pairs.push((source.message.uid, uid));
+        }
+        crate::crash_point!("copy.after-link");
+        self.write_index(&mut target)?;
+        let Target { mut row, owner, modseq, .. } = target;
+        row.highest_modseq = modseq;
+        row.last_append_s = now_s;
+        rows::put_account(self.txn, account, &owner)?;
+        self.changed(account, &row)?;
+        Ok(super::Copied { uidvalidity: row.uidvalidity, pairs })
+    }
+}
+
+fn check_quota(owner: &Account, items: &[NewMessage<'_>]) -> Result<(), StoreError> {
+    within_quota(owner, items.iter().map(|item| item.staged.size()).sum(), items.len() as u64)
+}
+
+fn within_quota(owner: &Account, bytes: u64, messages: u64) -> Result<(), StoreError> {
+    let over = |limit: Option<u64>, wanted: u64| limit.is_some_and(|limit| wanted > limit);
+    if over(owner.quota_bytes, owner.usage_bytes.saturating_add(bytes)) || over(owner.quota_messages, owner.usage_messages.saturating_add(messages)) {
+        return Err(StoreError::OverQuota { what: format!("user/{}", owner.userid) });
+    }
+    Ok(())
+}

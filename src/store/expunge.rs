@@ -1,0 +1,203 @@
+//! Expunge: rows move to `GONE`, files stay until purge, so that messages can be brought back.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::error::StoreError;
+use super::flags::{Flags, Keywords, UidSet};
+use super::ids::{AccountId, FolderId, Modseq, Uid};
+use super::record::{Gone, StateRun, push_run};
+use super::{Store, Tx, layout, rows, schema};
+
+/// What an expunge removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expunged {
+    /// The messages.
+    pub uids: UidSet,
+    /// The modification sequence of their removal; 0 when there was none.
+    pub modseq: Modseq,
+}
+
+impl Store {
+    /// Expunges the messages with \Deleted; with `only`, those among these UIDs (RFC 4315 2.1).
+    ///
+    /// # Errors
+    /// The folder does not exist or is locked, or the disk fails.
+    pub fn expunge(&self, account: AccountId, folder: FolderId, only: Option<&UidSet>, now_s: i64) -> Result<Expunged, StoreError> {
+        self.change(account, |tx| {
+            let mut marked = Vec::new();
+            let mut see = |run: StateRun| {
+                if run.flags.contains(Flags::DELETED) {
+                    marked.push((run.first, run.last()));
+                }
+            };
+            match only {
+                None => rows::states(tx.txn, account, folder, 0..=Uid::MAX, &mut see)?,
+                Some(only) => {
+                    for (first, last) in only.ranges() {
+                        rows::states(tx.txn, account, folder, *first..=*last, &mut see)?;
+                    }
+                }
+            }
+            tx.remove(account, folder, &UidSet::from_ranges(marked), now_s)
+        })
+    }
+
+    /// Expunges these messages, whether \Deleted or not.
+    ///
+    /// # Errors
+    /// As [`Store::expunge`].
+    pub fn remove(&self, account: AccountId, folder: FolderId, uids: &UidSet, now_s: i64) -> Result<Expunged, StoreError> {
+        self.change(account, |tx| tx.remove(account, folder, uids, now_s))
+    }
+
+    /// Brings back expunged messages whose files are still there, expunged at or after `since_s`, under new UIDs. Returns how many.
+    ///
+    /// # Errors
+    /// The folder does not exist or is locked, or the disk fails.
+    pub fn restore(&self, account: AccountId, folder: FolderId, since_s: i64, now_s: i64) -> Result<u32, StoreError> {
+        let view = self.view(account)?;
+        let dir = view.folder_dir(folder)?;
+        let names = view.keywords()?;
+        let mut gone = Vec::new();
+        view.gone(folder, &mut |row| {
+            if row.expunged_s >= since_s && !row.purging {
+                gone.push(row);
+            }
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        let mut sources = Vec::new();
+        for row in gone {
+            let path = dir.join(layout::message_file(row.message.uid));
+            let Ok(scanned) = super::index_file::scan_file(&path) else { continue };
+            let keywords = row.keywords.bits().filter_map(|bit| names.get(bit).cloned()).collect();
+            let mut message = row.message;
+            message.size = scanned.size;
+            message.header_size = scanned.header_size;
+            message.sent_s = scanned.sent_date_s;
+            message.guid = super::check::guid_of(&path)?;
+            sources.push(super::copy::Source { message, path, flags: row.flags.without(Flags::DELETED), keywords, entry: super::Entry::of(&scanned) });
+        }
+        if sources.is_empty() {
+            return Ok(0);
+        }
+        self.change(account, |tx| {
+            for source in &sources {
+                let key = schema::gone(account, folder, source.message.uid);
+                if rows::gone(tx.txn, account, folder, source.message.uid)?.is_none_or(|row| row.purging) {
+                    return Err(StoreError::InUse { what: "an expunged message".into(), by: Some("it is being purged".into()) });
+                }
+                // The old file stays beside the new link until purge: its row is marked so that it is not brought back twice.
+                let mut row = rows::gone(tx.txn, account, folder, source.message.uid)?.ok_or_else(|| StoreError::missing("the message"))?;
+                row.expunged_s = i64::MIN;
+                rows::put(tx.txn, &key, row.encode())?;
+            }
+            let copied = tx.append_copies(account, folder, &sources, now_s)?;
+            Ok(u32::try_from(copied.pairs.len()).unwrap_or(u32::MAX))
+        })
+    }
+
+    /// Purges what was expunged before `before_s`: rows are marked, then files removed, then the rows dropped. Returns (messages, bytes).
+    ///
+    /// # Errors
+    /// The folder does not exist, or the disk fails; the next purge goes on.
+    pub fn purge(&self, account: AccountId, folder: FolderId, before_s: i64) -> Result<(u32, u64), StoreError> {
+        let view = self.view(account)?;
+        let dir = view.folder_dir(folder)?;
+        let mut due: Vec<(Uid, u64)> = Vec::new();
+        view.gone(folder, &mut |row| {
+            if row.purging || row.expunged_s < before_s {
+                due.push((row.message.uid, row.message.size));
+            }
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        let bytes = due.iter().map(|(_, size)| size).sum();
+        for batch in due.chunks(1000) {
+            self.change(account, |tx| {
+                super::lock::respect(tx, account, folder)?;
+                for (uid, _) in batch {
+                    if let Some(mut row) = rows::gone(tx.txn, account, folder, *uid)? {
+                        row.purging = true;
+                        rows::put(tx.txn, &schema::gone(account, folder, *uid), row.encode())?;
+                    }
+                    tx.txn.del(&schema::redo(account, folder, *uid))?;
+                }
+                Ok(())
+            })?;
+            crate::crash_point!("purge.after-mark");
+            let mut dirs: Vec<PathBuf> = Vec::new();
+            for (uid, _) in batch {
+                let file = dir.join(layout::message_file(*uid));
+                match std::fs::remove_file(&file) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(StoreError::io("remove", &file, error)),
+                }
+                if let Some(nn) = file.parent().filter(|nn| nn.exists() && dirs.last().map(PathBuf::as_path) != Some(nn)) {
+                    dirs.push(nn.to_owned());
+                }
+            }
+            crate::crash_point!("purge.after-unlink");
+            self.change(account, |tx| {
+                tx.extra.dirs.extend(dirs.iter().cloned());
+                for (uid, _) in batch {
+                    tx.txn.del(&schema::gone(account, folder, *uid))?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok((u32::try_from(due.len()).unwrap_or(u32::MAX), bytes))
+    }
+}
+
+impl Tx<'_, '_> {
+    /// Expunges those of `uids` that exist.
+    pub(super) fn remove(&mut self, account: AccountId, folder: FolderId, uids: &UidSet, now_s: i64) -> Result<Expunged, StoreError> {
+        let mut row = self.open_folder(account, folder)?;
+        let mut owner = rows::need_account(self.txn, account)?;
+        let modseq = owner.highest_modseq + 1;
+        let mut removed = UidSet::new();
+        for (base, runs) in rows::chunks_of(self.txn, account, folder, uids)? {
+            let mut kept = Vec::with_capacity(runs.len());
+            for run in runs {
+                for uid in run.first..=run.last() {
+                    if !uids.contains(uid) {
+                        push_run(&mut kept, StateRun { first: uid, count: 1, ..run });
+                        continue;
+                    }
+                    removed.insert(uid);
+                    rows::count(&mut row, run.flags, 1, false);
+                    self.retire(account, folder, uid, run.flags, run.keywords, now_s, &mut row.bytes, &mut owner.usage_bytes)?;
+                    owner.usage_messages = owner.usage_messages.saturating_sub(1);
+                }
+            }
+            rows::put_chunk(self.txn, account, folder, base, &kept)?;
+        }
+        if removed.is_empty() {
+            return Ok(Expunged::default());
+        }
+        for (first, last) in removed.ranges() {
+            rows::put(self.txn, &schema::expunged(account, folder, modseq, *first), last.to_le_bytes().to_vec())?;
+        }
+        owner.highest_modseq = modseq;
+        row.highest_modseq = modseq;
+        rows::put_account(self.txn, account, &owner)?;
+        self.changed(account, &row)?;
+        crate::crash_point!("expunge.after-rows");
+        Ok(Expunged { uids: removed, modseq })
+    }
+
+    /// Moves the row of one message to `GONE`.
+    #[allow(clippy::too_many_arguments)]
+    fn retire(&mut self, account: AccountId, folder: FolderId, uid: Uid, flags: Flags, keywords: Keywords, now_s: i64, folder_bytes: &mut u64, usage: &mut u64) -> Result<(), StoreError> {
+        let Some(message) = rows::message(self.txn, account, folder, uid)? else { return Ok(()) };
+        *folder_bytes = folder_bytes.saturating_sub(message.size);
+        *usage = usage.saturating_sub(message.size);
+        let gone = Gone { message, expunged_s: now_s, flags, keywords, purging: false };
+        rows::put(self.txn, &schema::gone(account, folder, uid), gone.encode())?;
+        self.txn.del(&schema::message(account, folder, uid))?;
+        Ok(())
+    }
+}

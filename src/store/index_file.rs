@@ -1,0 +1,267 @@
+//! store.idx: one file a folder, append-only, with what FETCH and SEARCH want of a message without opening it: the rendered ENVELOPE, BODY and
+//! BODYSTRUCTURE, the header lines that clients ask for, the offsets of its parts.
+//!
+//! It is never flushed and never trusted: an entry is used only if its checksums hold and it names the right UID and content; else the message
+//! itself is read. Offsets never move; the rows hold (generation, offset, length).
+//!
+//! | bytes | file header (128) |
+//! | --- | --- |
+//! | 0..8 | `MSGSTIDX` |
+//! | 8..12 | format version, 1 |
+//! | 12..16 | generation |
+//! | 16..32 | mailbox id |
+//! | 32..124 | zero |
+//! | 124..128 | CRC-32 of the bytes before |
+//!
+//! | bytes | entry header (72), then the payload |
+//! | --- | --- |
+//! | 0..4 | `MENT` |
+//! | 4..8 | UID |
+//! | 8..16 | size of the message |
+//! | 16..24 | INTERNALDATE, seconds since 1970, signed |
+//! | 24..40 | message GUID |
+//! | 40..60 | lengths of envelope, body, bodystructure, headers, parts (4 each) |
+//! | 60..64 | header size of the message |
+//! | 64..68 | CRC-32 of the payload |
+//! | 68..72 | CRC-32 of the entry header before |
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::ids::{Guid, MailboxId, Uid};
+use super::record::{EntryPlace, Message};
+use crate::message::scan::{Part, Scanned, Scanner};
+
+/// The name of the file.
+pub(crate) const NAME: &str = "store.idx";
+/// Bytes of the file header: the first entry begins here.
+pub(crate) const HEADER: u64 = 128;
+const ENTRY_HEADER: usize = 72;
+/// Bytes read ahead: neighbours are usually wanted next.
+const AHEAD: usize = 256 * 1024;
+/// No entry is longer.
+const ENTRY_MAX: usize = 64 << 20;
+
+fn crc(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
+    let mut bytes = Vec::with_capacity(HEADER as usize);
+    bytes.extend_from_slice(b"MSGSTIDX");
+    bytes.extend_from_slice(&1u32.to_le_bytes());
+    bytes.extend_from_slice(&generation.to_le_bytes());
+    bytes.extend_from_slice(&mailbox.0);
+    bytes.resize(HEADER as usize - 4, 0);
+    let sum = crc(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes.try_into().unwrap_or([0; HEADER as usize])
+}
+
+/// The data of a message that store.idx keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    bytes: Vec<u8>,
+    ends: [usize; 5],
+}
+
+impl Entry {
+    /// From a scan of the message.
+    pub(crate) fn of(scanned: &Scanned) -> Entry {
+        let parts = scanned.parts.encode();
+        let mut bytes = Vec::new();
+        let mut ends = [0; 5];
+        for (end, section) in ends.iter_mut().zip([&scanned.envelope, &scanned.body, &scanned.bodystructure, &scanned.cached_headers, &parts]) {
+            bytes.extend_from_slice(section);
+            *end = bytes.len();
+        }
+        Entry { bytes, ends }
+    }
+
+    fn section(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(number).copied().unwrap_or(start);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// The ENVELOPE (RFC 9051 7.5.2), ready to be sent.
+    pub fn envelope(&self) -> &[u8] {
+        self.section(0)
+    }
+
+    /// The BODY, ready to be sent.
+    pub fn body(&self) -> &[u8] {
+        self.section(1)
+    }
+
+    /// The BODYSTRUCTURE, ready to be sent.
+    pub fn bodystructure(&self) -> &[u8] {
+        self.section(2)
+    }
+
+    /// The header lines kept, as they stand in the message.
+    pub fn headers(&self) -> &[u8] {
+        self.section(3)
+    }
+
+    /// Where the parts of the message lie.
+    pub fn parts(&self) -> Option<Part> {
+        Part::decode(self.section(4))
+    }
+
+    /// The bytes of the entry for message `row`, header included.
+    pub(crate) fn encode(&self, row: &Message, into: &mut Vec<u8>) {
+        let start = into.len();
+        into.extend_from_slice(b"MENT");
+        into.extend_from_slice(&row.uid.to_le_bytes());
+        into.extend_from_slice(&row.size.to_le_bytes());
+        into.extend_from_slice(&row.internal_date_s.to_le_bytes());
+        into.extend_from_slice(&row.guid.0);
+        let mut before = 0;
+        for end in self.ends {
+            into.extend_from_slice(&u32::try_from(end - before).unwrap_or(u32::MAX).to_le_bytes());
+            before = end;
+        }
+        into.extend_from_slice(&u32::try_from(row.header_size).unwrap_or(u32::MAX).to_le_bytes());
+        into.extend_from_slice(&crc(&self.bytes).to_le_bytes());
+        let sum = crc(into.get(start..).unwrap_or_default());
+        into.extend_from_slice(&sum.to_le_bytes());
+        into.extend_from_slice(&self.bytes);
+    }
+
+    /// Length of the encoded entry.
+    pub(crate) fn encoded_len(&self) -> usize {
+        ENTRY_HEADER + self.bytes.len()
+    }
+
+    /// Reads an entry; `None` if anything about it is wrong.
+    pub(crate) fn decode(bytes: &[u8], uid: Uid, guid: Guid) -> Option<Entry> {
+        let (head, payload) = bytes.split_at_checked(ENTRY_HEADER)?;
+        let u32_at = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        if head.get(..4)? != b"MENT" || u32_at(4)? != uid || head.get(24..40)? != guid.0 || u32_at(68)? != crc(head.get(..68)?) {
+            return None;
+        }
+        let mut ends = [0usize; 5];
+        let mut at = 0usize;
+        for (number, end) in ends.iter_mut().enumerate() {
+            at = at.checked_add(usize::try_from(u32_at(40 + number * 4)?).ok()?)?;
+            *end = at;
+        }
+        let bytes = payload.get(..at)?;
+        (u32_at(64)? == crc(bytes)).then(|| Entry { bytes: bytes.to_vec(), ends })
+    }
+}
+
+/// Appends `bytes` at `offset` of the folder's file; makes the file with its header when it is not there. Returns false when the file that was
+/// there is not this folder's of this generation (another was put in its place): then nothing is written.
+pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+    let path = dir.join(NAME);
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)?;
+    let len = file.metadata()?.len();
+    let header = file_header(generation, mailbox);
+    if len < HEADER {
+        file.write_all_at(&header, 0)?;
+    } else if offset == HEADER {
+        let mut found = [0; HEADER as usize];
+        file.read_exact_at(&mut found, 0)?;
+        if found != header {
+            return Ok(false);
+        }
+    }
+    file.write_all_at(bytes, offset)?;
+    Ok(true)
+}
+
+/// Reads entries of one folder.
+pub struct IndexReader {
+    file: Option<File>,
+    dir: PathBuf,
+    generation: u32,
+    at: u64,
+    ahead: Vec<u8>,
+}
+
+/// Where an entry came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From store.idx.
+    Cache,
+    /// The row names no entry: the message was read.
+    Uncached,
+    /// The entry in store.idx is wrong: the message was read. Worth the documented line in the log.
+    Damaged,
+}
+
+impl IndexReader {
+    pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
+        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new() }
+    }
+
+    /// The entry of a message: from store.idx, or from the message itself when the entry is missing or wrong.
+    ///
+    /// # Errors
+    /// The message's file cannot be read.
+    pub fn entry(&mut self, row: &Message) -> Result<(Entry, Source), StoreError> {
+        if row.entry.offset == 0 {
+            return Ok((self.scan(row)?, Source::Uncached));
+        }
+        match self.cached(row) {
+            Some(entry) => Ok((entry, Source::Cache)),
+            None => Ok((self.scan(row)?, Source::Damaged)),
+        }
+    }
+
+    /// The entry as store.idx has it, if that is sound.
+    pub(crate) fn cached(&mut self, row: &Message) -> Option<Entry> {
+        let EntryPlace { generation, offset, len } = row.entry;
+        let len = usize::try_from(len).ok().filter(|len| (ENTRY_HEADER..=ENTRY_MAX).contains(len))?;
+        if generation != self.generation || offset < HEADER {
+            return None;
+        }
+        let known = offset.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
+        let held = known.and_then(|skip| self.ahead.get(skip..skip.checked_add(len)?));
+        if let Some(bytes) = held {
+            return Entry::decode(bytes, row.uid, row.guid);
+        }
+        let file = self.file.as_ref()?;
+        self.ahead.resize(len.max(AHEAD), 0);
+        let mut filled = 0;
+        while let Some(room) = self.ahead.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.ahead.truncate(filled);
+        self.at = offset;
+        Entry::decode(self.ahead.get(..len)?, row.uid, row.guid)
+    }
+
+    fn scan(&self, row: &Message) -> Result<Entry, StoreError> {
+        let path = self.dir.join(super::layout::message_file(row.uid));
+        Ok(Entry::of(&scan_file(&path)?))
+    }
+}
+
+/// Scans a message file.
+pub(crate) fn scan_file(path: &Path) -> Result<Scanned, StoreError> {
+    use std::io::Read;
+    let failed = |error| StoreError::io("read", path, error);
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
+    let mut scanner = Scanner::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(scanner.finish()),
+            Ok(read) => scanner.push(buffer.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Flags and keywords: STORE.
+
+use super::error::StoreError;
+use super::flags::{Flags, Keywords, UidSet};
+use super::ids::{AccountId, FolderId, Modseq, Uid};
+use super::record::{StateRun, push_run};
+use super::{Store, Tx, rows};
+
+/// What is done with the flags named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlagOp {
+    /// Set these, keep the others.
+    Add,
+    /// Clear these, keep the others.
+    Remove,
+    /// Set exactly these.
+    Replace,
+}
+
+/// A change of flags.
+#[derive(Clone, Debug)]
+pub struct FlagChange {
+    /// How.
+    pub op: FlagOp,
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<String>,
+}
+
+/// What a change of flags did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The new modification sequence of what changed; 0 when nothing did.
+    pub modseq: Modseq,
+    /// The messages whose flags are different now.
+    pub changed: UidSet,
+    /// The messages left alone because they had changed since the modification sequence the caller named (RFC 7162 3.1.3).
+    pub refused: UidSet,
+}
+
+impl FlagChange {
+    fn apply(&self, run: &StateRun, keywords: Keywords) -> (Flags, Keywords) {
+        match self.op {
+            FlagOp::Add => (run.flags | self.flags, Keywords(run.keywords.0 | keywords.0)),
+            FlagOp::Remove => (run.flags.without(self.flags), Keywords(run.keywords.0 & !keywords.0)),
+            FlagOp::Replace => (self.flags, keywords),
+        }
+    }
+}
+
+impl Store {
+    /// Changes flags of messages; UIDs that do not exist are passed over.
+    ///
+    /// # Errors
+    /// The folder does not exist or is locked, there are too many keywords, or the disk fails.
+    pub fn store_flags(&self, account: AccountId, folder: FolderId, uids: &UidSet, change: &FlagChange, unchanged_since: Option<Modseq>) -> Result<Stored, StoreError> {
+        self.change(account, |tx| tx.store_flags(account, folder, uids, change, unchanged_since))
+    }
+
+    /// The first UID that is \Recent for the session that asks now: nobody else is told of these again (RFC 9051 2.3.2, RFC 3501 2.3.2).
+    /// Kept in this process, written with the next change of the folder's state by a session that ends.
+    ///
+    /// # Errors
+    /// The folder does not exist.
+    pub fn claim_recent(&self, account: AccountId, folder: FolderId) -> Result<Uid, StoreError> {
+        let row = self.view(account)?.folder(folder)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
+        let mut recent = super::lock(&self.inner.recent);
+        let known = recent.entry((account, folder)).or_insert(row.recent_from);
+        let first = (*known).max(row.recent_from);
+        *known = row.uidnext;
+        Ok(first)
+    }
+
+    /// Writes what [`Store::claim_recent`] gave out for this folder, unless it is written already.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn settle_recent(&self, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
+        let claimed = super::lock(&self.inner.recent).remove(&(account, folder));
+        let Some(claimed) = claimed else { return Ok(()) };
+        let Some(row) = self.view(account)?.folder(folder)? else { return Ok(()) };
+        if row.recent_from >= claimed {
+            return Ok(());
+        }
+        self.change(account, |tx| {
+            let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+            row.recent_from = row.recent_from.max(claimed);
+            rows::put_folder(tx.txn, account, &row)
+        })
+    }
+}
+
+impl Tx<'_, '_> {
+    fn store_flags(&mut self, account: AccountId, folder: FolderId, uids: &UidSet, change: &FlagChange, unchanged_since: Option<Modseq>) -> Result<Stored, StoreError> {
+        let mut row = self.open_folder(account, folder)?;
+        let mut owner = rows::need_account(self.txn, account)?;
+        let keywords = match change.op {
+            FlagOp::Remove => rows::known_bits(self.txn, account, &change.keywords)?,
+            _ => rows::keyword_bits(self.txn, account, &change.keywords)?,
+        };
+        let modseq = owner.highest_modseq + 1;
+        let mut stored = Stored { modseq, ..Stored::default() };
+        for (base, runs) in rows::chunks_of(self.txn, account, folder, uids)? {
+            let mut after = Vec::with_capacity(runs.len());
+            let mut touched = false;
+            for run in runs {
+                for (first, last, inside) in split(&run, uids) {
+                    let piece = StateRun { first, count: last - first + 1, ..run };
+                    let (flags, bits) = change.apply(&run, keywords);
+                    let same = (flags, bits) == (run.flags, run.keywords);
+                    if !inside || same {
+                        push_run(&mut after, piece);
+                    } else if unchanged_since.is_some_and(|since| run.modseq > since) {
+                        stored.refused.insert_range(first, last);
+                        push_run(&mut after, piece);
+                    } else {
+                        stored.changed.insert_range(first, last);
+                        rows::count(&mut row, run.flags, piece.count, false);
+                        rows::count(&mut row, flags, piece.count, true);
+                        push_run(&mut after, StateRun { flags, keywords: bits, modseq, ..piece });
+                        touched = true;
+                    }
+                    if inside && same && unchanged_since.is_some_and(|since| run.modseq > since) {
+                        stored.refused.insert_range(first, last);
+                    }
+                }
+            }
+            if touched {
+                rows::put_chunk(self.txn, account, folder, base, &after)?;
+            }
+        }
+        if stored.changed.is_empty() {
+            stored.modseq = 0;
+            return Ok(stored);
+        }
+        owner.highest_modseq = modseq;
+        row.highest_modseq = modseq;
+        rows::put_account(self.txn, account, &owner)?;
+        self.changed(account, &row)?;
+        crate::crash_point!("flags.after-rows");
+        Ok(stored)
+    }
+}
+
+/// Cuts a run into pieces (first, last, whether in the set).
+fn split(run: &StateRun, uids: &UidSet) -> Vec<(Uid, Uid, bool)> {
+    let mut pieces = Vec::new();
+    let mut at = run.first;
+    let end = run.last();
+    let start = uids.ranges().partition_point(|range| range.1 < at);
+    for (first, last) in uids.ranges().iter().skip(start).take_while(|range| range.0 <= end) {
+        let (first, last) = ((*first).max(at), (*last).min(end));
+        if at < first {
+            pieces.push((at, first - 1, false));
+        }
+        pieces.push((first, last, true));
+        at = last + 1;
+    }
+    if at <= end {
+        pieces.push((at, end, false));
+    }
+    pieces
+}

@@ -1,0 +1,188 @@
+//! Reading: one short snapshot of an account's shard.
+
+use std::fs::{File, OpenOptions};
+use std::ops::{ControlFlow, RangeInclusive};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use super::error::StoreError;
+use super::flags::UidSet;
+use super::ids::{AccountId, FolderId, Modseq, Uid};
+use super::index_file::IndexReader;
+use super::lmdb::{Read, Rows};
+use super::name::FolderPath;
+use super::record::{Account, Folder, Gone, Message, StateRun};
+use super::schema::{self, kind};
+use super::{Store, layout, rows};
+
+/// A snapshot of one account. It pins pages of the mailbox database: never keep it across a write to the network.
+pub struct View<'s> {
+    read: Read<'static>,
+    account: AccountId,
+    store: &'s Store,
+}
+
+impl Store {
+    /// A snapshot of an account.
+    ///
+    /// # Errors
+    /// The account does not exist, or the mailbox database cannot be read.
+    pub fn view(&self, account: AccountId) -> Result<View<'_>, StoreError> {
+        Ok(View { read: self.shard_of(account)?.env.read()?, account, store: self })
+    }
+
+    /// The message's file, to be read at offsets.
+    ///
+    /// # Errors
+    /// `Expunged` when the message is gone; what open(2) said.
+    pub fn open_body(&self, account: AccountId, folder: FolderId, uid: Uid) -> Result<File, StoreError> {
+        let mut tried = PathBuf::new();
+        loop {
+            let view = self.view(account)?;
+            let path = view.folder_dir(folder)?.join(layout::message_file(uid));
+            let known = view.message(folder, uid)?.is_some();
+            drop(view);
+            match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+                Ok(file) => return Ok(file),
+                // A rename moved the directory between the row and the open: the row knows the new place.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && tried != path => {
+                    if !known {
+                        return Err(StoreError::Expunged { uid });
+                    }
+                    tried = path;
+                    std::thread::sleep(std::time::Duration::from_millis(2));
+                }
+                Err(error) => return Err(StoreError::io("open the message", &path, error)),
+            }
+        }
+    }
+
+    /// A reader of the folder's store.idx.
+    ///
+    /// # Errors
+    /// The folder's place cannot be found out.
+    pub fn index(&self, account: AccountId, folder: &Folder) -> Result<IndexReader, StoreError> {
+        let dir = self.view(account)?.folder_dir(folder.id)?;
+        Ok(IndexReader::open(&dir, folder.idx_generation))
+    }
+}
+
+impl View<'_> {
+    /// The account's row.
+    ///
+    /// # Errors
+    /// It does not exist or is damaged.
+    pub fn account(&self) -> Result<Account, StoreError> {
+        rows::need_account(&self.read, self.account)
+    }
+
+    /// A folder's row.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn folder(&self, id: FolderId) -> Result<Option<Folder>, StoreError> {
+        rows::folder(&self.read, self.account, id)
+    }
+
+    /// The folder at a path.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn resolve(&self, path: &FolderPath) -> Result<Option<Folder>, StoreError> {
+        rows::resolve(&self.read, self.account, path)
+    }
+
+    /// Every folder, depth first, by name, INBOX first.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn folders(&self) -> Result<Vec<(FolderPath, Folder)>, StoreError> {
+        rows::tree(&self.read, self.account)
+    }
+
+    /// The path of a folder.
+    ///
+    /// # Errors
+    /// It does not exist, or a row is damaged.
+    pub fn path(&self, id: FolderId) -> Result<FolderPath, StoreError> {
+        rows::path(&self.read, self.account, &rows::need_folder(&self.read, self.account, id)?)
+    }
+
+    /// The directory of a folder.
+    ///
+    /// # Errors
+    /// The folder does not exist, or its partition is not available.
+    pub fn folder_dir(&self, id: FolderId) -> Result<PathBuf, StoreError> {
+        let row = rows::need_folder(&self.read, self.account, id)?;
+        let path = rows::path(&self.read, self.account, &row)?;
+        let userid = self.account()?.userid;
+        Ok(self.store.inner.partition(&row.partition)?.join(layout::folder_directory(&userid, &path)))
+    }
+
+    /// The states of the existing messages with UIDs in `uids`, ascending: also the list of the UIDs that exist.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn states(&self, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(StateRun)) -> Result<(), StoreError> {
+        rows::states(&self.read, self.account, folder, uids, visit)
+    }
+
+    /// The messages with UIDs in `uids`, ascending, until `visit` breaks.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn messages(&self, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(Message) -> ControlFlow<()>) -> Result<(), StoreError> {
+        rows::messages(&self.read, self.account, folder, uids, &mut |row| Ok(visit(row)))
+    }
+
+    /// One message.
+    ///
+    /// # Errors
+    /// Its row is damaged.
+    pub fn message(&self, folder: FolderId, uid: Uid) -> Result<Option<Message>, StoreError> {
+        rows::message(&self.read, self.account, folder, uid)
+    }
+
+    /// Expunged messages whose files wait for purge.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn gone(&self, folder: FolderId, visit: &mut dyn FnMut(Gone) -> ControlFlow<()>) -> Result<(), StoreError> {
+        rows::all_gone(&self.read, self.account, folder, &mut |row| Ok(visit(row)))
+    }
+
+    /// UIDs expunged since `modseq`; `None` when that is longer ago than the folder remembers.
+    ///
+    /// # Errors
+    /// The folder does not exist, or a row is damaged.
+    pub fn expunged_since(&self, folder: FolderId, modseq: Modseq) -> Result<Option<UidSet>, StoreError> {
+        if modseq < rows::need_folder(&self.read, self.account, folder)?.expunge_horizon {
+            return Ok(None);
+        }
+        rows::expunged(&self.read, self.account, folder, modseq).map(Some)
+    }
+
+    /// The account's keywords; the index is the bit.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn keywords(&self) -> Result<Vec<String>, StoreError> {
+        rows::keywords(&self.read, self.account)
+    }
+
+    /// The names the account has subscribed to.
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn subscriptions(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        self.read.scan(&schema::key(self.account, kind::SUBSCRIPTION, FolderId::TOP, &[]), &mut |key, _| {
+            if !schema::within_kind(key, self.account, kind::SUBSCRIPTION) {
+                return Ok(ControlFlow::Break(()));
+            }
+            found.push(String::from_utf8_lossy(schema::rest(key)).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+}
