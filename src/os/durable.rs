@@ -13,6 +13,14 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// Flushes everything of the file system that holds `path` (syncfs(2)).
+///
+/// # Errors
+/// What `open(2)` or `syncfs(2)` said.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    nix::unistd::syncfs(File::open(path)?).map_err(io::Error::from)
+}
+
 /// Replaces `path` by `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, then the directory is flushed.
 /// `mode` are the permission bits of the new file. Callers that can race hold a lock of their own.
 ///

@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod crash;
 pub mod durable;
+pub mod holder;
 pub mod lock;

@@ -67,7 +67,8 @@ impl Store {
             }
             let moved: UidSet = present.into_iter().collect();
             if moved.len() < sources.len() {
-                return Err(StoreError::InUse { what: "a message that was to be moved".into(), by: Some("it was expunged meanwhile".into()) });
+                let lost = sources.iter().map(|source| source.message.uid).find(|uid| !moved.contains(*uid));
+                return Err(StoreError::Expunged { uid: lost.unwrap_or(0) });
             }
             let copied = tx.append_copies(to.0, to.1, &sources, now_s)?;
             tx.remove(from.0, from.1, &moved, now_s)?;

@@ -85,11 +85,9 @@ impl Store {
         self.change(account, |tx| {
             for source in &sources {
                 let key = schema::gone(account, folder, source.message.uid);
-                if rows::gone(tx.txn, account, folder, source.message.uid)?.is_none_or(|row| row.purging) {
-                    return Err(StoreError::InUse { what: "an expunged message".into(), by: Some("it is being purged".into()) });
-                }
                 // The old file stays beside the new link until purge: its row is marked so that it is not brought back twice.
-                let mut row = rows::gone(tx.txn, account, folder, source.message.uid)?.ok_or_else(|| StoreError::missing("the message"))?;
+                let row = rows::gone(tx.txn, account, folder, source.message.uid)?.filter(|row| !row.purging);
+                let mut row = row.ok_or(StoreError::Expunged { uid: source.message.uid })?;
                 row.expunged_s = i64::MIN;
                 rows::put(tx.txn, &key, row.encode())?;
             }

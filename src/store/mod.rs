@@ -295,8 +295,13 @@ impl Store {
         self.inner.shards.get(number).ok_or_else(|| StoreError::missing(format!("account {account}")))
     }
 
-    /// Runs `work` in a write transaction of the account's shard; returns when that is durable.
-    fn change<T: Send>(&self, account: AccountId, mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    /// Runs `work` in a write transaction of the account's shard; returns when that is durable. Waits (bounded) while a folder is locked.
+    fn change<T: Send>(&self, account: AccountId, work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+        self.patiently(account, work)
+    }
+
+    /// The same without waiting.
+    fn change_now<T: Send>(&self, account: AccountId, mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
         let store = &*self.inner;
         self.shard_of(account)?.group.run(|txn, extra| work(&mut Tx { txn, extra, store }))
     }

@@ -1,0 +1,173 @@
+//! Accounts: the userid map in the common environment, the account's row and INBOX in its shard.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::error::StoreError;
+use super::folder::CreateOptions;
+use super::ids::{AccountId, FolderId};
+use super::lmdb::Rows;
+use super::name::{FolderPath, check_userid};
+use super::record::{Account, UserRow};
+use super::relocate::Intent;
+use super::schema::{self, SHARD, kind};
+use super::{Store, Tx, codec, random, rows};
+
+fn user_key(userid: &str) -> Vec<u8> {
+    schema::key(SHARD, kind::USER, FolderId::TOP, userid.as_bytes())
+}
+
+impl Store {
+    /// The account of a user id.
+    ///
+    /// # Errors
+    /// The mailbox database cannot be read.
+    pub fn account_id(&self, userid: &str) -> Result<Option<AccountId>, StoreError> {
+        if userid.is_empty() || userid.len() > schema::REST_MAX {
+            return Ok(None);
+        }
+        let Some(user) = self.inner.user(userid)? else { return Ok(None) };
+        let Some(shard) = self.inner.shards.get(user.shard as usize) else { return Ok(None) };
+        // The map may be ahead of the shard after a crash: the account's own row decides.
+        let row = rows::account(&shard.env.read()?, user.account)?;
+        Ok(row.filter(|row| row.userid == userid).map(|_| user.account))
+    }
+
+    /// Creates an account with its INBOX.
+    ///
+    /// # Errors
+    /// `Exists`; the user id is not allowed; the partition does not exist; the disk fails.
+    pub fn account_create(&self, userid: &str, partition: Option<&str>, now_s: i64) -> Result<AccountId, StoreError> {
+        check_userid(userid)?;
+        let exists = || StoreError::Exists { what: format!("user/{userid}/INBOX") };
+        if self.account_id(userid)?.is_some() {
+            return Err(exists());
+        }
+        let partition = partition.unwrap_or(&self.inner.settings.default_partition).to_owned();
+        self.inner.partition(&partition)?;
+        // The map first: it alone decides who has a name. A crash before the account's row is there leaves an entry that is taken over.
+        let fresh = UserRow { account: AccountId(u64::from_be_bytes(random()?).max(1)), shard: self.next_shard()? };
+        let claimed = self.inner.common.run(|txn, ()| {
+            let key = user_key(userid);
+            if let Some(bytes) = rows::value(txn, &key)? {
+                return UserRow::decode(&bytes).map_err(|_| codec::damaged(&key));
+            }
+            rows::put(txn, &key, fresh.encode())?;
+            Ok(fresh)
+        })?;
+        crate::crash_point!("account.after-map");
+        let shard = self.inner.shards.get(claimed.shard as usize).ok_or_else(|| StoreError::missing(format!("shard {}", claimed.shard)))?;
+        let store = &*self.inner;
+        shard.group.run(|txn, extra| {
+            let mut tx = Tx { txn, extra, store };
+            if rows::account(tx.txn, claimed.account)?.is_some() {
+                return Err(exists());
+            }
+            let mut owner = Account { userid: userid.to_owned(), partition: partition.clone(), created_s: now_s, ..Account::default() };
+            rows::put_account(tx.txn, claimed.account, &owner)?;
+            tx.make_folder(claimed.account, &mut owner, None, "INBOX", &CreateOptions::default(), now_s)?;
+            rows::put_account(tx.txn, claimed.account, &owner)?;
+            crate::crash_point!("account.after-rows");
+            Ok(())
+        })?;
+        Ok(claimed.account)
+    }
+
+    /// The shard of the next account, by chance.
+    fn next_shard(&self) -> Result<u32, StoreError> {
+        let chance = u32::from_be_bytes(random()?);
+        Ok(chance % u32::try_from(self.inner.shards.len()).unwrap_or(1).max(1))
+    }
+
+    /// Every account, by user id.
+    ///
+    /// # Errors
+    /// The mailbox database cannot be read.
+    pub fn accounts(&self) -> Result<Vec<(String, AccountId)>, StoreError> {
+        let mut found = BTreeMap::new();
+        for shard in &self.inner.shards {
+            let read = shard.env.read()?;
+            let mut from = schema::account(AccountId(1));
+            // One look an account: behind its row the next account's rows are asked for.
+            loop {
+                let mut next: Option<(AccountId, Option<String>)> = None;
+                read.scan(&from, &mut |key, stored| {
+                    let id = AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
+                    let row = if schema::within_kind(key, id, kind::ACCOUNT) {
+                        Some(Account::decode(codec::open(key, stored)?).map_err(|_| codec::damaged(key))?.userid)
+                    } else {
+                        None
+                    };
+                    next = Some((id, row));
+                    Ok(ControlFlow::Break(()))
+                })?;
+                let Some((id, userid)) = next else { break };
+                if let Some(userid) = userid {
+                    found.insert(userid, id);
+                }
+                match id.0.checked_add(1) {
+                    Some(above) => from = schema::key(AccountId(above), 0, FolderId::TOP, &[]),
+                    None => break,
+                }
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Gives an account another user id: its directory moves, its folders and messages stay what they are.
+    ///
+    /// # Errors
+    /// `Exists` when the new id has an account; the id is not allowed; the disk fails.
+    pub fn account_rename(&self, account: AccountId, userid: &str, now_s: i64) -> Result<(), StoreError> {
+        let _ = now_s;
+        check_userid(userid)?;
+        if self.account_id(userid)?.is_some() {
+            return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
+        }
+        let shard = u32::try_from(self.inner.find_home_cached(account)?).unwrap_or(0);
+        // The new name is claimed before anything moves; the account's own row does not answer to it yet.
+        self.inner.common.run(|txn, ()| {
+            let key = user_key(userid);
+            if let Some(bytes) = rows::value(txn, &key)? {
+                let other = UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))?;
+                let taken = self.inner.shards.get(other.shard as usize).map(|shard| rows::account(&shard.env.read()?, other.account)).transpose()?.flatten();
+                if other.account != account && taken.is_some_and(|row| row.userid == userid) {
+                    return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
+                }
+            }
+            rows::put(txn, &key, UserRow { account, shard }.encode())
+        })?;
+        self.carry_out(account, Intent::RenameAccount { userid: userid.to_owned() })
+    }
+
+    /// Deletes an account with all its folders. Its files stay below `.removed` of the partition until purge.
+    ///
+    /// # Errors
+    /// It does not exist or is locked, or the disk fails.
+    pub fn account_delete(&self, account: AccountId, now_s: i64) -> Result<(), StoreError> {
+        let _ = now_s;
+        self.carry_out(account, Intent::DeleteAccount)
+    }
+
+    /// Sets the limits of an account.
+    ///
+    /// # Errors
+    /// It does not exist, or the disk fails.
+    pub fn set_quota(&self, account: AccountId, bytes: Option<u64>, messages: Option<u64>) -> Result<(), StoreError> {
+        self.change(account, |tx| {
+            let mut owner = rows::need_account(tx.txn, account)?;
+            owner.quota_bytes = bytes;
+            owner.quota_messages = messages;
+            rows::put_account(tx.txn, account, &owner)
+        })
+    }
+
+    /// Takes a name out of the userid map, if it leads to this account.
+    pub(super) fn forget_name(&self, userid: &str, account: AccountId) -> Result<(), StoreError> {
+        self.inner.common.run(|txn, ()| {
+            let key = user_key(userid);
+            let leads_here = rows::value(txn, &key)?.and_then(|bytes| UserRow::decode(&bytes).ok()).is_some_and(|row| row.account == account);
+            if leads_here { txn.del(&key).map(|_| ()) } else { Ok(()) }
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! The checker: the invariants of the store, for tests, `reconstruct -n` and stored. It reads only.
+//!
+//! | name | what holds |
+//! | --- | --- |
+//! | I1 | every message row has its file, of the recorded size |
+//! | I2 | every `nn/N.msg` is in a message row, is expunged and waits for purge, or has a uid not given out yet |
+//! | I3 | counters and usage equal the sums over the rows |
+//! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums |
+//! | I5 | every folder has its directory, and every directory with messages its folder |
+//! | I7 | no modseq is above its folder's, no folder's above its account's |
+//! | I8 | every account's directory is where the hash rule puts it |
+//! | I9 | no operation of a dead process is unfinished |
+//! | I10 | message rows and states name the same uids, below uidnext |
+//!
+//! (I6, the lookup hints of shared folders, comes with these.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::ids::{AccountId, FolderId, Guid, Uid};
+use super::index_file::IndexReader;
+use super::name::FolderPath;
+use super::record::{Folder, Message, StateRun};
+use super::{Flags, Store, layout};
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The invariant, such as `I1`.
+    pub invariant: &'static str,
+    /// The mailbox or directory it is about.
+    pub place: String,
+    /// The message, if it is about one.
+    pub uid: Option<Uid>,
+    /// What was found.
+    pub what: String,
+    /// True when no mail is touched by it: an entry of store.idx that is read from the message instead.
+    pub harmless: bool,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if let Some(uid) = self.uid {
+            write!(f, "message {uid}: ")?;
+        }
+        write!(f, "{} [{}]", self.what, self.invariant)
+    }
+}
+
+/// How thorough a check is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Depth {
+    /// Read every message and compare it with its recorded content.
+    pub content: bool,
+}
+
+/// The GUID of a message file.
+pub(super) fn guid_of(path: &Path) -> Result<Guid, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    fs::File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())).map_err(|error| StoreError::io("read", path, error))?;
+    Ok(hasher.finalize().as_bytes().first_chunk::<16>().map_or_else(Guid::default, |first| Guid(*first)))
+}
+
+impl Store {
+    /// Checks the whole store.
+    ///
+    /// # Errors
+    /// The mailbox database or a partition cannot be read.
+    pub fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = Vec::new();
+        for (userid, account) in self.accounts()? {
+            findings.extend(self.check_account(account, None, depth)?);
+            if self.account_id(&userid)? != Some(account) {
+                findings.push(finding("I5", format!("user/{userid}"), "the userid map does not lead to this account"));
+            }
+        }
+        self.check_directories(&mut findings)?;
+        Ok(findings)
+    }
+
+    /// Checks an account, or one of its folders with those below it.
+    ///
+    /// # Errors
+    /// The mailbox database or a partition cannot be read.
+    pub fn check_account(&self, account: AccountId, only: Option<&FolderPath>, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let view = self.view(account)?;
+        let owner = view.account()?;
+        let name = |path: &FolderPath| format!("user/{}/{path}", owner.userid);
+        let mut findings = Vec::new();
+        let (mut bytes, mut messages) = (0u64, 0u64);
+        for (path, row) in view.folders()? {
+            bytes += row.bytes;
+            messages += u64::from(row.exists);
+            if row.highest_modseq > owner.highest_modseq {
+                findings.push(finding("I7", name(&path), format!("modseq {} is above the account's {}", row.highest_modseq, owner.highest_modseq)));
+            }
+            if only.is_none_or(|only| path.starts_with(only)) {
+                self.check_folder(account, &row, &name(&path), depth, &mut findings)?;
+            }
+        }
+        if only.is_none() && (bytes, messages) != (owner.usage_bytes, owner.usage_messages) {
+            let what = format!("usage is recorded as {} bytes in {} messages, the folders hold {bytes} in {messages}", owner.usage_bytes, owner.usage_messages);
+            findings.push(finding("I3", format!("user/{}", owner.userid), what));
+        }
+        Ok(findings)
+    }
+
+    fn check_folder(&self, account: AccountId, row: &Folder, name: &str, depth: Depth, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        let view = self.view(account)?;
+        // Everything in one snapshot: the folder may be in use.
+        let Some(row) = view.folder(row.id)? else { return Ok(()) };
+        let mut add = |invariant, uid, what: String| findings.push(Finding { invariant, place: name.to_owned(), uid, what, harmless: invariant == "I4" });
+        if row.noselect {
+            if row.exists != 0 {
+                add("I3", None, "a name without a mailbox counts messages".into());
+            }
+            return Ok(());
+        }
+        let dir = view.folder_dir(row.id)?;
+        if !dir.is_dir() {
+            add("I5", None, format!("its directory {} is missing", dir.display()));
+        }
+        let mut rows: BTreeMap<Uid, Message> = BTreeMap::new();
+        view.messages(row.id, 0..=Uid::MAX, &mut |message| {
+            rows.insert(message.uid, message);
+            ControlFlow::Continue(())
+        })?;
+        let mut runs: Vec<StateRun> = Vec::new();
+        view.states(row.id, 0..=Uid::MAX, &mut |run| runs.push(run))?;
+        let mut gone = BTreeSet::new();
+        view.gone(row.id, &mut |message| {
+            gone.insert(message.message.uid);
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        check_states(&row, &rows, &runs, &mut add);
+        self.check_files(account, &row, &dir, &rows, &gone, depth, &mut add)?;
+        check_entries(&row, &dir, &rows, &mut add);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn check_files(&self, account: AccountId, row: &Folder, dir: &Path, rows: &BTreeMap<Uid, Message>, gone: &BTreeSet<Uid>, depth: Depth, add: &mut dyn FnMut(&'static str, Option<Uid>, String)) -> Result<(), StoreError> {
+        for message in rows.values() {
+            let path = dir.join(layout::message_file(message.uid));
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.len() == message.size => {
+                    if depth.content && guid_of(&path)? != message.guid {
+                        add("I1", Some(message.uid), "its file holds another content than was recorded".into());
+                    }
+                }
+                Ok(meta) => add("I1", Some(message.uid), format!("its file has {} bytes, {} are recorded", meta.len(), message.size)),
+                Err(_) if self.still_there(account, row.id, message.uid)? => add("I1", Some(message.uid), format!("its file {} is missing", path.display())),
+                Err(_) => {}
+            }
+        }
+        for (uid, path) in message_files(dir)? {
+            let Some(uid) = uid else {
+                add("I2", None, format!("{} is no message file", path.display()));
+                continue;
+            };
+            if rows.contains_key(&uid) || gone.contains(&uid) || uid >= row.uidnext {
+                continue;
+            }
+            // It may have come, or have been purged, since the snapshot.
+            let view = self.view(account)?;
+            let known = view.message(row.id, uid)?.is_some();
+            let mut waits = false;
+            view.gone(row.id, &mut |message| {
+                waits |= message.message.uid == uid;
+                ControlFlow::Continue(())
+            })?;
+            if !known && !waits && path.exists() {
+                add("I2", Some(uid), format!("the file {} belongs to no message", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    fn still_there(&self, account: AccountId, folder: FolderId, uid: Uid) -> Result<bool, StoreError> {
+        let view = self.view(account)?;
+        Ok(view.message(folder, uid)?.is_some() && !view.folder_dir(folder)?.join(layout::message_file(uid)).exists())
+    }
+
+    /// Directories without folders, accounts in the wrong place.
+    fn check_directories(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+        let mut known: BTreeSet<PathBuf> = BTreeSet::new();
+        for (_, account) in self.accounts()? {
+            let Ok(view) = self.view(account) else { continue };
+            for (_, row) in view.folders()? {
+                known.insert(view.folder_dir(row.id)?);
+            }
+        }
+        for (nickname, _) in &self.settings().partitions {
+            let root = self.inner.partition(nickname)?;
+            let mut stack = vec![root.join("=user")];
+            while let Some(dir) = stack.pop() {
+                let Ok(entries) = fs::read_dir(&dir) else { continue };
+                let mut holds_mail = false;
+                for entry in entries.filter_map(Result::ok) {
+                    let file = entry.file_name();
+                    let below = file.to_string_lossy().starts_with('=') || layout::place_of(&dir).is_none();
+                    if entry.path().is_dir() && below {
+                        stack.push(entry.path());
+                    } else {
+                        holds_mail |= entry.path().is_dir();
+                    }
+                }
+                let Some(place) = layout::place_of(&dir) else { continue };
+                let rule = layout::folder_directory(&place.mailbox.owner, &place.mailbox.folder);
+                if dir != root.join(rule) {
+                    findings.push(finding("I8", dir.display().to_string(), "this directory is not where the hash rule puts its account"));
+                } else if holds_mail && !known.contains(&dir) && self.is_unknown(&place.mailbox.owner, &place.mailbox.folder)? {
+                    findings.push(finding("I5", dir.display().to_string(), "this directory holds messages of no known mailbox"));
+                }
+            }
+        }
+        for (key, what) in self.unfinished()? {
+            findings.push(finding("I9", format!("account {key}"), what));
+        }
+        Ok(())
+    }
+
+    fn is_unknown(&self, owner: &str, folder: &FolderPath) -> Result<bool, StoreError> {
+        let Some(account) = self.account_id(owner)? else { return Ok(true) };
+        Ok(self.view(account)?.resolve(folder)?.is_none())
+    }
+}
+
+fn finding(invariant: &'static str, place: String, what: impl Into<String>) -> Finding {
+    Finding { invariant, place, uid: None, what: what.into(), harmless: false }
+}
+
+fn check_states(row: &Folder, rows: &BTreeMap<Uid, Message>, runs: &[StateRun], add: &mut dyn FnMut(&'static str, Option<Uid>, String)) {
+    let (mut exists, mut unseen, mut deleted) = (0u32, 0u32, 0u32);
+    let mut uids = rows.keys().copied();
+    for run in runs {
+        exists += run.count;
+        unseen += if run.flags.contains(Flags::SEEN) { 0 } else { run.count };
+        deleted += if run.flags.contains(Flags::DELETED) { run.count } else { 0 };
+        if run.modseq > row.highest_modseq {
+            add("I7", Some(run.first), format!("modseq {} is above the folder's {}", run.modseq, row.highest_modseq));
+        }
+        if run.last() >= row.uidnext {
+            add("I10", Some(run.last()), format!("its uid is not below uidnext {}", row.uidnext));
+        }
+        for uid in run.first..=run.last() {
+            if uids.next() != Some(uid) {
+                add("I10", Some(uid), "states and message rows do not name the same uids".into());
+                return;
+            }
+        }
+    }
+    if let Some(uid) = uids.next() {
+        add("I10", Some(uid), "a message row has no state".into());
+    }
+    if (exists, unseen, deleted) != (row.exists, row.unseen, row.deleted) {
+        add("I3", None, format!("counters say {} messages, {} unseen, {} deleted; there are {exists}, {unseen}, {deleted}", row.exists, row.unseen, row.deleted));
+    }
+    let bytes: u64 = rows.values().map(|message| message.size).sum();
+    if bytes != row.bytes {
+        add("I3", None, format!("{} bytes are recorded, the messages have {bytes}", row.bytes));
+    }
+}
+
+fn check_entries(row: &Folder, dir: &Path, rows: &BTreeMap<Uid, Message>, add: &mut dyn FnMut(&'static str, Option<Uid>, String)) {
+    let mut index = IndexReader::open(dir, row.idx_generation);
+    for message in rows.values().filter(|message| message.entry.offset != 0) {
+        if index.cached(message).is_none() {
+            add("I4", Some(message.uid), "its entry in store.idx is missing or damaged".into());
+        }
+    }
+}
+
+/// The files in the `nn` directories of a folder, with the uid that each place belongs to; `None` for what is no message file.
+fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
+    for nn in entries.filter_map(Result::ok) {
+        let name = nn.file_name().to_string_lossy().into_owned();
+        if name.len() != 2 || !name.bytes().all(|c| c.is_ascii_digit()) {
+            continue;
+        }
+        let files = fs::read_dir(nn.path()).map_err(|error| StoreError::io("read", &nn.path(), error))?;
+        for file in files.filter_map(Result::ok) {
+            let number = file.file_name().to_string_lossy().strip_suffix(".msg").and_then(|number| number.parse::<Uid>().ok());
+            let uid = number.filter(|uid| layout::message_file(*uid) == Path::new(&name).join(file.file_name()));
+            found.push((uid, file.path()));
+        }
+    }
+    Ok(found)
+}

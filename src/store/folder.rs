@@ -1,0 +1,206 @@
+//! Folders: create, delete, rename, subscribe, access control.
+
+use super::error::StoreError;
+use super::flags::UidSet;
+use super::ids::{AccountId, FolderId, MailboxId, Uid};
+use super::name::FolderPath;
+use super::record::{Account, Acl, AclEntry, Folder, Rights, SpecialUse};
+use super::relocate::Intent;
+use super::schema::{self, kind};
+use super::{Store, Tx, body, index_file, random, rows};
+
+/// How a folder is created.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// Its special uses (RFC 6154).
+    pub special_use: SpecialUse,
+    /// Its partition; else that of the folder above, else the account's.
+    pub partition: Option<String>,
+}
+
+impl Store {
+    /// Creates a folder, with those above it that are missing.
+    ///
+    /// # Errors
+    /// `Exists` when it is there already; a partition does not exist; the disk fails.
+    pub fn folder_create(&self, account: AccountId, path: &FolderPath, options: &CreateOptions, now_s: i64) -> Result<Folder, StoreError> {
+        self.change(account, |tx| {
+            super::lock::respect(tx, account, FolderId::TOP)?;
+            let mut owner = rows::need_account(tx.txn, account)?;
+            let mut above: Option<Folder> = None;
+            let (mut made, mut at) = (None, Vec::new());
+            for component in path.components() {
+                at.push(component.clone());
+                let parent = above.as_ref().map_or(FolderId::TOP, |row| row.id);
+                let last = at.len() == path.components().len();
+                let found = rows::child(tx.txn, account, parent, component)?;
+                let row = match found {
+                    Some(id) => {
+                        let row = rows::need_folder(tx.txn, account, id)?;
+                        if last && !row.noselect {
+                            return Err(StoreError::Exists { what: format!("user/{}/{path}", owner.userid) });
+                        }
+                        if last { tx.revive(account, &mut owner, row, now_s)? } else { row }
+                    }
+                    None => tx.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?,
+                };
+                if last {
+                    made = Some(row.clone());
+                }
+                above = Some(row);
+            }
+            rows::put_account(tx.txn, account, &owner)?;
+            crate::crash_point!("create.after-rows");
+            made.ok_or_else(|| StoreError::Invalid { what: "a mailbox name is empty".into() })
+        })
+    }
+
+    /// Deletes a folder as IMAP does (RFC 9051 6.3.5): its messages go; the name stays without a mailbox while folders lie below it.
+    ///
+    /// # Errors
+    /// It does not exist, is INBOX, or is a name without a mailbox and has folders below it.
+    pub fn folder_delete(&self, account: AccountId, path: &FolderPath, now_s: i64) -> Result<(), StoreError> {
+        let _ = now_s;
+        let view = self.view(account)?;
+        let row = view.resolve(path)?.ok_or_else(|| StoreError::missing(format!("mailbox {path}")))?;
+        if path.is_inbox() {
+            return Err(StoreError::Invalid { what: "INBOX cannot be deleted".into() });
+        }
+        let below = view.folders()?.iter().any(|(other, _)| other != path && other.starts_with(path));
+        drop(view);
+        if below && row.noselect {
+            return Err(StoreError::Invalid { what: format!("mailbox {path} has mailboxes below it") });
+        }
+        self.carry_out(account, Intent::DeleteFolder { folder: row.id, keep_name: below })
+    }
+
+    /// Deletes a folder with everything below it.
+    ///
+    /// # Errors
+    /// It does not exist or is INBOX (that is the account: [`Store::account_delete`]).
+    pub fn folder_delete_tree(&self, account: AccountId, path: &FolderPath, now_s: i64) -> Result<(), StoreError> {
+        if path.is_inbox() {
+            return Err(StoreError::Invalid { what: "INBOX cannot be deleted".into() });
+        }
+        let mut doomed: Vec<FolderPath> = self.view(account)?.folders()?.into_iter().map(|(other, _)| other).filter(|other| other.starts_with(path)).collect();
+        if doomed.is_empty() {
+            return Err(StoreError::missing(format!("mailbox {path}")));
+        }
+        doomed.sort_by_key(|other| std::cmp::Reverse(other.components().len()));
+        doomed.iter().try_for_each(|other| self.folder_delete(account, other, now_s))
+    }
+
+    /// Renames a folder with everything below it; folders missing above the new name are created. Renaming INBOX moves its messages into a new
+    /// folder and leaves INBOX empty (RFC 9051 6.3.6).
+    ///
+    /// # Errors
+    /// `from` does not exist, `to` does, or lies below `from`.
+    pub fn folder_rename(&self, account: AccountId, from: &FolderPath, to: &FolderPath, now_s: i64) -> Result<(), StoreError> {
+        let view = self.view(account)?;
+        let row = view.resolve(from)?.ok_or_else(|| StoreError::missing(format!("mailbox {from}")))?;
+        if view.resolve(to)?.is_some() {
+            return Err(StoreError::Exists { what: format!("mailbox {to}") });
+        }
+        drop(view);
+        if from.is_inbox() {
+            let made = self.folder_create(account, to, &CreateOptions::default(), now_s)?;
+            self.move_messages((account, FolderId::INBOX), &UidSet::from_ranges([(1, Uid::MAX)]), (account, made.id), now_s)?;
+            return Ok(());
+        }
+        if to.starts_with(from) {
+            return Err(StoreError::Invalid { what: format!("mailbox {to} lies below {from}") });
+        }
+        if let Some(above) = to.parent() {
+            match self.folder_create(account, &above, &CreateOptions::default(), now_s) {
+                Ok(_) | Err(StoreError::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let view = self.view(account)?;
+        let parent = match to.parent() {
+            Some(above) => view.resolve(&above)?.ok_or_else(|| StoreError::missing(format!("mailbox {above}")))?.id,
+            None => FolderId::TOP,
+        };
+        drop(view);
+        self.carry_out(account, Intent::RenameFolder { folder: row.id, parent, component: to.last().to_owned() })
+    }
+
+    /// Subscribes to a name or ends that; the name need not exist (RFC 9051 6.3.7).
+    ///
+    /// # Errors
+    /// The name is too long for a key, or the disk fails.
+    pub fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<(), StoreError> {
+        if name.is_empty() || name.len() > schema::REST_MAX {
+            return Err(StoreError::Invalid { what: format!("a name to subscribe to has 1 to {} bytes", schema::REST_MAX) });
+        }
+        let key = schema::key(account, kind::SUBSCRIPTION, FolderId::TOP, name.as_bytes());
+        self.change(account, |tx| if on { rows::put(tx.txn, &key, vec![1]) } else { tx.txn.del(&key).map(|_| ()) })
+    }
+
+    /// Replaces the access control list of a folder.
+    ///
+    /// # Errors
+    /// The folder does not exist or is locked, or the disk fails.
+    pub fn set_acl(&self, account: AccountId, folder: FolderId, acl: &Acl) -> Result<(), StoreError> {
+        self.change(account, |tx| {
+            super::lock::respect(tx, account, folder)?;
+            let mut row = rows::need_folder(tx.txn, account, folder)?;
+            row.acl = acl.clone();
+            rows::put_folder(tx.txn, account, &row)
+        })
+    }
+}
+
+impl Tx<'_, '_> {
+    /// Makes the row and the directory of a folder.
+    pub(super) fn make_folder(&mut self, account: AccountId, owner: &mut Account, above: Option<&Folder>, component: &str, options: &CreateOptions, now_s: i64) -> Result<Folder, StoreError> {
+        owner.last_folder = owner.last_folder.checked_add(1).ok_or(StoreError::Limit { what: "folders", limit: u64::from(u32::MAX) })?;
+        let inherited = above.map_or(&owner.partition, |row| &row.partition);
+        let owner_entry = || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]);
+        let row = Folder {
+            id: FolderId(owner.last_folder),
+            parent: above.map_or(FolderId::TOP, |row| row.id),
+            component: component.to_owned(),
+            mailbox_id: MailboxId(random()?),
+            partition: options.partition.clone().unwrap_or_else(|| inherited.clone()),
+            uidvalidity: self.next_uidvalidity(now_s)?,
+            uidnext: 1,
+            highest_modseq: Tx::next_modseq(owner),
+            recent_from: 1,
+            special_use: options.special_use,
+            created_s: now_s,
+            idx_generation: 1,
+            idx_len: index_file::HEADER,
+            acl: above.map_or_else(owner_entry, |row| row.acl.clone()),
+            ..Folder::default()
+        };
+        rows::put(self.txn, &schema::name(account, row.parent, component), row.id.0.to_le_bytes().to_vec())?;
+        self.changed(account, &row)?;
+        let dir = self.folder_dir(account, &owner.userid, &row)?;
+        self.make_durable_dir(&dir)?;
+        Ok(row)
+    }
+
+    /// Makes a name without a mailbox a mailbox again, with a new UIDVALIDITY.
+    fn revive(&mut self, account: AccountId, owner: &mut Account, mut row: Folder, now_s: i64) -> Result<Folder, StoreError> {
+        row.noselect = false;
+        row.uidvalidity = self.next_uidvalidity(now_s)?;
+        row.mailbox_id = MailboxId(random()?);
+        row.highest_modseq = Tx::next_modseq(owner);
+        let dir = self.folder_dir(account, &owner.userid, &row)?;
+        self.make_durable_dir(&dir)?;
+        self.changed(account, &row)?;
+        Ok(row)
+    }
+
+    /// Makes a directory and what is missing above it; the new names are flushed before the commit.
+    fn make_durable_dir(&mut self, dir: &std::path::Path) -> Result<(), StoreError> {
+        let mut at = dir;
+        while !at.exists() {
+            let Some(above) = at.parent() else { break };
+            self.extra.dirs.push(above.to_owned());
+            at = above;
+        }
+        body::make_dir(dir)
+    }
+}

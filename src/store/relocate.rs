@@ -1,0 +1,544 @@
+//! Operations over several directories: rename, delete, move to another partition. Each is written down first (the intent, with a lock on the
+//! account), carried out in steps that may be repeated, and finished by whoever meets it when its process died.
+//!
+//! Order: intent and lock commit; directories move; rows change in one transaction; what is left over goes; intent and lock are removed. Until the
+//! rows change a failure is undone by dropping the intent, as long as nothing has moved; afterwards it is always finished.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::codec::{Malformed, Reader, Writer};
+use super::error::StoreError;
+use super::ids::{AccountId, FolderId};
+use super::lmdb::Rows;
+use super::name::FolderPath;
+use super::record::{Acl, Folder};
+use super::schema::{self, SHARD, kind};
+use super::{Store, Tx, body, index_file, layout, lock, rows};
+use crate::os::holder::Holder;
+
+/// Where the files of deleted folders and accounts wait for purge, in each partition.
+pub(crate) const REMOVED: &str = ".removed";
+/// The purpose that tells a waiting writer that nobody else will finish.
+pub(super) const UNFINISHED: &str = "an operation that was not finished";
+
+/// An operation that is under way in an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// A folder goes; with `keep_name` its name stays.
+    DeleteFolder { folder: FolderId, keep_name: bool },
+    /// A folder, with those below it, gets another place in the tree.
+    RenameFolder { folder: FolderId, parent: FolderId, component: String },
+    /// The account gets another user id.
+    RenameAccount { userid: String },
+    /// The account goes.
+    DeleteAccount,
+    /// A folder with those below it (or, at the top, the account) goes to another partition.
+    MovePartition { folder: FolderId, partition: String },
+}
+
+/// A directory that moves: (from, to), absolute.
+type Step = (PathBuf, PathBuf);
+
+pub(super) fn intent_key(account: AccountId) -> Vec<u8> {
+    schema::key(SHARD, kind::INTENT, FolderId::TOP, &account.0.to_be_bytes())
+}
+
+impl Intent {
+    fn encode(&self, owner: Holder) -> Vec<u8> {
+        let mut w = Writer::new(1);
+        w.u32(owner.pid).u64(owner.start);
+        match self {
+            Intent::DeleteFolder { folder, keep_name } => w.u8(1).u32(folder.0).u8(u8::from(*keep_name)),
+            Intent::RenameFolder { folder, parent, component } => w.u8(2).u32(folder.0).u32(parent.0).string(component),
+            Intent::RenameAccount { userid } => w.u8(3).string(userid),
+            Intent::DeleteAccount => w.u8(4),
+            Intent::MovePartition { folder, partition } => w.u8(5).u32(folder.0).string(partition),
+        };
+        w.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<(Holder, Intent), Malformed> {
+        let mut r = Reader::new(bytes, 1)?;
+        let owner = Holder { pid: r.u32()?, start: r.u64()? };
+        let intent = match r.u8()? {
+            1 => Intent::DeleteFolder { folder: FolderId(r.u32()?), keep_name: r.u8()? != 0 },
+            2 => Intent::RenameFolder { folder: FolderId(r.u32()?), parent: FolderId(r.u32()?), component: r.string()? },
+            3 => Intent::RenameAccount { userid: r.string()? },
+            4 => Intent::DeleteAccount,
+            5 => Intent::MovePartition { folder: FolderId(r.u32()?), partition: r.string()? },
+            _ => return Err(Malformed),
+        };
+        Ok((owner, intent))
+    }
+
+    fn purpose(&self) -> &'static str {
+        match self {
+            Intent::DeleteFolder { .. } | Intent::DeleteAccount => "delete",
+            Intent::RenameFolder { .. } | Intent::RenameAccount { .. } => "rename",
+            Intent::MovePartition { .. } => "move to another partition",
+        }
+    }
+}
+
+impl Store {
+    /// Moves a folder with those below it, or with `None` the whole account, to another partition. Sessions go on; writers wait.
+    ///
+    /// # Errors
+    /// The folder or partition does not exist, the account is locked, the disk fails or is full (then everything stays where it was).
+    pub fn move_partition(&self, account: AccountId, folder: Option<FolderId>, partition: &str) -> Result<(), StoreError> {
+        self.inner.partition(partition)?;
+        self.carry_out(account, Intent::MovePartition { folder: folder.unwrap_or(FolderId::TOP), partition: partition.to_owned() })
+    }
+
+    /// Writes the intent down and carries it out.
+    pub(super) fn carry_out(&self, account: AccountId, intent: Intent) -> Result<(), StoreError> {
+        self.patiently(account, |tx| {
+            lock::take(tx, account, FolderId::TOP, intent.purpose())?;
+            rows::need_account(tx.txn, account)?;
+            rows::put(tx.txn, &intent_key(account), intent.encode(Holder::me()))
+        })?;
+        crate::crash_point!("intent.written");
+        self.finish(account, &intent)
+    }
+
+    /// Finishes the operation that a dead process left in an account.
+    ///
+    /// # Errors
+    /// The disk fails; the intent stays.
+    pub(super) fn finish_intent(&self, account: AccountId) -> Result<(), StoreError> {
+        let key = intent_key(account);
+        let intent = self.change_now(account, |tx| {
+            let Some(bytes) = rows::value(tx.txn, &key)? else { return Ok(None) };
+            let (owner, intent) = Intent::decode(&bytes).map_err(|_| super::codec::damaged(&key))?;
+            if owner != Holder::me() && owner.alive() {
+                return Ok(None);
+            }
+            // Taken over inside the transaction: two finders cannot both.
+            let me = Holder::me();
+            rows::put(tx.txn, &key, intent.encode(me))?;
+            rows::put(tx.txn, &schema::key(account, kind::LOCK, FolderId::TOP, &[]), Writer::new(1).u32(me.pid).u64(me.start).string(intent.purpose()).finish())?;
+            Ok(Some(intent))
+        })?;
+        intent.map_or(Ok(()), |intent| self.finish(account, &intent))
+    }
+
+    /// Finishes every operation whose process died. Returns how many.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn finish_intents(&self) -> Result<usize, StoreError> {
+        let unfinished = self.unfinished()?;
+        unfinished.iter().try_for_each(|(account, _)| self.finish_intent(*account))?;
+        Ok(unfinished.len())
+    }
+
+    /// The accounts in which a dead process left an operation, and what it was.
+    pub(super) fn unfinished(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
+        let mut unfinished = Vec::new();
+        for shard in &self.inner.shards {
+            shard.env.read()?.scan(&schema::key(SHARD, kind::INTENT, FolderId::TOP, &[]), &mut |key, stored| {
+                if !schema::within_kind(key, SHARD, kind::INTENT) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let (owner, intent) = Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
+                if let Some(account) = schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.alive()) {
+                    unfinished.push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(unfinished)
+    }
+
+    fn finish(&self, account: AccountId, intent: &Intent) -> Result<(), StoreError> {
+        let done = match intent {
+            Intent::DeleteFolder { folder, keep_name } => self.delete_folder_now(account, *folder, *keep_name),
+            Intent::RenameFolder { folder, parent, component } => self.rename_folder_now(account, *folder, *parent, component),
+            Intent::RenameAccount { userid } => self.rename_account_now(account, userid),
+            Intent::DeleteAccount => return self.delete_account_now(account),
+            Intent::MovePartition { folder, partition } => self.move_partition_now(account, *folder, partition),
+        };
+        let outcome = match done {
+            Ok(()) => Ok(()),
+            Err(Failed { error, moved: false }) => Err(error),
+            // Something has moved: the intent stays, the next one who meets it goes on.
+            Err(Failed { error, moved: true }) => return Err(error),
+        };
+        crate::crash_point!("intent.before-removal");
+        self.change_now(account, |tx| {
+            tx.txn.del(&intent_key(account))?;
+            lock::release(tx, account, FolderId::TOP)
+        })?;
+        outcome
+    }
+
+    /// The partitions in which folders of the account lie.
+    fn partitions_of(&self, folders: &[(FolderPath, Folder)], owner: &str) -> BTreeSet<String> {
+        folders.iter().map(|(_, row)| row.partition.clone()).chain([owner.to_owned()]).collect()
+    }
+
+    fn rename_folder_now(&self, account: AccountId, folder: FolderId, parent: FolderId, component: &str) -> Result<(), Failed> {
+        let view = self.view(account)?;
+        let Some(row) = view.folder(folder)? else { return Ok(()) };
+        if (row.parent, row.component.as_str()) != (parent, component) {
+            let owner = view.account()?;
+            let from = view.path(folder)?;
+            let to = match parent {
+                FolderId::TOP => FolderPath::parse(component).map_err(StoreError::from)?,
+                id => view.path(id)?.child(component).map_err(StoreError::from)?,
+            };
+            let below: Vec<_> = view.folders()?.into_iter().filter(|(path, _)| path.starts_with(&from)).collect();
+            drop(view);
+            let mut steps: Vec<Step> = Vec::new();
+            for partition in self.partitions_of(&below, &row.partition) {
+                let root = self.inner.partition(&partition)?;
+                steps.push((root.join(layout::folder_directory(&owner.userid, &from)), root.join(layout::folder_directory(&owner.userid, &to))));
+            }
+            move_directories(&steps)?;
+            crate::crash_point!("rename.after-move");
+            self.change_now(account, |tx| {
+                let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+                let mut owner = rows::need_account(tx.txn, account)?;
+                tx.txn.del(&schema::name(account, row.parent, &row.component))?;
+                row.parent = parent;
+                component.clone_into(&mut row.component);
+                row.highest_modseq = Tx::next_modseq(&mut owner);
+                rows::put(tx.txn, &schema::name(account, parent, component), folder.0.to_le_bytes().to_vec())?;
+                rows::put_account(tx.txn, account, &owner)?;
+                tx.changed(account, &row)
+            })
+            .map_err(Failed::moved)?;
+        }
+        Ok(())
+    }
+
+    fn rename_account_now(&self, account: AccountId, userid: &str) -> Result<(), Failed> {
+        let view = self.view(account)?;
+        let owner = view.account()?;
+        let old = owner.userid.clone();
+        if old != userid {
+            let folders = view.folders()?;
+            drop(view);
+            let mut steps: Vec<Step> = Vec::new();
+            for partition in self.partitions_of(&folders, &owner.partition) {
+                let root = self.inner.partition(&partition)?;
+                steps.push((root.join(layout::account_directory(&old)), root.join(layout::account_directory(userid))));
+            }
+            move_directories(&steps)?;
+            crate::crash_point!("account-rename.after-move");
+            self.change_now(account, |tx| {
+                let mut owner = rows::need_account(tx.txn, account)?;
+                for (_, mut row) in rows::tree(tx.txn, account)? {
+                    row.highest_modseq = Tx::next_modseq(&mut owner);
+                    rename_in_acl(&mut row.acl, &old, userid);
+                    tx.changed(account, &row)?;
+                }
+                userid.clone_into(&mut owner.userid);
+                rows::put_account(tx.txn, account, &owner)
+            })
+            .map_err(Failed::moved)?;
+        }
+        crate::crash_point!("account-rename.after-rows");
+        self.forget_other_names(account, userid).map_err(Failed::moved)
+    }
+
+    /// Takes every name but `userid` that leads to the account out of the userid map.
+    fn forget_other_names(&self, account: AccountId, userid: &str) -> Result<(), StoreError> {
+        let mut names = Vec::new();
+        self.inner.common_env.read()?.scan(&schema::key(SHARD, kind::USER, FolderId::TOP, &[]), &mut |key, stored| {
+            if !schema::within_kind(key, SHARD, kind::USER) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let row = super::record::UserRow::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
+            let name = String::from_utf8_lossy(schema::rest(key)).into_owned();
+            if row.account == account && name != userid {
+                names.push(name);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        names.iter().try_for_each(|name| self.forget_name(name, account))
+    }
+
+    fn delete_folder_now(&self, account: AccountId, folder: FolderId, keep_name: bool) -> Result<(), Failed> {
+        let view = self.view(account)?;
+        let Some(row) = view.folder(folder)? else { return Ok(()) };
+        let dir = view.folder_dir(folder)?;
+        drop(view);
+        let root = self.inner.partition(&row.partition)?;
+        // Some files may have gone before the failure: only finishing brings order.
+        set_aside(root, &dir, &row.mailbox_id.to_string()).map_err(Failed::moved)?;
+        crate::crash_point!("delete.after-move");
+        self.change_now(account, |tx| {
+            let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+            let mut owner = rows::need_account(tx.txn, account)?;
+            owner.usage_bytes = owner.usage_bytes.saturating_sub(row.bytes);
+            owner.usage_messages = owner.usage_messages.saturating_sub(u64::from(row.exists));
+            for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE] {
+                tx.remove_rows(&schema::key(account, kind, folder, &[]), &|key| schema::within(key, account, kind, folder))?;
+            }
+            tx.remove_rows(&schema::key(SHARD, kind::REDO, folder, &[]), &|key| schema::within(key, SHARD, kind::REDO, folder) && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes()))?;
+            row.highest_modseq = Tx::next_modseq(&mut owner);
+            rows::put_account(tx.txn, account, &owner)?;
+            if keep_name {
+                let kept = Folder {
+                    noselect: true,
+                    exists: 0,
+                    unseen: 0,
+                    deleted: 0,
+                    bytes: 0,
+                    uidnext: 1,
+                    recent_from: 1,
+                    idx_generation: row.idx_generation + 1,
+                    idx_len: index_file::HEADER,
+                    special_use: super::SpecialUse::default(),
+                    ..row
+                };
+                return tx.changed(account, &kept);
+            }
+            tx.txn.del(&schema::name(account, row.parent, &row.component))?;
+            tx.txn.del(&schema::folder(account, folder))?;
+            tx.extra.changes.push(super::notify::Change { account, folder, modseq: row.highest_modseq });
+            Ok(())
+        })
+        .map_err(Failed::moved)
+    }
+
+    /// The whole account: its rows are all gone afterwards, so the intent is removed with them.
+    fn delete_account_now(&self, account: AccountId) -> Result<(), StoreError> {
+        let view = self.view(account)?;
+        let owner = view.account()?;
+        let folders = view.folders()?;
+        drop(view);
+        for partition in self.partitions_of(&folders, &owner.partition) {
+            let root = self.inner.partition(&partition)?;
+            set_aside_tree(root, &root.join(layout::account_directory(&owner.userid)), &account.to_string())?;
+        }
+        crate::crash_point!("account-delete.after-move");
+        self.forget_name(&owner.userid, account)?;
+        self.change_now(account, |tx| {
+            Store::drop_redo(tx, account)?;
+            tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| key.get(..8) == Some(&account.0.to_be_bytes()))?;
+            tx.txn.del(&intent_key(account))?;
+            for (_, row) in &folders {
+                tx.extra.changes.push(super::notify::Change { account, folder: row.id, modseq: row.highest_modseq + 1 });
+            }
+            Ok(())
+        })?;
+        super::lock(&self.inner.homes).remove(&account);
+        Ok(())
+    }
+
+    fn move_partition_now(&self, account: AccountId, folder: FolderId, partition: &str) -> Result<(), Failed> {
+        let view = self.view(account)?;
+        let owner = view.account()?;
+        let folders = view.folders()?;
+        drop(view);
+        let top = folders.iter().find(|(_, row)| row.id == folder).map(|(path, _)| path.clone());
+        let inside = |path: &FolderPath| folder == FolderId::TOP || top.as_ref().is_some_and(|top| path.starts_with(top));
+        let going: Vec<_> = folders.iter().filter(|(path, row)| inside(path) && row.partition != partition).collect();
+        let target = self.inner.partition(partition)?;
+        let copied = going.iter().try_for_each(|(path, row)| {
+            let from = self.inner.partition(&row.partition)?.join(layout::folder_directory(&owner.userid, path));
+            self.copy_folder(account, row, &from, &target.join(layout::folder_directory(&owner.userid, path)))
+        });
+        let flushed = copied.and_then(|()| crate::os::durable::sync_file_system(target).map_err(|error| StoreError::io("flush", target, error)));
+        if let Err(error) = flushed {
+            for (path, _) in going.iter().rev() {
+                remove_own_parts(&target.join(layout::folder_directory(&owner.userid, path)))?;
+            }
+            return Err(error.into());
+        }
+        crate::crash_point!("partition.after-copy");
+        self.change_now(account, |tx| {
+            let mut owner = rows::need_account(tx.txn, account)?;
+            for (_, row) in &going {
+                let mut row = rows::need_folder(tx.txn, account, row.id)?;
+                partition.clone_into(&mut row.partition);
+                row.highest_modseq = Tx::next_modseq(&mut owner);
+                tx.changed(account, &row)?;
+                tx.remove_rows(&schema::key(SHARD, kind::REDO, row.id, &[]), &|key| schema::within(key, SHARD, kind::REDO, row.id) && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes()))?;
+            }
+            if folder == FolderId::TOP {
+                partition.clone_into(&mut owner.partition);
+            }
+            rows::put_account(tx.txn, account, &owner)
+        })?;
+        crate::crash_point!("partition.after-rows");
+        self.remove_left_over(&owner.userid, &folders, partition, &inside).map_err(Failed::moved)
+    }
+
+    /// Links (on the same file system) or copies the files of a folder that have rows to their new place.
+    fn copy_folder(&self, account: AccountId, row: &Folder, from: &Path, to: &Path) -> Result<(), StoreError> {
+        body::make_dir(to)?;
+        let view = self.view(account)?;
+        let mut uids = Vec::new();
+        view.states(row.id, 0..=u32::MAX, &mut |run| uids.extend(run.first..=run.last()))?;
+        view.gone(row.id, &mut |gone| {
+            uids.push(gone.message.uid);
+            ControlFlow::Continue(())
+        })?;
+        drop(view);
+        for uid in uids {
+            let source = from.join(layout::message_file(uid));
+            let place = to.join(layout::message_file(uid));
+            if matches!(body::link(&source, to, uid), Ok(body::Linked::Here)) {
+                continue;
+            }
+            if !source.exists() {
+                // Damage that was there before; the checker tells of it.
+                continue;
+            }
+            body::make_dir(place.parent().unwrap_or(to))?;
+            body::copy(&source, &place)?;
+        }
+        let index = from.join(index_file::NAME);
+        if index.exists() {
+            body::copy(&index, &to.join(index_file::NAME))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what lies in the old partitions of folders that have moved.
+    fn remove_left_over(&self, userid: &str, folders: &[(FolderPath, Folder)], partition: &str, inside: &dyn Fn(&FolderPath) -> bool) -> Result<(), StoreError> {
+        for other in self.partitions_of(folders, partition) {
+            if other == partition {
+                continue;
+            }
+            let root = self.inner.partition(&other)?;
+            for (path, _) in folders.iter().rev().filter(|(path, _)| inside(path)) {
+                remove_own_parts(&root.join(layout::folder_directory(userid, path)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the files of deleted folders and accounts that were set aside before `before`. Returns how many trees.
+    ///
+    /// # Errors
+    /// A partition cannot be read or written.
+    pub fn purge_removed(&self, before: std::time::SystemTime) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for (nickname, _) in &self.inner.settings.partitions {
+            let Ok(root) = self.inner.partition(nickname) else { continue };
+            let dir = root.join(REMOVED);
+            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            for entry in entries.filter_map(Result::ok) {
+                let modified = entry.metadata().and_then(|meta| meta.modified());
+                if modified.is_ok_and(|modified| modified < before) {
+                    fs::remove_dir_all(entry.path()).map_err(|error| StoreError::io("remove", &entry.path(), error))?;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// An operation failed; whether something has moved already, so that it must be finished and cannot be undone.
+struct Failed {
+    error: StoreError,
+    moved: bool,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed { error, moved: false }
+    }
+}
+
+impl Failed {
+    fn moved(error: StoreError) -> Failed {
+        Failed { error, moved: true }
+    }
+}
+
+fn rename_in_acl(acl: &mut Acl, old: &str, new: &str) {
+    for entry in &mut acl.0 {
+        let (minus, name) = entry.identifier.strip_prefix('-').map_or(("", entry.identifier.as_str()), |name| ("-", name));
+        if name == old {
+            entry.identifier = format!("{minus}{new}");
+        }
+    }
+}
+
+/// Moves directories, each unless that was done before, and flushes both sides.
+fn move_directories(steps: &[Step]) -> Result<(), Failed> {
+    let mut moved = false;
+    for (from, to) in steps {
+        let step = (|| {
+            if !from.exists() {
+                return Ok(());
+            }
+            if let Some(above) = to.parent() {
+                body::make_dir(above)?;
+            }
+            // An empty directory left by a creation that was not committed gives way; anything in it does not.
+            if to.exists() {
+                fs::remove_dir(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
+            }
+            fs::rename(from, to).map_err(|error| StoreError::io("rename the directory", from, error))?;
+            moved = true;
+            for side in [from.parent(), to.parent()].into_iter().flatten() {
+                crate::os::durable::sync_dir(side).map_err(|error| StoreError::io("flush", side, error))?;
+            }
+            Ok(())
+        })();
+        step.map_err(|error| Failed { error, moved })?;
+    }
+    Ok(())
+}
+
+/// What in a folder's directory is the folder's own: `nn` directories and store.* files, not the folders below.
+fn own_parts(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("read", dir, error)),
+    };
+    let own = entries.filter_map(Result::ok).filter(|entry| !entry.file_name().to_string_lossy().starts_with('='));
+    Ok(own.map(|entry| entry.path()).collect())
+}
+
+/// Removes a folder's own files, and its directory unless folders lie below it.
+fn remove_own_parts(dir: &Path) -> Result<(), StoreError> {
+    for part in own_parts(dir)? {
+        let gone = if part.is_dir() { fs::remove_dir_all(&part) } else { fs::remove_file(&part) };
+        gone.map_err(|error| StoreError::io("remove", &part, error))?;
+    }
+    drop(fs::remove_dir(dir));
+    Ok(())
+}
+
+/// Moves a folder's own files to `.removed/NAME`, and its directory away if nothing lies below it.
+fn set_aside(root: &Path, dir: &Path, name: &str) -> Result<(), StoreError> {
+    let target = root.join(REMOVED).join(name);
+    body::make_dir(&target)?;
+    for part in own_parts(dir)? {
+        let to = target.join(part.file_name().unwrap_or_default());
+        fs::rename(&part, &to).map_err(|error| StoreError::io("set aside", &part, error))?;
+    }
+    drop(fs::remove_dir(dir));
+    flush_aside(root, dir)
+}
+
+/// Moves a whole directory to `.removed/NAME`.
+fn set_aside_tree(root: &Path, dir: &Path, name: &str) -> Result<(), StoreError> {
+    let target = root.join(REMOVED).join(name);
+    body::make_dir(&root.join(REMOVED))?;
+    if dir.exists() {
+        fs::rename(dir, &target).map_err(|error| StoreError::io("set aside", dir, error))?;
+    }
+    flush_aside(root, dir)
+}
+
+fn flush_aside(root: &Path, dir: &Path) -> Result<(), StoreError> {
+    let removed = root.join(REMOVED);
+    for side in [Some(removed.as_path()), Some(dir), dir.parent()].into_iter().flatten().filter(|side| side.exists()) {
+        crate::os::durable::sync_dir(side).map_err(|error| StoreError::io("flush", side, error))?;
+    }
+    Ok(())
+}
+
