@@ -1,5 +1,7 @@
 //! The direction between the rooms: a room uses only rooms of a lower layer, LMDB is named in one room, `unsafe` in two.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -19,7 +19,7 @@ pub fn hit(name: &str) {
         && point == name
         && HITS.fetch_add(1, Ordering::SeqCst) + 1 == *nth
     {
-        drop(nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL));
+        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
     }
 }
 

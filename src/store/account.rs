@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::folder::CreateOptions;
 use super::ids::{AccountId, FolderId};
 use super::lmdb::Rows;
-use super::name::{FolderPath, check_userid};
+use super::name::check_userid;
 use super::record::{Account, UserRow};
 use super::relocate::Intent;
 use super::schema::{self, SHARD, kind};
@@ -26,8 +26,12 @@ impl Store {
         if userid.is_empty() || userid.len() > schema::REST_MAX {
             return Ok(None);
         }
-        let Some(user) = self.inner.user(userid)? else { return Ok(None) };
-        let Some(shard) = self.inner.shards.get(user.shard as usize) else { return Ok(None) };
+        let Some(user) = self.inner.user(userid)? else {
+            return Ok(None);
+        };
+        let Some(shard) = self.inner.shards.get(user.shard as usize) else {
+            return Ok(None);
+        };
         // The map may be ahead of the shard after a crash: the account's own row decides.
         let row = rows::account(&shard.env.read()?, user.account)?;
         Ok(row.filter(|row| row.userid == userid).map(|_| user.account))
@@ -56,14 +60,23 @@ impl Store {
             Ok(fresh)
         })?;
         crate::crash_point!("account.after-map");
-        let shard = self.inner.shards.get(claimed.shard as usize).ok_or_else(|| StoreError::missing(format!("shard {}", claimed.shard)))?;
+        let shard = self
+            .inner
+            .shards
+            .get(claimed.shard as usize)
+            .ok_or_else(|| StoreError::missing(format!("shard {}", claimed.shard)))?;
         let store = &*self.inner;
         shard.group.run(|txn, extra| {
             let mut tx = Tx { txn, extra, store };
             if rows::account(tx.txn, claimed.account)?.is_some() {
                 return Err(exists());
             }
-            let mut owner = Account { userid: userid.to_owned(), partition: partition.clone(), created_s: now_s, ..Account::default() };
+            let mut owner = Account {
+                userid: userid.to_owned(),
+                partition: partition.clone(),
+                created_s: now_s,
+                ..Account::default()
+            };
             rows::put_account(tx.txn, claimed.account, &owner)?;
             tx.make_folder(claimed.account, &mut owner, None, "INBOX", &CreateOptions::default(), now_s)?;
             rows::put_account(tx.txn, claimed.account, &owner)?;
@@ -92,7 +105,8 @@ impl Store {
             loop {
                 let mut next: Option<(AccountId, Option<String>)> = None;
                 read.scan(&from, &mut |key, stored| {
-                    let id = AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
+                    let id =
+                        AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
                     let row = if schema::within_kind(key, id, kind::ACCOUNT) {
                         Some(Account::decode(codec::open(key, stored)?).map_err(|_| codec::damaged(key))?.userid)
                     } else {
@@ -124,13 +138,19 @@ impl Store {
         if self.account_id(userid)?.is_some() {
             return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
         }
-        let shard = u32::try_from(self.inner.find_home_cached(account)?).unwrap_or(0);
+        let shard = u32::try_from(self.inner.home_of(account)?).unwrap_or(0);
         // The new name is claimed before anything moves; the account's own row does not answer to it yet.
         self.inner.common.run(|txn, ()| {
             let key = user_key(userid);
             if let Some(bytes) = rows::value(txn, &key)? {
                 let other = UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))?;
-                let taken = self.inner.shards.get(other.shard as usize).map(|shard| rows::account(&shard.env.read()?, other.account)).transpose()?.flatten();
+                let taken = self
+                    .inner
+                    .shards
+                    .get(other.shard as usize)
+                    .map(|shard| rows::account(&shard.env.read()?, other.account))
+                    .transpose()?
+                    .flatten();
                 if other.account != account && taken.is_some_and(|row| row.userid == userid) {
                     return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
                 }
@@ -166,7 +186,9 @@ impl Store {
     pub(super) fn forget_name(&self, userid: &str, account: AccountId) -> Result<(), StoreError> {
         self.inner.common.run(|txn, ()| {
             let key = user_key(userid);
-            let leads_here = rows::value(txn, &key)?.and_then(|bytes| UserRow::decode(&bytes).ok()).is_some_and(|row| row.account == account);
+            let leads_here = rows::value(txn, &key)?
+                .and_then(|bytes| UserRow::decode(&bytes).ok())
+                .is_some_and(|row| row.account == account);
             if leads_here { txn.del(&key).map(|_| ()) } else { Ok(()) }
         })
     }

@@ -78,7 +78,13 @@ impl Store {
     ///
     /// # Errors
     /// The folder does not exist, is locked, the quota is used up, there are too many keywords, or the disk fails.
-    pub fn append(&self, account: AccountId, folder: FolderId, items: &[NewMessage<'_>], now_s: i64) -> Result<Appended, StoreError> {
+    pub fn append(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        items: &[NewMessage<'_>],
+        now_s: i64,
+    ) -> Result<Appended, StoreError> {
         self.flush(items.iter().map(|item| item.staged))?;
         crate::crash_point!("append.after-sync");
         self.change(account, |tx| tx.append(account, folder, items, false, now_s))
@@ -93,7 +99,7 @@ impl Store {
         crate::crash_point!("append.after-sync");
         let mut shards: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
         for (at, delivery) in to.iter().enumerate() {
-            match self.inner.find_home_cached(delivery.account) {
+            match self.inner.home_of(delivery.account) {
                 Ok(shard) => shards.entry(shard).or_default().push(at),
                 Err(error) => {
                     if let Some(result) = results.get_mut(at) {
@@ -103,7 +109,9 @@ impl Store {
             }
         }
         let work = |places: &[usize]| -> Vec<Result<Appended, StoreError>> {
-            let Some(first) = places.first().and_then(|at| to.get(*at)) else { return Vec::new() };
+            let Some(first) = places.first().and_then(|at| to.get(*at)) else {
+                return Vec::new();
+            };
             let done = self.change(first.account, |tx| {
                 let each = |at: &usize| match to.get(*at) {
                     Some(d) => tx.append(d.account, d.folder, std::slice::from_ref(item), d.ignore_quota, now_s),
@@ -111,7 +119,11 @@ impl Store {
                 };
                 let done: Vec<_> = places.iter().map(each).collect();
                 // A recipient's own failure came before any row was written; what concerns the whole transaction ends it.
-                if done.iter().any(|one| matches!(one, Err(StoreError::MapFull))) { Err(StoreError::MapFull) } else { Ok(done) }
+                if done.iter().any(|one| matches!(one, Err(StoreError::MapFull))) {
+                    Err(StoreError::MapFull)
+                } else {
+                    Ok(done)
+                }
             });
             done.unwrap_or_else(|error| places.iter().map(|_| Err(error.again())).collect())
         };
@@ -150,21 +162,25 @@ impl Store {
     }
 }
 
-impl super::Inner {
-    fn find_home_cached(&self, account: AccountId) -> Result<usize, StoreError> {
-        let known = super::lock(&self.homes).get(&account).copied();
-        known.map_or_else(|| self.find_home(account), Ok)
-    }
-}
-
 impl Tx<'_, '_> {
-    fn append(&mut self, account: AccountId, folder: FolderId, items: &[NewMessage<'_>], ignore_quota: bool, now_s: i64) -> Result<Appended, StoreError> {
+    fn append(
+        &mut self,
+        account: AccountId,
+        folder: FolderId,
+        items: &[NewMessage<'_>],
+        ignore_quota: bool,
+        now_s: i64,
+    ) -> Result<Appended, StoreError> {
         let row = self.open_folder(account, folder)?;
         let mut owner = rows::need_account(self.txn, account)?;
         if !ignore_quota {
             check_quota(&owner, items)?;
         }
-        if row.uidnext.checked_add(u32::try_from(items.len()).unwrap_or(u32::MAX)).is_none_or(|end| end > Uid::MAX - 1024) {
+        if row
+            .uidnext
+            .checked_add(u32::try_from(items.len()).unwrap_or(u32::MAX))
+            .is_none_or(|end| end > Uid::MAX - 1024)
+        {
             return Err(StoreError::Limit { what: "messages were ever in this mailbox", limit: u64::from(Uid::MAX) });
         }
         let dir = self.folder_dir(account, &owner.userid, &row)?;
@@ -225,18 +241,38 @@ impl Tx<'_, '_> {
     fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
         let path = target.dir.join(layout::message_file(uid));
         let meta = std::fs::symlink_metadata(&path).map_err(|error| StoreError::io("examine", &path, error))?;
-        let message = Message { uid, size: meta.len(), internal_date_s: meta.mtime(), saved_s: meta.mtime(), ..Message::default() };
-        let gone = Gone { message, expunged_s: target.now_s, flags: Flags::NONE, keywords: Keywords::default(), purging: false };
+        let message = Message {
+            uid,
+            size: meta.len(),
+            internal_date_s: meta.mtime(),
+            saved_s: meta.mtime(),
+            ..Message::default()
+        };
+        let gone = Gone {
+            message,
+            expunged_s: target.now_s,
+            flags: Flags::NONE,
+            keywords: Keywords::default(),
+            purging: false,
+        };
         rows::put(self.txn, &schema::gone(target.account, target.row.id, uid), gone.encode())
     }
 
     /// Puts the rows of a message whose file lies at its place.
-    fn add(&mut self, target: &mut Target<'_>, mut message: Message, entry: &Entry, flags: Flags, keywords: Keywords) -> Result<Uid, StoreError> {
+    fn add(
+        &mut self,
+        target: &mut Target<'_>,
+        mut message: Message,
+        entry: &Entry,
+        flags: Flags,
+        keywords: Keywords,
+    ) -> Result<Uid, StoreError> {
         let (account, folder, uid) = (target.account, target.row.id, message.uid);
         let len = entry.encoded_len();
         let offset = target.row.idx_len + target.index.len() as u64;
         entry.encode(&message, &mut target.index);
-        message.entry = EntryPlace { generation: target.row.idx_generation, offset, len: u32::try_from(len).unwrap_or(0) };
+        message.entry =
+            EntryPlace { generation: target.row.idx_generation, offset, len: u32::try_from(len).unwrap_or(0) };
         rows::put_message(self.txn, account, folder, &message)?;
         let mut runs = rows::chunk(self.txn, account, folder, uid)?;
         push_run(&mut runs, StateRun { first: uid, count: 1, flags, keywords, modseq: target.modseq });
@@ -251,7 +287,13 @@ impl Tx<'_, '_> {
     /// Appends the gathered entries to store.idx. That may fail (a full disk, a file that was put in its place): the rows then name entries
     /// that are not there, and readers fall back to the messages.
     fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
-        let written = index_file::append(target.dir, target.row.idx_generation, target.row.mailbox_id, target.row.idx_len, &target.index);
+        let written = index_file::append(
+            target.dir,
+            target.row.idx_generation,
+            target.row.mailbox_id,
+            target.row.idx_len,
+            &target.index,
+        );
         if matches!(written, Ok(true)) {
             target.row.idx_len += target.index.len() as u64;
         }
@@ -261,7 +303,13 @@ impl Tx<'_, '_> {
     }
 
     /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids.
-    pub(super) fn append_copies(&mut self, account: AccountId, to: FolderId, sources: &[super::copy::Source], now_s: i64) -> Result<super::Copied, StoreError> {
+    pub(super) fn append_copies(
+        &mut self,
+        account: AccountId,
+        to: FolderId,
+        sources: &[super::copy::Source],
+        now_s: i64,
+    ) -> Result<super::Copied, StoreError> {
         let row = self.open_folder(account, to)?;
         let owner = rows::need_account(self.txn, account)?;
         let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
@@ -274,7 +322,8 @@ impl Tx<'_, '_> {
             let keywords = rows::keyword_bits(self.txn, account, &source.keywords)?;
             let uid = self.link(&mut target, &source.path)?;
             let place = dir.join(layout::message_file(uid));
-            if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn)) {
+            if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn))
+            {
                 self.extra.dirs.push(dir.clone());
                 self.extra.dirs.push(nn.to_owned());
             }
@@ -299,7 +348,9 @@ fn check_quota(owner: &Account, items: &[NewMessage<'_>]) -> Result<(), StoreErr
 
 fn within_quota(owner: &Account, bytes: u64, messages: u64) -> Result<(), StoreError> {
     let over = |limit: Option<u64>, wanted: u64| limit.is_some_and(|limit| wanted > limit);
-    if over(owner.quota_bytes, owner.usage_bytes.saturating_add(bytes)) || over(owner.quota_messages, owner.usage_messages.saturating_add(messages)) {
+    if over(owner.quota_bytes, owner.usage_bytes.saturating_add(bytes))
+        || over(owner.quota_messages, owner.usage_messages.saturating_add(messages))
+    {
         return Err(StoreError::OverQuota { what: format!("user/{}", owner.userid) });
     }
     Ok(())

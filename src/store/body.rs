@@ -189,7 +189,11 @@ pub(crate) fn link(from: &Path, dir: &Path, uid: Uid) -> Result<Linked, StoreErr
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let here = fs::symlink_metadata(&to).map_err(|error| StoreError::io("examine", &to, error))?;
                 let ours = fs::symlink_metadata(from).map_err(|error| StoreError::io("examine", from, error))?;
-                return Ok(if (here.dev(), here.ino()) == (ours.dev(), ours.ino()) { Linked::Here } else { Linked::Taken });
+                return Ok(if (here.dev(), here.ino()) == (ours.dev(), ours.ino()) {
+                    Linked::Here
+                } else {
+                    Linked::Taken
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !made => {
                 if !from.exists() {
@@ -211,7 +215,11 @@ pub(crate) fn link(from: &Path, dir: &Path, uid: Uid) -> Result<Linked, StoreErr
 /// Makes a directory (and those above it) unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| StoreError::io("create the directory", dir, error))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| StoreError::io("create the directory", dir, error))
 }
 
 /// Copies a message file; the copy is flushed before it gets its name.

@@ -61,7 +61,9 @@ pub struct Depth {
 /// The GUID of a message file.
 pub(super) fn guid_of(path: &Path) -> Result<Guid, StoreError> {
     let mut hasher = blake3::Hasher::new();
-    fs::File::open(path).and_then(|file| hasher.update_reader(file).map(|_| ())).map_err(|error| StoreError::io("read", path, error))?;
+    fs::File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(|_| ()))
+        .map_err(|error| StoreError::io("read", path, error))?;
     Ok(hasher.finalize().as_bytes().first_chunk::<16>().map_or_else(Guid::default, |first| Guid(*first)))
 }
 
@@ -86,7 +88,12 @@ impl Store {
     ///
     /// # Errors
     /// The mailbox database or a partition cannot be read.
-    pub fn check_account(&self, account: AccountId, only: Option<&FolderPath>, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+    pub fn check_account(
+        &self,
+        account: AccountId,
+        only: Option<&FolderPath>,
+        depth: Depth,
+    ) -> Result<Vec<Finding>, StoreError> {
         let view = self.view(account)?;
         let owner = view.account()?;
         let name = |path: &FolderPath| format!("user/{}/{path}", owner.userid);
@@ -96,24 +103,42 @@ impl Store {
             bytes += row.bytes;
             messages += u64::from(row.exists);
             if row.highest_modseq > owner.highest_modseq {
-                findings.push(finding("I7", name(&path), format!("modseq {} is above the account's {}", row.highest_modseq, owner.highest_modseq)));
+                findings.push(finding(
+                    "I7",
+                    name(&path),
+                    format!("modseq {} is above the account's {}", row.highest_modseq, owner.highest_modseq),
+                ));
             }
             if only.is_none_or(|only| path.starts_with(only)) {
                 self.check_folder(account, &row, &name(&path), depth, &mut findings)?;
             }
         }
         if only.is_none() && (bytes, messages) != (owner.usage_bytes, owner.usage_messages) {
-            let what = format!("usage is recorded as {} bytes in {} messages, the folders hold {bytes} in {messages}", owner.usage_bytes, owner.usage_messages);
+            let what = format!(
+                "usage is recorded as {} bytes in {} messages, the folders hold {bytes} in {messages}",
+                owner.usage_bytes, owner.usage_messages
+            );
             findings.push(finding("I3", format!("user/{}", owner.userid), what));
         }
         Ok(findings)
     }
 
-    fn check_folder(&self, account: AccountId, row: &Folder, name: &str, depth: Depth, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    fn check_folder(
+        &self,
+        account: AccountId,
+        row: &Folder,
+        name: &str,
+        depth: Depth,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
         let view = self.view(account)?;
         // Everything in one snapshot: the folder may be in use.
-        let Some(row) = view.folder(row.id)? else { return Ok(()) };
-        let mut add = |invariant, uid, what: String| findings.push(Finding { invariant, place: name.to_owned(), uid, what, harmless: invariant == "I4" });
+        let Some(row) = view.folder(row.id)? else {
+            return Ok(());
+        };
+        let mut add = |invariant, uid, what: String| {
+            findings.push(Finding { invariant, place: name.to_owned(), uid, what, harmless: invariant == "I4" })
+        };
         if row.noselect {
             if row.exists != 0 {
                 add("I3", None, "a name without a mailbox counts messages".into());
@@ -144,7 +169,16 @@ impl Store {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn check_files(&self, account: AccountId, row: &Folder, dir: &Path, rows: &BTreeMap<Uid, Message>, gone: &BTreeSet<Uid>, depth: Depth, add: &mut dyn FnMut(&'static str, Option<Uid>, String)) -> Result<(), StoreError> {
+    fn check_files(
+        &self,
+        account: AccountId,
+        row: &Folder,
+        dir: &Path,
+        rows: &BTreeMap<Uid, Message>,
+        gone: &BTreeSet<Uid>,
+        depth: Depth,
+        add: &mut dyn FnMut(&'static str, Option<Uid>, String),
+    ) -> Result<(), StoreError> {
         for message in rows.values() {
             let path = dir.join(layout::message_file(message.uid));
             match fs::symlink_metadata(&path) {
@@ -153,8 +187,14 @@ impl Store {
                         add("I1", Some(message.uid), "its file holds another content than was recorded".into());
                     }
                 }
-                Ok(meta) => add("I1", Some(message.uid), format!("its file has {} bytes, {} are recorded", meta.len(), message.size)),
-                Err(_) if self.still_there(account, row.id, message.uid)? => add("I1", Some(message.uid), format!("its file {} is missing", path.display())),
+                Ok(meta) => add(
+                    "I1",
+                    Some(message.uid),
+                    format!("its file has {} bytes, {} are recorded", meta.len(), message.size),
+                ),
+                Err(_) if self.still_there(account, row.id, message.uid)? => {
+                    add("I1", Some(message.uid), format!("its file {} is missing", path.display()))
+                }
                 Err(_) => {}
             }
         }
@@ -190,7 +230,9 @@ impl Store {
     fn check_directories(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
         let mut known: BTreeSet<PathBuf> = BTreeSet::new();
         for (_, account) in self.accounts()? {
-            let Ok(view) = self.view(account) else { continue };
+            let Ok(view) = self.view(account) else {
+                continue;
+            };
             for (_, row) in view.folders()? {
                 known.insert(view.folder_dir(row.id)?);
             }
@@ -199,7 +241,9 @@ impl Store {
             let root = self.inner.partition(nickname)?;
             let mut stack = vec![root.join("=user")];
             while let Some(dir) = stack.pop() {
-                let Ok(entries) = fs::read_dir(&dir) else { continue };
+                let Ok(entries) = fs::read_dir(&dir) else {
+                    continue;
+                };
                 let mut holds_mail = false;
                 for entry in entries.filter_map(Result::ok) {
                     let file = entry.file_name();
@@ -210,12 +254,25 @@ impl Store {
                         holds_mail |= entry.path().is_dir();
                     }
                 }
-                let Some(place) = layout::place_of(&dir) else { continue };
+                let Some(place) = layout::place_of(&dir) else {
+                    continue;
+                };
                 let rule = layout::folder_directory(&place.mailbox.owner, &place.mailbox.folder);
                 if dir != root.join(rule) {
-                    findings.push(finding("I8", dir.display().to_string(), "this directory is not where the hash rule puts its account"));
-                } else if holds_mail && !known.contains(&dir) && self.is_unknown(&place.mailbox.owner, &place.mailbox.folder)? {
-                    findings.push(finding("I5", dir.display().to_string(), "this directory holds messages of no known mailbox"));
+                    findings.push(finding(
+                        "I8",
+                        dir.display().to_string(),
+                        "this directory is not where the hash rule puts its account",
+                    ));
+                } else if holds_mail
+                    && !known.contains(&dir)
+                    && self.is_unknown(&place.mailbox.owner, &place.mailbox.folder)?
+                {
+                    findings.push(finding(
+                        "I5",
+                        dir.display().to_string(),
+                        "this directory holds messages of no known mailbox",
+                    ));
                 }
             }
         }
@@ -226,7 +283,9 @@ impl Store {
     }
 
     fn is_unknown(&self, owner: &str, folder: &FolderPath) -> Result<bool, StoreError> {
-        let Some(account) = self.account_id(owner)? else { return Ok(true) };
+        let Some(account) = self.account_id(owner)? else {
+            return Ok(true);
+        };
         Ok(self.view(account)?.resolve(folder)?.is_none())
     }
 }
@@ -235,7 +294,12 @@ fn finding(invariant: &'static str, place: String, what: impl Into<String>) -> F
     Finding { invariant, place, uid: None, what: what.into(), harmless: false }
 }
 
-fn check_states(row: &Folder, rows: &BTreeMap<Uid, Message>, runs: &[StateRun], add: &mut dyn FnMut(&'static str, Option<Uid>, String)) {
+fn check_states(
+    row: &Folder,
+    rows: &BTreeMap<Uid, Message>,
+    runs: &[StateRun],
+    add: &mut dyn FnMut(&'static str, Option<Uid>, String),
+) {
     let (mut exists, mut unseen, mut deleted) = (0u32, 0u32, 0u32);
     let mut uids = rows.keys().copied();
     for run in runs {
@@ -259,7 +323,14 @@ fn check_states(row: &Folder, rows: &BTreeMap<Uid, Message>, runs: &[StateRun], 
         add("I10", Some(uid), "a message row has no state".into());
     }
     if (exists, unseen, deleted) != (row.exists, row.unseen, row.deleted) {
-        add("I3", None, format!("counters say {} messages, {} unseen, {} deleted; there are {exists}, {unseen}, {deleted}", row.exists, row.unseen, row.deleted));
+        add(
+            "I3",
+            None,
+            format!(
+                "counters say {} messages, {} unseen, {} deleted; there are {exists}, {unseen}, {deleted}",
+                row.exists, row.unseen, row.deleted
+            ),
+        );
     }
     let bytes: u64 = rows.values().map(|message| message.size).sum();
     if bytes != row.bytes {
@@ -267,7 +338,12 @@ fn check_states(row: &Folder, rows: &BTreeMap<Uid, Message>, runs: &[StateRun], 
     }
 }
 
-fn check_entries(row: &Folder, dir: &Path, rows: &BTreeMap<Uid, Message>, add: &mut dyn FnMut(&'static str, Option<Uid>, String)) {
+fn check_entries(
+    row: &Folder,
+    dir: &Path,
+    rows: &BTreeMap<Uid, Message>,
+    add: &mut dyn FnMut(&'static str, Option<Uid>, String),
+) {
     let mut index = IndexReader::open(dir, row.idx_generation);
     for message in rows.values().filter(|message| message.entry.offset != 0) {
         if index.cached(message).is_none() {
@@ -279,7 +355,9 @@ fn check_entries(row: &Folder, dir: &Path, rows: &BTreeMap<Uid, Message>, add: &
 /// The files in the `nn` directories of a folder, with the uid that each place belongs to; `None` for what is no message file.
 fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
     let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(found) };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(found);
+    };
     for nn in entries.filter_map(Result::ok) {
         let name = nn.file_name().to_string_lossy().into_owned();
         if name.len() != 2 || !name.bytes().all(|c| c.is_ascii_digit()) {
@@ -287,7 +365,8 @@ fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> 
         }
         let files = fs::read_dir(nn.path()).map_err(|error| StoreError::io("read", &nn.path(), error))?;
         for file in files.filter_map(Result::ok) {
-            let number = file.file_name().to_string_lossy().strip_suffix(".msg").and_then(|number| number.parse::<Uid>().ok());
+            let number =
+                file.file_name().to_string_lossy().strip_suffix(".msg").and_then(|number| number.parse::<Uid>().ok());
             let uid = number.filter(|uid| layout::message_file(*uid) == Path::new(&name).join(file.file_name()));
             found.push((uid, file.path()));
         }

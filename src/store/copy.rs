@@ -33,7 +33,13 @@ impl Store {
     ///
     /// # Errors
     /// A folder does not exist or is locked, the quota is used up, the disk fails.
-    pub fn copy(&self, from: (AccountId, FolderId), uids: &UidSet, to: (AccountId, FolderId), now_s: i64) -> Result<Copied, StoreError> {
+    pub fn copy(
+        &self,
+        from: (AccountId, FolderId),
+        uids: &UidSet,
+        to: (AccountId, FolderId),
+        now_s: i64,
+    ) -> Result<Copied, StoreError> {
         let sources = self.sources(from, uids)?;
         if sources.is_empty() {
             return Ok(Copied::default());
@@ -46,7 +52,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::copy`].
-    pub fn move_messages(&self, from: (AccountId, FolderId), uids: &UidSet, to: (AccountId, FolderId), now_s: i64) -> Result<Copied, StoreError> {
+    pub fn move_messages(
+        &self,
+        from: (AccountId, FolderId),
+        uids: &UidSet,
+        to: (AccountId, FolderId),
+        now_s: i64,
+    ) -> Result<Copied, StoreError> {
         if from.0 != to.0 {
             let copied = self.copy(from, uids, to, now_s)?;
             let moved: UidSet = copied.pairs.iter().map(|pair| pair.0).collect();

@@ -100,9 +100,14 @@ impl StoreError {
             StoreError::Io { action, path, error } => StoreError::Io {
                 action,
                 path: path.clone(),
-                error: error.raw_os_error().map_or_else(|| std::io::Error::new(error.kind(), error.to_string()), std::io::Error::from_raw_os_error),
+                error: error.raw_os_error().map_or_else(
+                    || std::io::Error::new(error.kind(), error.to_string()),
+                    std::io::Error::from_raw_os_error,
+                ),
             },
-            StoreError::Database { place, what, no_space } => StoreError::Database { place: place.clone(), what: what.clone(), no_space: *no_space },
+            StoreError::Database { place, what, no_space } => {
+                StoreError::Database { place: place.clone(), what: what.clone(), no_space: *no_space }
+            }
             StoreError::Unavailable { what } => StoreError::Unavailable { what: what.clone() },
             StoreError::Corrupt { what, place } => StoreError::Corrupt { what: what.clone(), place: place.clone() },
             other => StoreError::Internal { what: format!("the group commit failed: {other}") },

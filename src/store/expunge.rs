@@ -23,7 +23,13 @@ impl Store {
     ///
     /// # Errors
     /// The folder does not exist or is locked, or the disk fails.
-    pub fn expunge(&self, account: AccountId, folder: FolderId, only: Option<&UidSet>, now_s: i64) -> Result<Expunged, StoreError> {
+    pub fn expunge(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        only: Option<&UidSet>,
+        now_s: i64,
+    ) -> Result<Expunged, StoreError> {
         self.change(account, |tx| {
             let mut marked = Vec::new();
             let mut see = |run: StateRun| {
@@ -47,7 +53,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::expunge`].
-    pub fn remove(&self, account: AccountId, folder: FolderId, uids: &UidSet, now_s: i64) -> Result<Expunged, StoreError> {
+    pub fn remove(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        uids: &UidSet,
+        now_s: i64,
+    ) -> Result<Expunged, StoreError> {
         self.change(account, |tx| tx.remove(account, folder, uids, now_s))
     }
 
@@ -70,14 +82,22 @@ impl Store {
         let mut sources = Vec::new();
         for row in gone {
             let path = dir.join(layout::message_file(row.message.uid));
-            let Ok(scanned) = super::index_file::scan_file(&path) else { continue };
+            let Ok(scanned) = super::index_file::scan_file(&path) else {
+                continue;
+            };
             let keywords = row.keywords.bits().filter_map(|bit| names.get(bit).cloned()).collect();
             let mut message = row.message;
             message.size = scanned.size;
             message.header_size = scanned.header_size;
             message.sent_s = scanned.sent_date_s;
             message.guid = super::check::guid_of(&path)?;
-            sources.push(super::copy::Source { message, path, flags: row.flags.without(Flags::DELETED), keywords, entry: super::Entry::of(&scanned) });
+            sources.push(super::copy::Source {
+                message,
+                path,
+                flags: row.flags.without(Flags::DELETED),
+                keywords,
+                entry: super::Entry::of(&scanned),
+            });
         }
         if sources.is_empty() {
             return Ok(0);
@@ -133,7 +153,9 @@ impl Store {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(StoreError::io("remove", &file, error)),
                 }
-                if let Some(nn) = file.parent().filter(|nn| nn.exists() && dirs.last().map(PathBuf::as_path) != Some(nn)) {
+                if let Some(nn) =
+                    file.parent().filter(|nn| nn.exists() && dirs.last().map(PathBuf::as_path) != Some(nn))
+                {
                     dirs.push(nn.to_owned());
                 }
             }
@@ -152,7 +174,13 @@ impl Store {
 
 impl Tx<'_, '_> {
     /// Expunges those of `uids` that exist.
-    pub(super) fn remove(&mut self, account: AccountId, folder: FolderId, uids: &UidSet, now_s: i64) -> Result<Expunged, StoreError> {
+    pub(super) fn remove(
+        &mut self,
+        account: AccountId,
+        folder: FolderId,
+        uids: &UidSet,
+        now_s: i64,
+    ) -> Result<Expunged, StoreError> {
         let mut row = self.open_folder(account, folder)?;
         let mut owner = rows::need_account(self.txn, account)?;
         let modseq = owner.highest_modseq + 1;
@@ -167,7 +195,16 @@ impl Tx<'_, '_> {
                     }
                     removed.insert(uid);
                     rows::count(&mut row, run.flags, 1, false);
-                    self.retire(account, folder, uid, run.flags, run.keywords, now_s, &mut row.bytes, &mut owner.usage_bytes)?;
+                    self.retire(
+                        account,
+                        folder,
+                        uid,
+                        run.flags,
+                        run.keywords,
+                        now_s,
+                        &mut row.bytes,
+                        &mut owner.usage_bytes,
+                    )?;
                     owner.usage_messages = owner.usage_messages.saturating_sub(1);
                 }
             }
@@ -189,8 +226,20 @@ impl Tx<'_, '_> {
 
     /// Moves the row of one message to `GONE`.
     #[allow(clippy::too_many_arguments)]
-    fn retire(&mut self, account: AccountId, folder: FolderId, uid: Uid, flags: Flags, keywords: Keywords, now_s: i64, folder_bytes: &mut u64, usage: &mut u64) -> Result<(), StoreError> {
-        let Some(message) = rows::message(self.txn, account, folder, uid)? else { return Ok(()) };
+    fn retire(
+        &mut self,
+        account: AccountId,
+        folder: FolderId,
+        uid: Uid,
+        flags: Flags,
+        keywords: Keywords,
+        now_s: i64,
+        folder_bytes: &mut u64,
+        usage: &mut u64,
+    ) -> Result<(), StoreError> {
+        let Some(message) = rows::message(self.txn, account, folder, uid)? else {
+            return Ok(());
+        };
         *folder_bytes = folder_bytes.saturating_sub(message.size);
         *usage = usage.saturating_sub(message.size);
         let gone = Gone { message, expunged_s: now_s, flags, keywords, purging: false };

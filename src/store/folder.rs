@@ -23,7 +23,13 @@ impl Store {
     ///
     /// # Errors
     /// `Exists` when it is there already; a partition does not exist; the disk fails.
-    pub fn folder_create(&self, account: AccountId, path: &FolderPath, options: &CreateOptions, now_s: i64) -> Result<Folder, StoreError> {
+    pub fn folder_create(
+        &self,
+        account: AccountId,
+        path: &FolderPath,
+        options: &CreateOptions,
+        now_s: i64,
+    ) -> Result<Folder, StoreError> {
         self.change(account, |tx| {
             super::lock::respect(tx, account, FolderId::TOP)?;
             let mut owner = rows::need_account(tx.txn, account)?;
@@ -82,7 +88,13 @@ impl Store {
         if path.is_inbox() {
             return Err(StoreError::Invalid { what: "INBOX cannot be deleted".into() });
         }
-        let mut doomed: Vec<FolderPath> = self.view(account)?.folders()?.into_iter().map(|(other, _)| other).filter(|other| other.starts_with(path)).collect();
+        let mut doomed: Vec<FolderPath> = self
+            .view(account)?
+            .folders()?
+            .into_iter()
+            .map(|(other, _)| other)
+            .filter(|other| other.starts_with(path))
+            .collect();
         if doomed.is_empty() {
             return Err(StoreError::missing(format!("mailbox {path}")));
         }
@@ -95,7 +107,13 @@ impl Store {
     ///
     /// # Errors
     /// `from` does not exist, `to` does, or lies below `from`.
-    pub fn folder_rename(&self, account: AccountId, from: &FolderPath, to: &FolderPath, now_s: i64) -> Result<(), StoreError> {
+    pub fn folder_rename(
+        &self,
+        account: AccountId,
+        from: &FolderPath,
+        to: &FolderPath,
+        now_s: i64,
+    ) -> Result<(), StoreError> {
         let view = self.view(account)?;
         let row = view.resolve(from)?.ok_or_else(|| StoreError::missing(format!("mailbox {from}")))?;
         if view.resolve(to)?.is_some() {
@@ -104,7 +122,12 @@ impl Store {
         drop(view);
         if from.is_inbox() {
             let made = self.folder_create(account, to, &CreateOptions::default(), now_s)?;
-            self.move_messages((account, FolderId::INBOX), &UidSet::from_ranges([(1, Uid::MAX)]), (account, made.id), now_s)?;
+            self.move_messages(
+                (account, FolderId::INBOX),
+                &UidSet::from_ranges([(1, Uid::MAX)]),
+                (account, made.id),
+                now_s,
+            )?;
             return Ok(());
         }
         if to.starts_with(from) {
@@ -131,7 +154,9 @@ impl Store {
     /// The name is too long for a key, or the disk fails.
     pub fn subscribe(&self, account: AccountId, name: &str, on: bool) -> Result<(), StoreError> {
         if name.is_empty() || name.len() > schema::REST_MAX {
-            return Err(StoreError::Invalid { what: format!("a name to subscribe to has 1 to {} bytes", schema::REST_MAX) });
+            return Err(StoreError::Invalid {
+                what: format!("a name to subscribe to has 1 to {} bytes", schema::REST_MAX),
+            });
         }
         let key = schema::key(account, kind::SUBSCRIPTION, FolderId::TOP, name.as_bytes());
         self.change(account, |tx| if on { rows::put(tx.txn, &key, vec![1]) } else { tx.txn.del(&key).map(|_| ()) })
@@ -153,16 +178,30 @@ impl Store {
 
 impl Tx<'_, '_> {
     /// Makes the row and the directory of a folder.
-    pub(super) fn make_folder(&mut self, account: AccountId, owner: &mut Account, above: Option<&Folder>, component: &str, options: &CreateOptions, now_s: i64) -> Result<Folder, StoreError> {
-        owner.last_folder = owner.last_folder.checked_add(1).ok_or(StoreError::Limit { what: "folders", limit: u64::from(u32::MAX) })?;
-        let inherited = above.map_or(&owner.partition, |row| &row.partition);
-        let owner_entry = || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]);
+    pub(super) fn make_folder(
+        &mut self,
+        account: AccountId,
+        owner: &mut Account,
+        above: Option<&Folder>,
+        component: &str,
+        options: &CreateOptions,
+        now_s: i64,
+    ) -> Result<Folder, StoreError> {
+        owner.last_folder = owner
+            .last_folder
+            .checked_add(1)
+            .ok_or(StoreError::Limit { what: "folders", limit: u64::from(u32::MAX) })?;
+        let inherited = above.map_or_else(|| owner.partition.clone(), |row| row.partition.clone());
+        let acl = above.map_or_else(
+            || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]),
+            |row| row.acl.clone(),
+        );
         let row = Folder {
             id: FolderId(owner.last_folder),
             parent: above.map_or(FolderId::TOP, |row| row.id),
             component: component.to_owned(),
             mailbox_id: MailboxId(random()?),
-            partition: options.partition.clone().unwrap_or_else(|| inherited.clone()),
+            partition: options.partition.clone().unwrap_or(inherited),
             uidvalidity: self.next_uidvalidity(now_s)?,
             uidnext: 1,
             highest_modseq: Tx::next_modseq(owner),
@@ -171,7 +210,7 @@ impl Tx<'_, '_> {
             created_s: now_s,
             idx_generation: 1,
             idx_len: index_file::HEADER,
-            acl: above.map_or_else(owner_entry, |row| row.acl.clone()),
+            acl,
             ..Folder::default()
         };
         rows::put(self.txn, &schema::name(account, row.parent, component), row.id.0.to_le_bytes().to_vec())?;
@@ -182,7 +221,13 @@ impl Tx<'_, '_> {
     }
 
     /// Makes a name without a mailbox a mailbox again, with a new UIDVALIDITY.
-    fn revive(&mut self, account: AccountId, owner: &mut Account, mut row: Folder, now_s: i64) -> Result<Folder, StoreError> {
+    fn revive(
+        &mut self,
+        account: AccountId,
+        owner: &mut Account,
+        mut row: Folder,
+        now_s: i64,
+    ) -> Result<Folder, StoreError> {
         row.noselect = false;
         row.uidvalidity = self.next_uidvalidity(now_s)?;
         row.mailbox_id = MailboxId(random()?);

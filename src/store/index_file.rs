@@ -33,7 +33,8 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::ids::{Guid, MailboxId, Uid};
 use super::record::{EntryPlace, Message};
-use crate::message::scan::{Part, Scanned, Scanner};
+use crate::message::part::Part;
+use crate::message::scan::{Scanned, Scanner};
 
 /// The name of the file.
 pub(crate) const NAME: &str = "store.idx";
@@ -74,7 +75,13 @@ impl Entry {
         let parts = scanned.parts.encode();
         let mut bytes = Vec::new();
         let mut ends = [0; 5];
-        for (end, section) in ends.iter_mut().zip([&scanned.envelope, &scanned.body, &scanned.bodystructure, &scanned.cached_headers, &parts]) {
+        for (end, section) in ends.iter_mut().zip([
+            &scanned.envelope,
+            &scanned.body,
+            &scanned.bodystructure,
+            &scanned.cached_headers,
+            &parts,
+        ]) {
             bytes.extend_from_slice(section);
             *end = bytes.len();
         }
@@ -141,7 +148,11 @@ impl Entry {
     pub(crate) fn decode(bytes: &[u8], uid: Uid, guid: Guid) -> Option<Entry> {
         let (head, payload) = bytes.split_at_checked(ENTRY_HEADER)?;
         let u32_at = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-        if head.get(..4)? != b"MENT" || u32_at(4)? != uid || head.get(24..40)? != guid.0 || u32_at(68)? != crc(head.get(..68)?) {
+        if head.get(..4)? != b"MENT"
+            || u32_at(4)? != uid
+            || head.get(24..40)? != guid.0
+            || u32_at(68)? != crc(head.get(..68)?)
+        {
             return None;
         }
         let mut ends = [0usize; 5];
@@ -159,7 +170,14 @@ impl Entry {
 /// there is not this folder's of this generation (another was put in its place): then nothing is written.
 pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
     let path = dir.join(NAME);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)?;
     let len = file.metadata()?.len();
     let header = file_header(generation, mailbox);
     if len < HEADER {

@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn paths_lead_back() {
         let place = place_of(Path::new("/p/primary/=user/53/53/=mack1/=projx/=2004/01/100.msg"));
-        assert_eq!(place, Some(Place { mailbox: MailboxName::parse("user/mack1/projx/2004").unwrap(), uid: Some(100) }));
+        assert_eq!(
+            place,
+            Some(Place { mailbox: MailboxName::parse("user/mack1/projx/2004").unwrap(), uid: Some(100) })
+        );
         let place = place_of(Path::new("/p/primary/=user/53/53/=mack1/00/1.msg"));
         assert_eq!(place, Some(Place { mailbox: MailboxName::inbox("mack1"), uid: Some(1) }));
         assert_eq!(place_of(Path::new("/p/primary/=user/53/53/=mack1/00/100.msg")), None);

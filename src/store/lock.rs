@@ -26,7 +26,9 @@ fn key(account: AccountId, folder: FolderId) -> Vec<u8> {
 }
 
 fn holder(tx: &Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<Option<(Holder, String)>, StoreError> {
-    let Some(bytes) = rows::value(tx.txn, &key(account, folder))? else { return Ok(None) };
+    let Some(bytes) = rows::value(tx.txn, &key(account, folder))? else {
+        return Ok(None);
+    };
     let read = || -> Result<(Holder, String), super::codec::Malformed> {
         let mut r = Reader::new(&bytes, 1)?;
         Ok((Holder { pid: r.u32()?, start: r.u64()? }, r.string()?))
@@ -42,10 +44,16 @@ pub(super) fn respect(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId)
             && who != Holder::me()
         {
             if who.alive() {
-                return Err(StoreError::InUse { what: "the mailbox".into(), by: Some(format!("{purpose}, process {}", who.pid)) });
+                return Err(StoreError::InUse {
+                    what: "the mailbox".into(),
+                    by: Some(format!("{purpose}, process {}", who.pid)),
+                });
             }
             if rows::value(tx.txn, &super::relocate::intent_key(account))?.is_some() {
-                return Err(StoreError::InUse { what: "the mailbox".into(), by: Some(super::relocate::UNFINISHED.into()) });
+                return Err(StoreError::InUse {
+                    what: "the mailbox".into(),
+                    by: Some(super::relocate::UNFINISHED.into()),
+                });
             }
             tx.txn.del(&key(account, place))?;
         }
@@ -84,10 +92,16 @@ impl Store {
     }
 
     /// As `change`, but waits while a folder is locked, and finishes what a dead process left unfinished in the account.
-    pub(super) fn patiently<T: Send>(&self, account: AccountId, mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    pub(super) fn patiently<T: Send>(
+        &self,
+        account: AccountId,
+        mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
         for _ in 0..TRIES {
             match self.change_now(account, &mut work) {
-                Err(StoreError::InUse { by, .. }) if by.as_deref() == Some(super::relocate::UNFINISHED) => self.finish_intent(account)?,
+                Err(StoreError::InUse { by, .. }) if by.as_deref() == Some(super::relocate::UNFINISHED) => {
+                    self.finish_intent(account)?
+                }
                 Err(StoreError::InUse { by: Some(_), .. }) => std::thread::sleep(PAUSE),
                 other => return other,
             }

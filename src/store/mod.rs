@@ -157,7 +157,9 @@ fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     use std::io::Read;
     let mut bytes = [0; N];
     let path = Path::new("/dev/urandom");
-    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| StoreError::io("read", path, error))?;
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| StoreError::io("read", path, error))?;
     Ok(bytes)
 }
 
@@ -172,7 +174,8 @@ fn shard_dir(root: &Path, number: u32) -> PathBuf {
 fn read_meta(env: &'static Env) -> Result<Meta, StoreError> {
     let row = rows::value(&env.read()?, &schema::key(SHARD, kind::META, FolderId::TOP, &[]))?;
     let damaged = |what: &str| StoreError::corrupt(what, env.path().display().to_string());
-    let meta = Meta::decode(&row.ok_or_else(|| damaged("this is no mailbox database of msgstore"))?).map_err(|_| damaged("its first row is damaged"))?;
+    let meta = Meta::decode(&row.ok_or_else(|| damaged("this is no mailbox database of msgstore"))?)
+        .map_err(|_| damaged("its first row is damaged"))?;
     if meta.format != schema::FORMAT {
         return Err(damaged(&format!("format {} is not the one this version knows ({})", meta.format, schema::FORMAT)));
     }
@@ -206,7 +209,8 @@ impl Store {
         if found_none(common, &key)? {
             Group::new(common, Quiet).run(|txn, ()| rows::put(txn, &key, meta.encode()))?;
         }
-        let flushed = crate::os::durable::sync_dir(&mboxlist(&settings.root)).and_then(|()| crate::os::durable::sync_dir(&settings.root));
+        let flushed = crate::os::durable::sync_dir(&mboxlist(&settings.root))
+            .and_then(|()| crate::os::durable::sync_dir(&settings.root));
         flushed.map_err(|error| StoreError::io("flush", &settings.root, error))?;
         let group = Group::new(common, Quiet);
         for (nickname, path) in &settings.partitions {
@@ -276,32 +280,34 @@ impl Store {
             body::make_dir(&dir)?;
             env.copy_to(&dir)?;
             let file = dir.join("data.mdb");
-            std::fs::File::open(&file).and_then(|file| file.sync_all()).map_err(|error| StoreError::io("flush", &file, error))?;
+            std::fs::File::open(&file)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| StoreError::io("flush", &file, error))?;
             crate::os::durable::sync_dir(&dir).map_err(|error| StoreError::io("flush", &dir, error))?;
         }
         crate::os::durable::sync_dir(target).map_err(|error| StoreError::io("flush", target, error))
     }
 
     fn shard_of(&self, account: AccountId) -> Result<&Shard, StoreError> {
-        let known = lock(&self.inner.homes).get(&account).copied();
-        let number = match known {
-            Some(number) => number,
-            None => {
-                let number = self.inner.find_home(account)?;
-                lock(&self.inner.homes).insert(account, number);
-                number
-            }
-        };
+        let number = self.inner.home_of(account)?;
         self.inner.shards.get(number).ok_or_else(|| StoreError::missing(format!("account {account}")))
     }
 
     /// Runs `work` in a write transaction of the account's shard; returns when that is durable. Waits (bounded) while a folder is locked.
-    fn change<T: Send>(&self, account: AccountId, work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    fn change<T: Send>(
+        &self,
+        account: AccountId,
+        work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
         self.patiently(account, work)
     }
 
     /// The same without waiting.
-    fn change_now<T: Send>(&self, account: AccountId, mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    fn change_now<T: Send>(
+        &self,
+        account: AccountId,
+        mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
         let store = &*self.inner;
         self.shard_of(account)?.group.run(|txn, extra| work(&mut Tx { txn, extra, store }))
     }
@@ -317,6 +323,16 @@ fn found_none(env: &'static Env, key: &[u8]) -> Result<bool, StoreError> {
 }
 
 impl Inner {
+    /// The number of the shard that holds an account.
+    fn home_of(&self, account: AccountId) -> Result<usize, StoreError> {
+        if let Some(known) = lock(&self.homes).get(&account) {
+            return Ok(*known);
+        }
+        let number = self.find_home(account)?;
+        lock(&self.homes).insert(account, number);
+        Ok(number)
+    }
+
     fn find_home(&self, account: AccountId) -> Result<usize, StoreError> {
         for (number, shard) in self.shards.iter().enumerate() {
             if shard.env.read()?.get(&schema::account(account))?.is_some() {
@@ -344,14 +360,22 @@ impl Inner {
         if missing && adopt_partition(self.common_env, &self.common, self.store_id, nickname, path).is_ok() {
             return Ok(path);
         }
-        Err(StoreError::Unavailable { what: format!("partition {nickname}: {} is not there or is not a partition of this store", path.display()) })
+        Err(StoreError::Unavailable {
+            what: format!("partition {nickname}: {} is not there or is not a partition of this store", path.display()),
+        })
     }
 }
 
 const PARTITION_FILE: &str = ".partition";
 
 /// Makes a directory a partition of this store, unless it was one already and has lost its mark: then it is not mounted.
-fn adopt_partition(common: &'static Env, group: &Group<Quiet>, store_id: [u8; 16], nickname: &str, path: &Path) -> Result<(), StoreError> {
+fn adopt_partition(
+    common: &'static Env,
+    group: &Group<Quiet>,
+    store_id: [u8; 16],
+    nickname: &str,
+    path: &Path,
+) -> Result<(), StoreError> {
     let key = schema::key(SHARD, kind::PARTITION, FolderId::TOP, nickname.as_bytes());
     let known = rows::value(&common.read()?, &key)?.is_some();
     let store: String = store_id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -359,12 +383,17 @@ fn adopt_partition(common: &'static Env, group: &Group<Quiet>, store_id: [u8; 16
     let file = path.join(PARTITION_FILE);
     match std::fs::read_to_string(&file) {
         Ok(found) if found == mark => return Ok(()),
-        Ok(_) => return Err(StoreError::Unavailable { what: format!("{} belongs to another store or partition", path.display()) }),
+        Ok(_) => {
+            return Err(StoreError::Unavailable {
+                what: format!("{} belongs to another store or partition", path.display()),
+            });
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !known => {}
         Err(error) => return Err(StoreError::io("read", &file, error)),
     }
     body::make_dir(&path.join(body::STAGING))?;
-    crate::os::durable::replace(&file, mark.as_bytes(), 0o600).map_err(|error| StoreError::io("write", &file, error))?;
+    crate::os::durable::replace(&file, mark.as_bytes(), 0o600)
+        .map_err(|error| StoreError::io("write", &file, error))?;
     group.run(|txn, ()| rows::put(txn, &key, path.as_os_str().as_encoded_bytes().to_vec()))
 }
 

@@ -165,11 +165,16 @@ pub fn check_userid(userid: &str) -> Result<(), NameError> {
     if userid.is_empty() {
         return Err(NameError::Empty);
     }
-    if let Some(bad) = userid.chars().find(|c| !('!'..='~').contains(c) || matches!(c, '%' | '?' | '*' | '&' | '/' | ':' | '\\')) {
+    if let Some(bad) =
+        userid.chars().find(|c| !('!'..='~').contains(c) || matches!(c, '%' | '?' | '*' | '&' | '/' | ':' | '\\'))
+    {
         return Err(NameError::UserCharacter(bad));
     }
     let uid = userid.split('@').next().unwrap_or_default();
-    if userid.starts_with('-') || userid.starts_with("group=") || matches!(uid, "anonymous" | "anybody" | "anyone" | "" | "." | "..") {
+    if userid.starts_with('-')
+        || userid.starts_with("group=")
+        || matches!(uid, "anonymous" | "anybody" | "anyone" | "" | "." | "..")
+    {
         return Err(NameError::Reserved(userid.to_owned()));
     }
     let bytes = layout::directory_name(userid).len();

@@ -64,7 +64,14 @@ impl Notices {
     pub(crate) fn new(dir: Option<PathBuf>) -> Notices {
         let socket = dir.as_ref().and_then(|_| UnixDatagram::unbound().ok());
         let socket = socket.filter(|socket| socket.set_nonblocking(true).is_ok());
-        let shared = Shared { watched: Mutex::default(), next: AtomicU64::new(0), dir, socket, own: Mutex::new(None), stop: AtomicBool::new(false) };
+        let shared = Shared {
+            watched: Mutex::default(),
+            next: AtomicU64::new(0),
+            dir,
+            socket,
+            own: Mutex::new(None),
+            stop: AtomicBool::new(false),
+        };
         Notices { shared: Arc::new(shared) }
     }
 
@@ -72,7 +79,8 @@ impl Notices {
     pub fn subscribe(&self, account: AccountId, folder: FolderId, callback: Callback) -> Subscription {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let mut watched = lock(&self.shared.watched);
-        let entry = watched.entry((account, folder)).or_insert_with(|| Watched { modseq: 0, callbacks: HashMap::new() });
+        let entry =
+            watched.entry((account, folder)).or_insert_with(|| Watched { modseq: 0, callbacks: HashMap::new() });
         entry.callbacks.insert(number, callback);
         Subscription { shared: self.shared.clone(), place: (account, folder), number }
     }
@@ -83,7 +91,9 @@ impl Notices {
             return;
         }
         self.shared.call(changes);
-        let (Some(dir), Some(socket)) = (&self.shared.dir, &self.shared.socket) else { return };
+        let (Some(dir), Some(socket)) = (&self.shared.dir, &self.shared.socket) else {
+            return;
+        };
         let mut datagram = Vec::new();
         if changes.len() <= CHANGES_MAX {
             for change in changes {
@@ -151,12 +161,15 @@ impl Store {
             std::thread::Builder::new().name("notices".into()).spawn(move || {
                 let mut buffer = [0; CHANGES_MAX * 20];
                 while !shared.stop.load(Ordering::Relaxed) {
-                    let Ok(len) = socket.recv(&mut buffer) else { continue };
+                    let Ok(len) = socket.recv(&mut buffer) else {
+                        continue;
+                    };
                     if len == 0 {
                         store.look(None);
                         continue;
                     }
-                    let changes: Vec<Change> = buffer.get(..len).unwrap_or_default().chunks_exact(20).filter_map(read_change).collect();
+                    let changes: Vec<Change> =
+                        buffer.get(..len).unwrap_or_default().chunks_exact(20).filter_map(read_change).collect();
                     shared.call(&changes);
                 }
             })?;
@@ -179,18 +192,23 @@ impl Store {
 
     /// Compares the watched folders with their rows and calls who missed something.
     fn look(&self, shard: Option<usize>) {
-        let places: Vec<((AccountId, FolderId), Modseq)> = lock(&self.inner.notices.shared.watched).iter().map(|(place, watched)| (*place, watched.modseq)).collect();
+        let places: Vec<((AccountId, FolderId), Modseq)> =
+            lock(&self.inner.notices.shared.watched).iter().map(|(place, watched)| (*place, watched.modseq)).collect();
         let mut changes = Vec::new();
         for (place, modseq) in places {
-            let home = self.inner.find_home_cached(place.0);
+            let home = self.inner.home_of(place.0);
             let Ok(home) = home else { continue };
             if shard.is_some_and(|shard| shard != home) {
                 continue;
             }
-            let Some(env) = self.inner.shards.get(home).map(|shard| shard.env) else { continue };
+            let Some(env) = self.inner.shards.get(home).map(|shard| shard.env) else {
+                continue;
+            };
             let row = env.read().and_then(|read| rows::folder(&read, place.0, place.1));
             match row {
-                Ok(Some(row)) if row.highest_modseq > modseq => changes.push(Change { account: place.0, folder: place.1, modseq: row.highest_modseq }),
+                Ok(Some(row)) if row.highest_modseq > modseq => {
+                    changes.push(Change { account: place.0, folder: place.1, modseq: row.highest_modseq })
+                }
                 Ok(None) => changes.push(Change { account: place.0, folder: place.1, modseq }),
                 _ => {}
             }

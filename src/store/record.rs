@@ -29,7 +29,11 @@ impl Rights {
 
 impl std::fmt::Display for Rights {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Self::LETTERS.chars().enumerate().filter(|(at, _)| self.0 >> at & 1 == 1).try_for_each(|(_, c)| write!(f, "{c}"))
+        Self::LETTERS
+            .chars()
+            .enumerate()
+            .filter(|(at, _)| self.0 >> at & 1 == 1)
+            .try_for_each(|(_, c)| write!(f, "{c}"))
     }
 }
 
@@ -368,7 +372,9 @@ impl StateRun {
 /// Adds a run behind the others, merged with the last one where it continues that.
 pub(crate) fn push_run(runs: &mut Vec<StateRun>, run: StateRun) {
     match runs.last_mut() {
-        Some(last) if last.first.checked_add(last.count) == Some(run.first) && last.same(&run) => last.count += run.count,
+        Some(last) if last.first.checked_add(last.count) == Some(run.first) && last.same(&run) => {
+            last.count += run.count
+        }
         _ => runs.push(run),
     }
 }
@@ -429,12 +435,24 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::new(1).u32(self.format).raw(&self.store_id).u32(self.shards).u32(self.last_uidvalidity).u64(self.epoch).finish()
+        Writer::new(1)
+            .u32(self.format)
+            .raw(&self.store_id)
+            .u32(self.shards)
+            .u32(self.last_uidvalidity)
+            .u64(self.epoch)
+            .finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Meta, Malformed> {
         let mut r = Reader::new(bytes, 1)?;
-        Ok(Meta { format: r.u32()?, store_id: r.array()?, shards: r.u32()?, last_uidvalidity: r.u32()?, epoch: r.u64()? })
+        Ok(Meta {
+            format: r.u32()?,
+            store_id: r.array()?,
+            shards: r.u32()?,
+            last_uidvalidity: r.u32()?,
+            epoch: r.u64()?,
+        })
     }
 }
 

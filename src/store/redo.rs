@@ -91,7 +91,8 @@ impl Store {
         let mut done = Settled::default();
         loop {
             // First the names, then their locks, then the rows again: a name whose lock is free gets no new rows.
-            let names: BTreeSet<(String, String)> = self.redo_rows()?.into_iter().flatten().map(|redo| (redo.partition, redo.staging)).collect();
+            let names: BTreeSet<(String, String)> =
+                self.redo_rows()?.into_iter().flatten().map(|redo| (redo.partition, redo.staging)).collect();
             let mut free: BTreeMap<(String, String), Option<File>> = BTreeMap::new();
             for (partition, staging) in names {
                 let path = self.inner.partition(&partition)?.join(body::STAGING).join(&staging);
@@ -99,9 +100,13 @@ impl Store {
                     Ok(file) => match file.try_lock() {
                         Ok(()) => drop(free.insert((partition, staging), Some(file))),
                         Err(TryLockError::WouldBlock) => {}
-                        Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, error)),
+                        Err(TryLockError::Error(error)) => {
+                            return Err(StoreError::io("lock", &path, error));
+                        }
                     },
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => drop(free.insert((partition, staging), None)),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        drop(free.insert((partition, staging), None))
+                    }
                     Err(error) => return Err(StoreError::io("open", &path, error)),
                 }
             }
@@ -110,7 +115,14 @@ impl Store {
             }
             let rows = self.redo_rows()?;
             let full = rows.iter().any(|rows| rows.len() >= BATCH);
-            let due: Vec<Vec<Redo>> = rows.into_iter().map(|rows| rows.into_iter().filter(|redo| free.contains_key(&(redo.partition.clone(), redo.staging.clone()))).collect()).collect();
+            let due: Vec<Vec<Redo>> = rows
+                .into_iter()
+                .map(|rows| {
+                    rows.into_iter()
+                        .filter(|redo| free.contains_key(&(redo.partition.clone(), redo.staging.clone())))
+                        .collect()
+                })
+                .collect();
             let links = self.settle_rows(&due, relink, &mut done)?;
             if !full {
                 for (partition, staging) in free.keys() {
@@ -128,7 +140,9 @@ impl Store {
         let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
         for redo in due.iter().flatten() {
             // A folder that was deleted meanwhile has no place any more; its files were moved away whole.
-            let Ok(dir) = self.view(redo.account).and_then(|view| view.folder_dir(redo.folder)) else { continue };
+            let Ok(dir) = self.view(redo.account).and_then(|view| view.folder_dir(redo.folder)) else {
+                continue;
+            };
             let file = dir.join(layout::message_file(redo.uid));
             if relink && !file.exists() {
                 let from = self.inner.partition(&redo.partition)?.join(body::STAGING).join(&redo.staging);
@@ -170,11 +184,17 @@ impl Store {
     pub fn sweep_staging(&self, now: SystemTime) -> Result<usize, StoreError> {
         let mut swept = 0;
         for (nickname, _) in &self.inner.settings.partitions {
-            let Ok(root) = self.inner.partition(nickname) else { continue };
+            let Ok(root) = self.inner.partition(nickname) else {
+                continue;
+            };
             let dir = root.join(body::STAGING);
             let entries = fs::read_dir(&dir).map_err(|error| StoreError::io("read", &dir, error))?;
             let old = entries.filter_map(Result::ok).filter(|entry| {
-                let age = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|modified| now.duration_since(modified).ok());
+                let age = entry
+                    .metadata()
+                    .and_then(|meta| meta.modified())
+                    .ok()
+                    .and_then(|modified| now.duration_since(modified).ok());
                 age.is_some_and(|age| age > YOUNG)
             });
             let old: Vec<PathBuf> = old.map(|entry| entry.path()).collect();
@@ -182,7 +202,9 @@ impl Store {
                 continue;
             }
             for path in old {
-                let Ok(file) = File::open(&path) else { continue };
+                let Ok(file) = File::open(&path) else {
+                    continue;
+                };
                 if file.try_lock().is_err() {
                     continue;
                 }
@@ -203,7 +225,8 @@ impl Store {
                 if !schema::within_kind(key, SHARD, kind::REDO) {
                     return Ok(ControlFlow::Break(()));
                 }
-                named |= read_redo(key, super::codec::open(key, stored)?).is_some_and(|redo| redo.partition == partition && redo.staging == staging);
+                named |= read_redo(key, super::codec::open(key, stored)?)
+                    .is_some_and(|redo| redo.partition == partition && redo.staging == staging);
                 Ok(if named { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
         }
@@ -223,11 +246,6 @@ impl Store {
             Ok(ControlFlow::Continue(()))
         })?;
         keys.iter().try_for_each(|key| tx.txn.del(key).map(|_| ()))
-    }
-
-    /// True if some link of this folder is not durable yet.
-    pub(super) fn has_redo(rows: &impl Rows, account: AccountId, folder: FolderId, uid: Uid) -> Result<bool, StoreError> {
-        Ok(rows::value(rows, &schema::redo(account, folder, uid))?.is_some())
     }
 }
 

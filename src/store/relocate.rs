@@ -65,7 +65,9 @@ impl Intent {
         let owner = Holder { pid: r.u32()?, start: r.u64()? };
         let intent = match r.u8()? {
             1 => Intent::DeleteFolder { folder: FolderId(r.u32()?), keep_name: r.u8()? != 0 },
-            2 => Intent::RenameFolder { folder: FolderId(r.u32()?), parent: FolderId(r.u32()?), component: r.string()? },
+            2 => {
+                Intent::RenameFolder { folder: FolderId(r.u32()?), parent: FolderId(r.u32()?), component: r.string()? }
+            }
             3 => Intent::RenameAccount { userid: r.string()? },
             4 => Intent::DeleteAccount,
             5 => Intent::MovePartition { folder: FolderId(r.u32()?), partition: r.string()? },
@@ -88,9 +90,17 @@ impl Store {
     ///
     /// # Errors
     /// The folder or partition does not exist, the account is locked, the disk fails or is full (then everything stays where it was).
-    pub fn move_partition(&self, account: AccountId, folder: Option<FolderId>, partition: &str) -> Result<(), StoreError> {
+    pub fn move_partition(
+        &self,
+        account: AccountId,
+        folder: Option<FolderId>,
+        partition: &str,
+    ) -> Result<(), StoreError> {
         self.inner.partition(partition)?;
-        self.carry_out(account, Intent::MovePartition { folder: folder.unwrap_or(FolderId::TOP), partition: partition.to_owned() })
+        self.carry_out(
+            account,
+            Intent::MovePartition { folder: folder.unwrap_or(FolderId::TOP), partition: partition.to_owned() },
+        )
     }
 
     /// Writes the intent down and carries it out.
@@ -111,7 +121,9 @@ impl Store {
     pub(super) fn finish_intent(&self, account: AccountId) -> Result<(), StoreError> {
         let key = intent_key(account);
         let intent = self.change_now(account, |tx| {
-            let Some(bytes) = rows::value(tx.txn, &key)? else { return Ok(None) };
+            let Some(bytes) = rows::value(tx.txn, &key)? else {
+                return Ok(None);
+            };
             let (owner, intent) = Intent::decode(&bytes).map_err(|_| super::codec::damaged(&key))?;
             if owner != Holder::me() && owner.alive() {
                 return Ok(None);
@@ -119,7 +131,11 @@ impl Store {
             // Taken over inside the transaction: two finders cannot both.
             let me = Holder::me();
             rows::put(tx.txn, &key, intent.encode(me))?;
-            rows::put(tx.txn, &schema::key(account, kind::LOCK, FolderId::TOP, &[]), Writer::new(1).u32(me.pid).u64(me.start).string(intent.purpose()).finish())?;
+            rows::put(
+                tx.txn,
+                &schema::key(account, kind::LOCK, FolderId::TOP, &[]),
+                Writer::new(1).u32(me.pid).u64(me.start).string(intent.purpose()).finish(),
+            )?;
             Ok(Some(intent))
         })?;
         intent.map_or(Ok(()), |intent| self.finish(account, &intent))
@@ -143,9 +159,13 @@ impl Store {
                 if !schema::within_kind(key, SHARD, kind::INTENT) {
                     return Ok(ControlFlow::Break(()));
                 }
-                let (owner, intent) = Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
-                if let Some(account) = schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.alive()) {
-                    unfinished.push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
+                let (owner, intent) =
+                    Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
+                if let Some(account) =
+                    schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.alive())
+                {
+                    unfinished
+                        .push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -156,7 +176,9 @@ impl Store {
     fn finish(&self, account: AccountId, intent: &Intent) -> Result<(), StoreError> {
         let done = match intent {
             Intent::DeleteFolder { folder, keep_name } => self.delete_folder_now(account, *folder, *keep_name),
-            Intent::RenameFolder { folder, parent, component } => self.rename_folder_now(account, *folder, *parent, component),
+            Intent::RenameFolder { folder, parent, component } => {
+                self.rename_folder_now(account, *folder, *parent, component)
+            }
             Intent::RenameAccount { userid } => self.rename_account_now(account, userid),
             Intent::DeleteAccount => return self.delete_account_now(account),
             Intent::MovePartition { folder, partition } => self.move_partition_now(account, *folder, partition),
@@ -180,9 +202,17 @@ impl Store {
         folders.iter().map(|(_, row)| row.partition.clone()).chain([owner.to_owned()]).collect()
     }
 
-    fn rename_folder_now(&self, account: AccountId, folder: FolderId, parent: FolderId, component: &str) -> Result<(), Failed> {
+    fn rename_folder_now(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        parent: FolderId,
+        component: &str,
+    ) -> Result<(), Failed> {
         let view = self.view(account)?;
-        let Some(row) = view.folder(folder)? else { return Ok(()) };
+        let Some(row) = view.folder(folder)? else {
+            return Ok(());
+        };
         if (row.parent, row.component.as_str()) != (parent, component) {
             let owner = view.account()?;
             let from = view.path(folder)?;
@@ -195,12 +225,17 @@ impl Store {
             let mut steps: Vec<Step> = Vec::new();
             for partition in self.partitions_of(&below, &row.partition) {
                 let root = self.inner.partition(&partition)?;
-                steps.push((root.join(layout::folder_directory(&owner.userid, &from)), root.join(layout::folder_directory(&owner.userid, &to))));
+                steps.push((
+                    root.join(layout::folder_directory(&owner.userid, &from)),
+                    root.join(layout::folder_directory(&owner.userid, &to)),
+                ));
             }
             move_directories(&steps)?;
             crate::crash_point!("rename.after-move");
             self.change_now(account, |tx| {
-                let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+                let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
+                    return Ok(());
+                };
                 let mut owner = rows::need_account(tx.txn, account)?;
                 tx.txn.del(&schema::name(account, row.parent, &row.component))?;
                 row.parent = parent;
@@ -248,23 +283,29 @@ impl Store {
     /// Takes every name but `userid` that leads to the account out of the userid map.
     fn forget_other_names(&self, account: AccountId, userid: &str) -> Result<(), StoreError> {
         let mut names = Vec::new();
-        self.inner.common_env.read()?.scan(&schema::key(SHARD, kind::USER, FolderId::TOP, &[]), &mut |key, stored| {
-            if !schema::within_kind(key, SHARD, kind::USER) {
-                return Ok(ControlFlow::Break(()));
-            }
-            let row = super::record::UserRow::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
-            let name = String::from_utf8_lossy(schema::rest(key)).into_owned();
-            if row.account == account && name != userid {
-                names.push(name);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        self.inner.common_env.read()?.scan(
+            &schema::key(SHARD, kind::USER, FolderId::TOP, &[]),
+            &mut |key, stored| {
+                if !schema::within_kind(key, SHARD, kind::USER) {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let row = super::record::UserRow::decode(super::codec::open(key, stored)?)
+                    .map_err(|_| super::codec::damaged(key))?;
+                let name = String::from_utf8_lossy(schema::rest(key)).into_owned();
+                if row.account == account && name != userid {
+                    names.push(name);
+                }
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
         names.iter().try_for_each(|name| self.forget_name(name, account))
     }
 
     fn delete_folder_now(&self, account: AccountId, folder: FolderId, keep_name: bool) -> Result<(), Failed> {
         let view = self.view(account)?;
-        let Some(row) = view.folder(folder)? else { return Ok(()) };
+        let Some(row) = view.folder(folder)? else {
+            return Ok(());
+        };
         let dir = view.folder_dir(folder)?;
         drop(view);
         let root = self.inner.partition(&row.partition)?;
@@ -272,14 +313,21 @@ impl Store {
         set_aside(root, &dir, &row.mailbox_id.to_string()).map_err(Failed::moved)?;
         crate::crash_point!("delete.after-move");
         self.change_now(account, |tx| {
-            let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+            let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
+                return Ok(());
+            };
             let mut owner = rows::need_account(tx.txn, account)?;
             owner.usage_bytes = owner.usage_bytes.saturating_sub(row.bytes);
             owner.usage_messages = owner.usage_messages.saturating_sub(u64::from(row.exists));
             for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE] {
-                tx.remove_rows(&schema::key(account, kind, folder, &[]), &|key| schema::within(key, account, kind, folder))?;
+                tx.remove_rows(&schema::key(account, kind, folder, &[]), &|key| {
+                    schema::within(key, account, kind, folder)
+                })?;
             }
-            tx.remove_rows(&schema::key(SHARD, kind::REDO, folder, &[]), &|key| schema::within(key, SHARD, kind::REDO, folder) && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes()))?;
+            tx.remove_rows(&schema::key(SHARD, kind::REDO, folder, &[]), &|key| {
+                schema::within(key, SHARD, kind::REDO, folder)
+                    && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes())
+            })?;
             row.highest_modseq = Tx::next_modseq(&mut owner);
             rows::put_account(tx.txn, account, &owner)?;
             if keep_name {
@@ -320,10 +368,16 @@ impl Store {
         self.forget_name(&owner.userid, account)?;
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
-            tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| key.get(..8) == Some(&account.0.to_be_bytes()))?;
+            tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
+                key.get(..8) == Some(&account.0.to_be_bytes())
+            })?;
             tx.txn.del(&intent_key(account))?;
             for (_, row) in &folders {
-                tx.extra.changes.push(super::notify::Change { account, folder: row.id, modseq: row.highest_modseq + 1 });
+                tx.extra.changes.push(super::notify::Change {
+                    account,
+                    folder: row.id,
+                    modseq: row.highest_modseq + 1,
+                });
             }
             Ok(())
         })?;
@@ -337,14 +391,17 @@ impl Store {
         let folders = view.folders()?;
         drop(view);
         let top = folders.iter().find(|(_, row)| row.id == folder).map(|(path, _)| path.clone());
-        let inside = |path: &FolderPath| folder == FolderId::TOP || top.as_ref().is_some_and(|top| path.starts_with(top));
+        let inside =
+            |path: &FolderPath| folder == FolderId::TOP || top.as_ref().is_some_and(|top| path.starts_with(top));
         let going: Vec<_> = folders.iter().filter(|(path, row)| inside(path) && row.partition != partition).collect();
         let target = self.inner.partition(partition)?;
         let copied = going.iter().try_for_each(|(path, row)| {
             let from = self.inner.partition(&row.partition)?.join(layout::folder_directory(&owner.userid, path));
             self.copy_folder(account, row, &from, &target.join(layout::folder_directory(&owner.userid, path)))
         });
-        let flushed = copied.and_then(|()| crate::os::durable::sync_file_system(target).map_err(|error| StoreError::io("flush", target, error)));
+        let flushed = copied.and_then(|()| {
+            crate::os::durable::sync_file_system(target).map_err(|error| StoreError::io("flush", target, error))
+        });
         if let Err(error) = flushed {
             for (path, _) in going.iter().rev() {
                 remove_own_parts(&target.join(layout::folder_directory(&owner.userid, path)))?;
@@ -359,7 +416,10 @@ impl Store {
                 partition.clone_into(&mut row.partition);
                 row.highest_modseq = Tx::next_modseq(&mut owner);
                 tx.changed(account, &row)?;
-                tx.remove_rows(&schema::key(SHARD, kind::REDO, row.id, &[]), &|key| schema::within(key, SHARD, kind::REDO, row.id) && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes()))?;
+                tx.remove_rows(&schema::key(SHARD, kind::REDO, row.id, &[]), &|key| {
+                    schema::within(key, SHARD, kind::REDO, row.id)
+                        && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes())
+                })?;
             }
             if folder == FolderId::TOP {
                 partition.clone_into(&mut owner.partition);
@@ -402,7 +462,13 @@ impl Store {
     }
 
     /// Removes what lies in the old partitions of folders that have moved.
-    fn remove_left_over(&self, userid: &str, folders: &[(FolderPath, Folder)], partition: &str, inside: &dyn Fn(&FolderPath) -> bool) -> Result<(), StoreError> {
+    fn remove_left_over(
+        &self,
+        userid: &str,
+        folders: &[(FolderPath, Folder)],
+        partition: &str,
+        inside: &dyn Fn(&FolderPath) -> bool,
+    ) -> Result<(), StoreError> {
         for other in self.partitions_of(folders, partition) {
             if other == partition {
                 continue;
@@ -422,9 +488,13 @@ impl Store {
     pub fn purge_removed(&self, before: std::time::SystemTime) -> Result<usize, StoreError> {
         let mut count = 0;
         for (nickname, _) in &self.inner.settings.partitions {
-            let Ok(root) = self.inner.partition(nickname) else { continue };
+            let Ok(root) = self.inner.partition(nickname) else {
+                continue;
+            };
             let dir = root.join(REMOVED);
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            let Ok(entries) = fs::read_dir(&dir) else {
+                continue;
+            };
             for entry in entries.filter_map(Result::ok) {
                 let modified = entry.metadata().and_then(|meta| meta.modified());
                 if modified.is_ok_and(|modified| modified < before) {
@@ -457,7 +527,8 @@ impl Failed {
 
 fn rename_in_acl(acl: &mut Acl, old: &str, new: &str) {
     for entry in &mut acl.0 {
-        let (minus, name) = entry.identifier.strip_prefix('-').map_or(("", entry.identifier.as_str()), |name| ("-", name));
+        let (minus, name) =
+            entry.identifier.strip_prefix('-').map_or(("", entry.identifier.as_str()), |name| ("-", name));
         if name == old {
             entry.identifier = format!("{minus}{new}");
         }
@@ -541,4 +612,3 @@ fn flush_aside(root: &Path, dir: &Path) -> Result<(), StoreError> {
     }
     Ok(())
 }
-

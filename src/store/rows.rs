@@ -21,7 +21,11 @@ pub(crate) fn put(txn: &mut Write<'_>, key: &[u8], value: Vec<u8>) -> Result<(),
     txn.put(key, &seal(key, value))
 }
 
-fn decoded<R: Rows + ?Sized, T>(rows: &R, key: &[u8], decode: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
+fn decoded<R: Rows + ?Sized, T>(
+    rows: &R,
+    key: &[u8],
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
     match rows.get(key)? {
         None => Ok(None),
         Some(stored) => decode(open(key, stored)?).map(Some).ok_or_else(|| damaged(key)),
@@ -37,7 +41,11 @@ pub(crate) fn need_account<R: Rows + ?Sized>(rows: &R, id: AccountId) -> Result<
     account(rows, id)?.ok_or_else(|| StoreError::missing(format!("account {id}")))
 }
 
-pub(crate) fn folder<R: Rows + ?Sized>(rows: &R, account: AccountId, id: FolderId) -> Result<Option<Folder>, StoreError> {
+pub(crate) fn folder<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    id: FolderId,
+) -> Result<Option<Folder>, StoreError> {
     decoded(rows, &schema::folder(account, id), |bytes| Folder::decode(id, bytes).ok())
 }
 
@@ -46,21 +54,42 @@ pub(crate) fn need_folder<R: Rows + ?Sized>(rows: &R, account: AccountId, id: Fo
     folder(rows, account, id)?.ok_or_else(|| StoreError::missing("the mailbox"))
 }
 
-pub(crate) fn message<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, uid: Uid) -> Result<Option<Message>, StoreError> {
+pub(crate) fn message<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uid: Uid,
+) -> Result<Option<Message>, StoreError> {
     decoded(rows, &schema::message(account, folder, uid), |bytes| Message::decode(uid, bytes).ok())
 }
 
-pub(crate) fn gone<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, uid: Uid) -> Result<Option<Gone>, StoreError> {
+pub(crate) fn gone<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uid: Uid,
+) -> Result<Option<Gone>, StoreError> {
     decoded(rows, &schema::gone(account, folder, uid), |bytes| Gone::decode(uid, bytes).ok())
 }
 
 /// The folder called `component` below `parent`.
-pub(crate) fn child<R: Rows + ?Sized>(rows: &R, account: AccountId, parent: FolderId, component: &str) -> Result<Option<FolderId>, StoreError> {
-    decoded(rows, &schema::name(account, parent, component), |bytes| bytes.try_into().ok().map(|id| FolderId(u32::from_le_bytes(id))))
+pub(crate) fn child<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    parent: FolderId,
+    component: &str,
+) -> Result<Option<FolderId>, StoreError> {
+    decoded(rows, &schema::name(account, parent, component), |bytes| {
+        bytes.try_into().ok().map(|id| FolderId(u32::from_le_bytes(id)))
+    })
 }
 
 /// The ids of the folders directly below `parent`, with their names.
-pub(crate) fn children<R: Rows + ?Sized>(rows: &R, account: AccountId, parent: FolderId) -> Result<Vec<(String, FolderId)>, StoreError> {
+pub(crate) fn children<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    parent: FolderId,
+) -> Result<Vec<(String, FolderId)>, StoreError> {
     let mut found = Vec::new();
     rows.scan(&schema::name(account, parent, ""), &mut |key, stored| {
         if !schema::within(key, account, kind::NAME, parent) {
@@ -75,7 +104,11 @@ pub(crate) fn children<R: Rows + ?Sized>(rows: &R, account: AccountId, parent: F
 }
 
 /// Follows a path from the root of the account.
-pub(crate) fn resolve<R: Rows + ?Sized>(rows: &R, account: AccountId, path: &FolderPath) -> Result<Option<Folder>, StoreError> {
+pub(crate) fn resolve<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    path: &FolderPath,
+) -> Result<Option<Folder>, StoreError> {
     let mut at = FolderId::TOP;
     for component in path.components() {
         match child(rows, account, at, component)? {
@@ -115,7 +148,9 @@ pub(crate) fn tree<R: Rows + ?Sized>(rows: &R, account: AccountId) -> Result<Vec
             return Err(StoreError::corrupt("folders form a circle", format!("account {account}")));
         }
         let mut below = children(rows, account, id)?;
-        below.sort_by(|a, b| (a.0 != "INBOX" || !above.is_empty(), &a.0).cmp(&(b.0 != "INBOX" || !above.is_empty(), &b.0)));
+        below.sort_by(|a, b| {
+            (a.0 != "INBOX" || !above.is_empty(), &a.0).cmp(&(b.0 != "INBOX" || !above.is_empty(), &b.0))
+        });
         for (name, id) in below.into_iter().rev() {
             let mut path = above.clone();
             path.push(name);
@@ -126,7 +161,13 @@ pub(crate) fn tree<R: Rows + ?Sized>(rows: &R, account: AccountId) -> Result<Vec
 }
 
 /// Visits the messages with UIDs in `uids`, ascending.
-pub(crate) fn messages<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(Message) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError> {
+pub(crate) fn messages<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uids: RangeInclusive<Uid>,
+    visit: &mut dyn FnMut(Message) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     rows.scan(&schema::message(account, folder, *uids.start()), &mut |key, stored| {
         let uid = schema::tail_u32(key).unwrap_or(0);
         if !schema::within(key, account, kind::MESSAGE, folder) || uid > *uids.end() {
@@ -137,7 +178,12 @@ pub(crate) fn messages<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: F
 }
 
 /// Visits the expunged messages of a folder whose files wait for purge, by UID.
-pub(crate) fn all_gone<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, visit: &mut dyn FnMut(Gone) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError> {
+pub(crate) fn all_gone<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    visit: &mut dyn FnMut(Gone) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     rows.scan(&schema::gone(account, folder, 0), &mut |key, stored| {
         if !schema::within(key, account, kind::GONE, folder) {
             return Ok(ControlFlow::Break(()));
@@ -148,7 +194,13 @@ pub(crate) fn all_gone<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: F
 }
 
 /// Visits the states of the messages with UIDs in `uids`: runs of exactly the existing UIDs, ascending, cut to the range.
-pub(crate) fn states<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(StateRun)) -> Result<(), StoreError> {
+pub(crate) fn states<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uids: RangeInclusive<Uid>,
+    visit: &mut dyn FnMut(StateRun),
+) -> Result<(), StoreError> {
     let (from, to) = uids.into_inner();
     rows.scan(&schema::state(account, folder, from), &mut |key, stored| {
         let base = schema::tail_u32(key).unwrap_or(0).saturating_mul(CHUNK);
@@ -166,13 +218,27 @@ pub(crate) fn states<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: Fol
 }
 
 /// The states of one chunk, by any UID of it.
-pub(crate) fn chunk<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, uid: Uid) -> Result<Vec<StateRun>, StoreError> {
+pub(crate) fn chunk<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uid: Uid,
+) -> Result<Vec<StateRun>, StoreError> {
     let base = uid / CHUNK * CHUNK;
-    Ok(decoded(rows, &schema::state(account, folder, uid), |bytes| decode_runs(base, base.saturating_add(CHUNK - 1), bytes).ok())?.unwrap_or_default())
+    Ok(decoded(rows, &schema::state(account, folder, uid), |bytes| {
+        decode_runs(base, base.saturating_add(CHUNK - 1), bytes).ok()
+    })?
+    .unwrap_or_default())
 }
 
 /// Stores the states of one chunk; an empty one is no row.
-pub(crate) fn put_chunk(txn: &mut Write<'_>, account: AccountId, folder: FolderId, uid: Uid, runs: &[StateRun]) -> Result<(), StoreError> {
+pub(crate) fn put_chunk(
+    txn: &mut Write<'_>,
+    account: AccountId,
+    folder: FolderId,
+    uid: Uid,
+    runs: &[StateRun],
+) -> Result<(), StoreError> {
     let key = schema::state(account, folder, uid);
     if runs.is_empty() {
         return txn.del(&key).map(|_| ());
@@ -181,7 +247,12 @@ pub(crate) fn put_chunk(txn: &mut Write<'_>, account: AccountId, folder: FolderI
 }
 
 /// The chunks that hold UIDs of `set` and exist, as (first UID of the chunk, its runs).
-pub(crate) fn chunks_of<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, set: &UidSet) -> Result<Vec<(Uid, Vec<StateRun>)>, StoreError> {
+pub(crate) fn chunks_of<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    set: &UidSet,
+) -> Result<Vec<(Uid, Vec<StateRun>)>, StoreError> {
     let mut found: Vec<(Uid, Vec<StateRun>)> = Vec::new();
     for (from, to) in set.ranges() {
         rows.scan(&schema::state(account, folder, *from), &mut |key, stored| {
@@ -190,7 +261,8 @@ pub(crate) fn chunks_of<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: 
                 return Ok(ControlFlow::Break(()));
             }
             if found.last().is_none_or(|(known, _)| *known < base) {
-                let runs = decode_runs(base, base.saturating_add(CHUNK - 1), open(key, stored)?).map_err(|_| damaged(key))?;
+                let runs =
+                    decode_runs(base, base.saturating_add(CHUNK - 1), open(key, stored)?).map_err(|_| damaged(key))?;
                 found.push((base, runs));
             }
             Ok(ControlFlow::Continue(()))
@@ -222,7 +294,9 @@ pub(crate) fn keyword_bits(txn: &mut Write<'_>, account: AccountId, names: &[Str
     for name in names {
         let at = match known.iter().position(|other| other.eq_ignore_ascii_case(name)) {
             Some(at) => at,
-            None if known.len() >= Keywords::LIMIT => return Err(StoreError::Limit { what: "keywords", limit: Keywords::LIMIT as u64 }),
+            None if known.len() >= Keywords::LIMIT => {
+                return Err(StoreError::Limit { what: "keywords", limit: Keywords::LIMIT as u64 });
+            }
             None => {
                 let number = [u8::try_from(known.len()).unwrap_or(u8::MAX)];
                 put(txn, &schema::key(account, kind::KEYWORD, FolderId::TOP, &number), name.as_bytes().to_vec())?;
@@ -236,14 +310,23 @@ pub(crate) fn keyword_bits(txn: &mut Write<'_>, account: AccountId, names: &[Str
 }
 
 /// The bits of those keywords that the account knows.
-pub(crate) fn known_bits<R: Rows + ?Sized>(rows: &R, account: AccountId, names: &[String]) -> Result<Keywords, StoreError> {
+pub(crate) fn known_bits<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    names: &[String],
+) -> Result<Keywords, StoreError> {
     let known = keywords(rows, account)?;
     let at = |name: &String| known.iter().position(|other| other.eq_ignore_ascii_case(name));
     Ok(Keywords(names.iter().filter_map(at).fold(0, |bits, at| bits | 1 << at)))
 }
 
 /// UIDs expunged with a modseq above `since`.
-pub(crate) fn expunged<R: Rows + ?Sized>(rows: &R, account: AccountId, folder: FolderId, since: Modseq) -> Result<UidSet, StoreError> {
+pub(crate) fn expunged<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    since: Modseq,
+) -> Result<UidSet, StoreError> {
     let mut ranges = Vec::new();
     rows.scan(&schema::expunged(account, folder, since.saturating_add(1), 0), &mut |key, stored| {
         if !schema::within(key, account, kind::EXPUNGED, folder) {
@@ -265,13 +348,20 @@ pub(crate) fn put_folder(txn: &mut Write<'_>, account: AccountId, row: &Folder) 
     put(txn, &schema::folder(account, row.id), row.encode())
 }
 
-pub(crate) fn put_message(txn: &mut Write<'_>, account: AccountId, folder: FolderId, row: &Message) -> Result<(), StoreError> {
+pub(crate) fn put_message(
+    txn: &mut Write<'_>,
+    account: AccountId,
+    folder: FolderId,
+    row: &Message,
+) -> Result<(), StoreError> {
     put(txn, &schema::message(account, folder, row.uid), row.encode())
 }
 
 /// Counts a run into (or, with `add` false, out of) the folder's counters.
 pub(crate) fn count(folder: &mut Folder, flags: Flags, messages: u32, add: bool) {
-    let step = |counter: &mut u32, by: u32| *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) };
+    let step = |counter: &mut u32, by: u32| {
+        *counter = if add { counter.saturating_add(by) } else { counter.saturating_sub(by) }
+    };
     step(&mut folder.exists, messages);
     if !flags.contains(Flags::SEEN) {
         step(&mut folder.unseen, messages);

@@ -54,7 +54,14 @@ impl Store {
     ///
     /// # Errors
     /// The folder does not exist or is locked, there are too many keywords, or the disk fails.
-    pub fn store_flags(&self, account: AccountId, folder: FolderId, uids: &UidSet, change: &FlagChange, unchanged_since: Option<Modseq>) -> Result<Stored, StoreError> {
+    pub fn store_flags(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<Modseq>,
+    ) -> Result<Stored, StoreError> {
         self.change(account, |tx| tx.store_flags(account, folder, uids, change, unchanged_since))
     }
 
@@ -78,13 +85,19 @@ impl Store {
     /// The disk fails.
     pub fn settle_recent(&self, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
         let claimed = super::lock(&self.inner.recent).remove(&(account, folder));
-        let Some(claimed) = claimed else { return Ok(()) };
-        let Some(row) = self.view(account)?.folder(folder)? else { return Ok(()) };
+        let Some(claimed) = claimed else {
+            return Ok(());
+        };
+        let Some(row) = self.view(account)?.folder(folder)? else {
+            return Ok(());
+        };
         if row.recent_from >= claimed {
             return Ok(());
         }
         self.change(account, |tx| {
-            let Some(mut row) = rows::folder(tx.txn, account, folder)? else { return Ok(()) };
+            let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
+                return Ok(());
+            };
             row.recent_from = row.recent_from.max(claimed);
             rows::put_folder(tx.txn, account, &row)
         })
@@ -92,7 +105,14 @@ impl Store {
 }
 
 impl Tx<'_, '_> {
-    fn store_flags(&mut self, account: AccountId, folder: FolderId, uids: &UidSet, change: &FlagChange, unchanged_since: Option<Modseq>) -> Result<Stored, StoreError> {
+    fn store_flags(
+        &mut self,
+        account: AccountId,
+        folder: FolderId,
+        uids: &UidSet,
+        change: &FlagChange,
+        unchanged_since: Option<Modseq>,
+    ) -> Result<Stored, StoreError> {
         let mut row = self.open_folder(account, folder)?;
         let mut owner = rows::need_account(self.txn, account)?;
         let keywords = match change.op {

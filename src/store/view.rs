@@ -123,7 +123,12 @@ impl View<'_> {
     ///
     /// # Errors
     /// A row is damaged.
-    pub fn states(&self, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(StateRun)) -> Result<(), StoreError> {
+    pub fn states(
+        &self,
+        folder: FolderId,
+        uids: RangeInclusive<Uid>,
+        visit: &mut dyn FnMut(StateRun),
+    ) -> Result<(), StoreError> {
         rows::states(&self.read, self.account, folder, uids, visit)
     }
 
@@ -131,7 +136,12 @@ impl View<'_> {
     ///
     /// # Errors
     /// A row is damaged.
-    pub fn messages(&self, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut dyn FnMut(Message) -> ControlFlow<()>) -> Result<(), StoreError> {
+    pub fn messages(
+        &self,
+        folder: FolderId,
+        uids: RangeInclusive<Uid>,
+        visit: &mut dyn FnMut(Message) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         rows::messages(&self.read, self.account, folder, uids, &mut |row| Ok(visit(row)))
     }
 

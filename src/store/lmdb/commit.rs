@@ -103,7 +103,10 @@ impl<B: Batch> Group<B> {
     }
 
     /// Runs `work` in a write transaction and returns when that is committed and durable. An error of `work` leaves no trace.
-    pub(crate) fn run<T: Send>(&self, work: impl FnMut(&mut Write<'_>, &mut B::Extra) -> Result<T, StoreError> + Send) -> Result<T, StoreError> {
+    pub(crate) fn run<T: Send>(
+        &self,
+        work: impl FnMut(&mut Write<'_>, &mut B::Extra) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
         let mut slot = Slot { work, result: None };
         let seat = Seat { turn: Mutex::new(Turn::Waiting), called: Condvar::new() };
         let job: *mut (dyn Job<B::Extra> + '_) = &mut slot;

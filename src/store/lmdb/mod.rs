@@ -6,6 +6,8 @@
 //! transaction begins and ends on one thread; cursors never leave this room; `NOSYNC`, `WRITEMAP`, `NOLOCK` stay off.
 //! **Sources**: lmdb.h of LMDB 0.9.24.
 
+#![allow(unsafe_code)]
+
 mod commit;
 
 use std::collections::HashMap;
@@ -14,7 +16,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use lmdb::{Cursor, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, RwTransaction, Transaction, WriteFlags};
+use lmdb::{
+    Cursor, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, RwTransaction, Transaction, WriteFlags,
+};
 
 pub(crate) use commit::{Batch, Group};
 
@@ -54,7 +58,11 @@ pub(crate) trait Rows {
     /// The value stored under `key`.
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, StoreError>;
     /// Calls `visit` with every row from `from` on, in key order, until it breaks.
-    fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError>;
+    fn scan(
+        &self,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError>;
 }
 
 /// A snapshot of an environment.
@@ -93,11 +101,6 @@ fn registry() -> &'static Mutex<HashMap<(u64, u64), &'static Env>> {
     REGISTRY.get_or_init(Mutex::default)
 }
 
-/// The version of the LMDB library that is linked in, such as "0.9.24".
-pub(crate) fn version() -> String {
-    "0.9.24".to_owned()
-}
-
 impl Env {
     /// Opens the environment in the directory `path`, or returns the one this process has open already.
     /// With `create` the files may be made; without it their absence is an error.
@@ -120,10 +123,13 @@ impl Env {
             .set_map_size(MAP_BYTES)
             .open_with_permissions(path, 0o600)
             .map_err(|error| StoreError::database(path, error))?;
-        let db = if create { raw.create_db(None, lmdb::DatabaseFlags::empty()) } else { raw.open_db(None) }.map_err(|error| StoreError::database(path, error))?;
-        let meta = std::fs::metadata(&data).map_err(|error| StoreError::io("open the mailbox database", &data, error))?;
+        let db = if create { raw.create_db(None, lmdb::DatabaseFlags::empty()) } else { raw.open_db(None) }
+            .map_err(|error| StoreError::database(path, error))?;
+        let meta =
+            std::fs::metadata(&data).map_err(|error| StoreError::io("open the mailbox database", &data, error))?;
         // Never closed: see the rules of this room.
-        let env: &'static Env = Box::leak(Box::new(Env { raw, db, path: path.to_owned(), gate: RwLock::new(()), idle: Mutex::default() }));
+        let env: &'static Env =
+            Box::leak(Box::new(Env { raw, db, path: path.to_owned(), gate: RwLock::new(()), idle: Mutex::default() }));
         known.insert((meta.dev(), meta.ino()), env);
         drop(known);
         env.reap_readers()?;
@@ -149,7 +155,9 @@ impl Env {
                 None => self.raw.begin_ro_txn(),
             };
             match begun {
-                Ok(txn) => return Ok(Read { txn: Some(txn), env: self, _gate: gate }),
+                Ok(txn) => {
+                    return Ok(Read { txn: Some(txn), env: self, _gate: gate });
+                }
                 Err(lmdb::Error::MapResized) => {
                     drop(gate);
                     self.grow(0)?;
@@ -198,7 +206,8 @@ impl Env {
     pub(crate) fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        let name = std::ffi::CString::new(target.as_os_str().as_bytes()).map_err(|_| StoreError::Invalid { what: "a path with a NUL byte".into() })?;
+        let name = std::ffi::CString::new(target.as_os_str().as_bytes())
+            .map_err(|_| StoreError::Invalid { what: "a path with a NUL byte".into() })?;
         // SAFETY: the environment lives as long as the process; `name` is a NUL-terminated string that outlives the call.
         let code = unsafe { lmdb_sys::mdb_env_copy2(self.raw.env(), name.as_ptr(), lmdb_sys::MDB_CP_COMPACT) };
         if code != 0 {
@@ -230,7 +239,10 @@ fn check_size(data: &Path, bytes: u64) -> Result<(), StoreError> {
     if bytes == 0 {
         return Ok(());
     }
-    let short = |bytes: u64| StoreError::Corrupt { what: format!("the file is cut off at {bytes} bytes"), place: data.display().to_string() };
+    let short = |bytes: u64| StoreError::Corrupt {
+        what: format!("the file is cut off at {bytes} bytes"),
+        place: data.display().to_string(),
+    };
     let file = std::fs::File::open(data).map_err(|error| StoreError::io("open the mailbox database", data, error))?;
     let mut last = 0u64;
     for page in 0..2u64 {
@@ -243,7 +255,11 @@ fn check_size(data: &Path, bytes: u64) -> Result<(), StoreError> {
         last = last.max(number(16 + 4 + 4 + 8 + 8 + 96));
     }
     // Pages that were taken and given back in one transaction are never written: a few may be missing at the end of a sound file.
-    if bytes.saturating_add(SLACK_PAGES * 4096) < last.saturating_add(1).saturating_mul(4096) { Err(short(bytes)) } else { Ok(()) }
+    if bytes.saturating_add(SLACK_PAGES * 4096) < last.saturating_add(1).saturating_mul(4096) {
+        Err(short(bytes))
+    } else {
+        Ok(())
+    }
 }
 
 impl Drop for Read<'_> {
@@ -258,7 +274,12 @@ impl Drop for Read<'_> {
     }
 }
 
-fn scan_cursor<'t, C: Cursor<'t>>(cursor: &C, path: &dyn Fn(lmdb::Error) -> StoreError, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError> {
+fn scan_cursor<'t, C: Cursor<'t>>(
+    cursor: &C,
+    path: &dyn Fn(lmdb::Error) -> StoreError,
+    from: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
     let mut at = if from.is_empty() { cursor.get(None, None, FIRST) } else { cursor.get(Some(from), None, SET_RANGE) };
     loop {
         match at {
@@ -276,7 +297,9 @@ fn scan_cursor<'t, C: Cursor<'t>>(cursor: &C, path: &dyn Fn(lmdb::Error) -> Stor
 
 impl Rows for Read<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, StoreError> {
-        let Some(txn) = &self.txn else { return Ok(None) };
+        let Some(txn) = &self.txn else {
+            return Ok(None);
+        };
         match txn.get(self.env.db, &key) {
             Ok(value) => Ok(Some(value)),
             Err(lmdb::Error::NotFound) => Ok(None),
@@ -284,7 +307,11 @@ impl Rows for Read<'_> {
         }
     }
 
-    fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
         let Some(txn) = &self.txn else { return Ok(()) };
         let cursor = txn.open_ro_cursor(self.env.db).map_err(|error| self.env.fail(error))?;
         scan_cursor(&cursor, &|error| self.env.fail(error), from, visit)
@@ -300,7 +327,11 @@ impl Rows for Write<'_> {
         }
     }
 
-    fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
         let cursor = self.txn.open_ro_cursor(self.db).map_err(StoreError::from_lmdb)?;
         scan_cursor(&cursor, &StoreError::from_lmdb, from, visit)
     }
