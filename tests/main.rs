@@ -2,5 +2,6 @@
 
 mod configutil;
 mod layering;
+mod store;
 mod message;
 mod message_mbox;

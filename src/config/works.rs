@@ -13,7 +13,13 @@ pub enum Status {
 
 /// Parameters that work, each with the text by which the code outside of this room reads it: its own name where the second
 /// is empty, else the distinguishing part of the call (families, accessors). `tests/configutil.rs` looks for that text.
-pub const WORKS: &[(&str, &str)] = &[];
+#[rustfmt::skip]
+pub const WORKS: &[(&str, &str)] = &[
+    ("store.partition.<nickname>.path", ".partitions("),
+    ("store.partition.primary.path", ".partitions("),
+    ("store.defaultpartition", ".default_partition("),
+    ("local.store.shards", ""),
+];
 
 /// Why the rest is inert: the first row whose text begins the name counts.
 #[rustfmt::skip]

@@ -1,1 +1,3 @@
 //! **Here**: what the product does, said once.
+
+pub mod store;

@@ -149,7 +149,8 @@ impl Store {
     /// Makes the bytes of staged messages durable: each by itself, or many with one flush of the file system.
     fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
         if staged.clone().count() < BULK {
-            return staged.map(Staged::sync).collect();
+            let mut staged = staged;
+            return staged.try_for_each(Staged::sync);
         }
         let mut partitions: Vec<&str> = staged.clone().map(Staged::partition).collect();
         partitions.sort_unstable();

@@ -257,8 +257,8 @@ impl Store {
                 let Some(place) = layout::place_of(&dir) else {
                     continue;
                 };
-                let rule = layout::folder_directory(&place.mailbox.owner, &place.mailbox.folder);
-                if dir != root.join(rule) {
+                let home = root.join(layout::account_directory(&place.mailbox.owner));
+                if !dir.starts_with(&home) {
                     findings.push(finding(
                         "I8",
                         dir.display().to_string(),

@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::ids::{AccountId, FolderId, Uid};
 use super::lmdb::Rows;
 use super::schema::{self, SHARD, kind};
-use super::{Store, body, layout, rows};
+use super::{Store, body, layout};
 
 /// From this many directories on, the file system is flushed instead of each.
 const MANY: usize = 16;

@@ -53,16 +53,15 @@ struct Idle(InactiveTransaction<'static>);
 // SAFETY: the environment is opened with MDB_NOTLS, so a reset read transaction is bound to a slot, not to a thread.
 unsafe impl Send for Idle {}
 
+/// Called with a key and its value; breaks to end the scan.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError> + 'v;
+
 /// Rows that can be read, in a read or in a write transaction.
 pub(crate) trait Rows {
     /// The value stored under `key`.
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>, StoreError>;
     /// Calls `visit` with every row from `from` on, in key order, until it breaks.
-    fn scan(
-        &self,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError>;
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
 /// A snapshot of an environment.
@@ -278,7 +277,7 @@ fn scan_cursor<'t, C: Cursor<'t>>(
     cursor: &C,
     path: &dyn Fn(lmdb::Error) -> StoreError,
     from: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let mut at = if from.is_empty() { cursor.get(None, None, FIRST) } else { cursor.get(Some(from), None, SET_RANGE) };
     loop {
@@ -307,11 +306,7 @@ impl Rows for Read<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let Some(txn) = &self.txn else { return Ok(()) };
         let cursor = txn.open_ro_cursor(self.env.db).map_err(|error| self.env.fail(error))?;
         scan_cursor(&cursor, &|error| self.env.fail(error), from, visit)
@@ -327,11 +322,7 @@ impl Rows for Write<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let cursor = self.txn.open_ro_cursor(self.db).map_err(StoreError::from_lmdb)?;
         scan_cursor(&cursor, &StoreError::from_lmdb, from, visit)
     }
