@@ -1,3 +1,7 @@
-//! **Here**: what the product does, said once.
+//! **Here**: what the product does, said once: operations of tools and servers on the store, the directory and the instance.
+//! **Not here**: printing, sockets, reading the clock (times come in).
+//! **Start**: [`instance`] and [`store`] for what every process needs, [`maintenance`] for the store daemon.
 
+pub mod instance;
+pub mod maintenance;
 pub mod store;

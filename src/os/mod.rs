@@ -7,3 +7,5 @@ pub mod crash;
 pub mod durable;
 pub mod holder;
 pub mod lock;
+pub mod process;
+pub mod user;
