@@ -1,7 +1,9 @@
 //! The one test binary: each module here is one subject.
 
+mod configure;
 mod configutil;
 mod layering;
 mod store;
 mod message;
 mod message_mbox;
+mod processes_cli;

@@ -5,10 +5,16 @@
 //! never all of them; documented tools own their letters, so clap's automatic `-h` and `-V` are off.
 
 pub mod args;
+pub mod configure;
 pub mod configutil;
 pub mod exit;
 pub mod instance;
+pub mod refresh;
+pub mod start_msg;
+pub mod stop_msg;
+pub mod stored;
 pub mod ui;
+pub mod user;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -32,7 +38,15 @@ pub struct Tool {
 }
 
 /// Every tool of the binary.
-pub static TOOLS: &[Tool] = &[configutil::TOOL];
+pub static TOOLS: &[Tool] = &[
+    configure::TOOL,
+    configutil::TOOL,
+    refresh::TOOL,
+    start_msg::TOOL,
+    stop_msg::TOOL,
+    stored::TOOL,
+    user::TOOL,
+];
 
 /// Runs the tool that `argv` names and returns the exit code of the process.
 pub fn main(argv: Vec<OsString>) -> ExitCode {

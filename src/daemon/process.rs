@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -14,6 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::{Conf, Instance};
 use crate::os::process::{self, Order, PidFile, ServiceState};
+use crate::os::user;
 
 /// One service: a process that `start-msg` starts.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,7 +113,9 @@ pub enum ProcessError {
         output: String,
     },
     /// It lives, but was not ready in time.
-    #[error("the {service} server (pid {pid}) is not ready after {seconds} seconds and goes on starting{output}")]
+    #[error(
+        "the {service} server (pid {pid}) is not ready after {seconds} seconds and goes on starting{output}"
+    )]
     Slow {
         /// The service.
         service: String,
@@ -291,9 +294,8 @@ pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting,
     let output = service.output(instance);
     let file = open_output(&output).map_err(failed)?;
     let environment = [("CONFIGROOT", instance.config_dir())];
-    let child =
-        process::spawn_detached(&program, &arguments, &environment, instance.base(), file)
-            .map_err(failed)?;
+    let child = process::spawn_detached(&program, &arguments, &environment, instance.base(), file)
+        .map_err(failed)?;
     Ok(Starting {
         service,
         child,
@@ -301,15 +303,23 @@ pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting,
     })
 }
 
-/// The file for what a service prints: begun anew at each start. Where it cannot be made, for want of room say, nothing is kept.
+/// The file for what a service prints: begun anew at each start, of the owner of its directory. Where it cannot be made, for want
+/// of room say, nothing is kept.
 fn open_output(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .or_else(|_| OpenOptions::new().write(true).open("/dev/null"))
+    let open = || {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        if user::is_root() {
+            let dir = fs::metadata(path.parent().unwrap_or(path))?;
+            std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()))?;
+        }
+        Ok(file)
+    };
+    open().or_else(|_: io::Error| OpenOptions::new().write(true).open("/dev/null"))
 }
 
 impl Starting {
@@ -355,7 +365,10 @@ fn last_lines(path: &Path) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(text.get(text.len().saturating_sub(4096)..).unwrap_or(&[]))
         .into_owned();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let skip = lines.len().saturating_sub(5);
     lines
         .into_iter()

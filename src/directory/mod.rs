@@ -14,7 +14,7 @@ mod user;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use user::{Status, User, canonical_userid, check_userid};
+pub use user::{Status, User, canonical_userid, check_userid, place};
 
 use crate::log::{self, Category};
 
@@ -199,6 +199,25 @@ impl Directory {
             password::spend(password);
         }
         Err(DirectoryError::BadCredentials)
+    }
+
+    /// The entry of a userid, wherever the mailbox is: for tools that change entries.
+    ///
+    /// # Errors
+    /// As [`Directory::lookup`].
+    pub fn entry(&self, userid: &str) -> Result<Option<User>, DirectoryError> {
+        let Directory::Ldif(file) = self;
+        let known = file.read()?;
+        Ok(known.by_userid(userid).map(|record| record.user.clone()))
+    }
+
+    /// True when somebody has this address.
+    ///
+    /// # Errors
+    /// As [`Directory::lookup`].
+    pub fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
+        let Directory::Ldif(file) = self;
+        Ok(file.read()?.by_address(address).is_some())
     }
 
     /// Every user whose mailbox is on this host, sorted by userid.

@@ -180,3 +180,24 @@ fn userids_follow_the_documented_rules() {
         assert!(check_userid(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
+    for default in [None, Some("example.org")] {
+        for userid in ["joe", "joe@siroe.com", "a,b", "#x", "joe@host"] {
+            for mail in ["", "joe@example.org", "joe@other.org", "joe@siroe.com"] {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("d.ldif");
+                let (dn, uid) = place(userid, mail, default);
+                edit::add(&path, &dn, &[("uid", &uid), ("mail", mail)]).unwrap();
+                let directory = Directory::open(&path, default, Some("h"));
+                let user = directory.entry(userid).unwrap();
+                assert_eq!(
+                    user.map(|user| user.userid).as_deref(),
+                    Some(userid),
+                    "{dn} {uid}"
+                );
+            }
+        }
+    }
+}

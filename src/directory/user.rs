@@ -122,6 +122,43 @@ pub fn canonical_userid(name: &str, default_domain: Option<&str>) -> String {
     }
 }
 
+/// Where a new user's entry goes: its distinguished name and the value of its `uid`, so that it is read as `userid` again.
+/// `mail` is the primary address, or empty.
+pub fn place(userid: &str, mail: &str, default_domain: Option<&str>) -> (String, String) {
+    let (local, domain) = match userid.rsplit_once('@') {
+        Some((local, domain)) => (local, Some(domain)),
+        None => (userid, default_domain),
+    };
+    let tree = match domain {
+        Some(domain) if domain.contains('.') => domain
+            .split('.')
+            .map(|label| format!("dc={label}"))
+            .collect::<Vec<_>>()
+            .join(","),
+        Some(domain) => format!("o={}", escaped(domain)),
+        None => "o=local".to_owned(),
+    };
+    let dn = format!("uid={},ou=People,{tree}", escaped(local));
+    let uid = if userid_of(local, &dn, mail, default_domain) == userid {
+        local
+    } else {
+        userid
+    };
+    (dn, uid.to_owned())
+}
+
+/// A value in a distinguished name. Source: RFC 4514 section 2.4.
+fn escaped(value: &str) -> String {
+    let mut out = String::new();
+    for (index, c) in value.chars().enumerate() {
+        if ",+\"\\<>;=".contains(c) || (index == 0 && c == '#') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// A user as it is kept in memory: with what only this room sees.
 #[derive(Clone, Debug)]
 pub(super) struct Record {

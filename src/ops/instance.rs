@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Conf, ConfigError, Instance};
 use crate::directory::Directory;
 use crate::log::{Level, Settings};
-use crate::os::user::{self, SystemAccount, UserError};
 use crate::os::durable;
+use crate::os::user::{self, SystemAccount, UserError};
 
 /// Why an instance cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -279,13 +279,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
         let steps = create(&new(&base)).unwrap();
-        assert!(steps.iter().all(|step| matches!(step, Step::Made(_))), "{steps:?}");
+        assert!(
+            steps.iter().all(|step| matches!(step, Step::Made(_))),
+            "{steps:?}"
+        );
         let steps = create(&new(&base)).unwrap();
-        assert!(steps.iter().all(|step| matches!(step, Step::Kept(_))), "{steps:?}");
+        assert!(
+            steps.iter().all(|step| matches!(step, Step::Kept(_))),
+            "{steps:?}"
+        );
         let mode = |name: &str| fs::metadata(base.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("data"), 0o700);
         assert_eq!(mode("config/directory.ldif"), 0o600);
-        assert_eq!(fs::read_link(base.join("log")).unwrap(), Path::new("data/log"));
+        assert_eq!(
+            fs::read_link(base.join("log")).unwrap(),
+            Path::new("data/log")
+        );
     }
 
     #[test]
@@ -301,7 +310,10 @@ mod tests {
         second.executable = PathBuf::from("/usr/local/bin/true");
         let steps = create(&second).unwrap();
         let instance = Instance::at(&base);
-        assert_eq!(instance.conf().unwrap().string("local.defdomain"), "example.org");
+        assert_eq!(
+            instance.conf().unwrap().string("local.defdomain"),
+            "example.org"
+        );
         assert_eq!(fs::read(&script).unwrap(), b"#!/bin/sh\n");
         // The link to an older copy of the same program follows the new one.
         assert_eq!(
@@ -309,9 +321,14 @@ mod tests {
             Path::new("/usr/local/bin/true")
         );
         let kept = |text: &str| {
-            steps.iter().any(|step| matches!(step, Step::Kept(what) if what.contains(text)))
+            steps
+                .iter()
+                .any(|step| matches!(step, Step::Kept(what) if what.contains(text)))
         };
-        assert!(kept("not changed to other.org") && kept("not a link"), "{steps:?}");
+        assert!(
+            kept("not changed to other.org") && kept("not a link"),
+            "{steps:?}"
+        );
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod durable;
 pub mod holder;
 pub mod lock;
 pub mod process;
+pub mod terminal;
 pub mod user;

@@ -43,10 +43,23 @@ impl ServiceState {
 /// What the system said about the file, other than that it is missing.
 pub fn service_state(proc_dir: &Path, service: &str) -> io::Result<ServiceState> {
     let path = proc_dir.join(service);
-    if !lock::is_held(&path)? {
+    let mut state = ServiceState::Stopped;
+    for _ in 0..20 {
+        state = read_state(&path)?;
+        if state != ServiceState::Starting(0) {
+            break;
+        }
+        // Claimed, and the pid not written yet: the process is between two system calls.
+        pause(Duration::from_millis(5));
+    }
+    Ok(state)
+}
+
+fn read_state(path: &Path) -> io::Result<ServiceState> {
+    if !lock::is_held(path)? {
         return Ok(ServiceState::Stopped);
     }
-    let text = match fs::read_to_string(&path) {
+    let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ServiceState::Stopped),
         Err(error) => return Err(error),
@@ -56,7 +69,6 @@ pub fn service_state(proc_dir: &Path, service: &str) -> io::Result<ServiceState>
         .next()
         .and_then(|line| line.trim().parse::<i32>().ok())
         .filter(|pid| *pid > 1)
-        // Held but not written yet: the process is between two system calls.
         .unwrap_or(0);
     Ok(match lines.next() {
         Some("ready") if pid > 0 => ServiceState::Ready(pid),
@@ -66,10 +78,7 @@ pub fn service_state(proc_dir: &Path, service: &str) -> io::Result<ServiceState>
 
 /// True when the service runs and serves.
 pub fn is_ready(proc_dir: &Path, service: &str) -> bool {
-    matches!(
-        service_state(proc_dir, service),
-        Ok(ServiceState::Ready(_))
-    )
+    matches!(service_state(proc_dir, service), Ok(ServiceState::Ready(_)))
 }
 
 /// The pid file of this process. Dropping it removes the file.
@@ -267,10 +276,7 @@ mod tests {
         assert_eq!(state(), ServiceState::Starting(me));
         claimed.set_ready().unwrap();
         assert_eq!(state(), ServiceState::Ready(me));
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{me}\nready\n")
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{me}\nready\n"));
         assert!(PidFile::claim(&path).unwrap().is_none());
         drop(claimed);
         assert!(!path.exists());
@@ -290,7 +296,13 @@ mod tests {
     fn a_process_is_known_by_its_start() {
         let me = Identity::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(me.is_alive() && me.started > 0);
-        assert!(!Identity { started: me.started + 1, ..me }.is_alive());
+        assert!(
+            !Identity {
+                started: me.started + 1,
+                ..me
+            }
+            .is_alive()
+        );
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let id = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(id.is_alive());

@@ -21,10 +21,10 @@ pub struct SystemAccount {
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// The system does not know the user.
-    #[error("Cannot find user {0} in name service")]
+    #[error("Cannot find user in name service: {0}")]
     NoUser(String),
     /// The system does not know the group.
-    #[error("Cannot find group {0} in name service")]
+    #[error("Cannot find group in name service: {0}")]
     NoGroup(String),
     /// This process runs as somebody else, who may not become the account.
     #[error("this runs as {current}, it must run as {wanted} or as root")]

@@ -1,0 +1,83 @@
+//! stored: the store daemon, and the question whether it runs (AdminRef stored).
+
+use std::ffi::OsString;
+
+use clap::ArgAction;
+
+use super::exit::{Exit, Failure};
+use super::instance::{failure, instance};
+use super::start_msg::unavailable;
+use super::ui::Ui;
+use super::{Tool, args};
+use crate::daemon::process::Service;
+use crate::daemon::stored::{self, StoredError};
+use crate::log::Level;
+use crate::os::process::ServiceState;
+
+/// The tool.
+pub const TOOL: Tool = Tool {
+    name: "stored",
+    place: "lib",
+    about: "The store daemon",
+    definition: || args::definition::<Args>("stored"),
+    run,
+};
+
+/// The store daemon. It stays in the foreground and is usually started by start-msg.
+#[derive(Debug, clap::Parser)]
+pub struct Args {
+    /// Run the daemon, as without options; for scripts that give it.
+    #[arg(short = 'd', conflicts_with = "test")]
+    _daemon: bool,
+    /// Tell by the exit code whether the daemon runs and is ready (0) or not (69).
+    #[arg(short = 't')]
+    test: bool,
+    /// With -t print the status; else log more, twice: everything.
+    #[arg(short = 'v', action = ArgAction::Count)]
+    verbose: u8,
+}
+
+fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
+    let args = match args::parse::<Args>(ui, argv) {
+        Ok(args) => args,
+        Err(exit) => return Ok(exit),
+    };
+    let instance = instance(ui)?;
+    if args.test {
+        let state = match Service::find(stored::SERVICE) {
+            Some(service) => service.state(&instance).map_err(unavailable)?,
+            None => ServiceState::Stopped,
+        };
+        if args.verbose > 0 {
+            ui.line(match state {
+                ServiceState::Ready(_) => "ready",
+                ServiceState::Starting(_) => "init",
+                ServiceState::Stopped => "not running",
+            });
+        }
+        return Ok(match state {
+            ServiceState::Ready(_) => Exit::Ok,
+            _ => Exit::Unavailable,
+        });
+    }
+    let at_least = match args.verbose {
+        0 => None,
+        1 => Some(Level::Information),
+        _ => Some(Level::Debug),
+    };
+    stored::run(&instance, at_least).map_err(ended)?;
+    Ok(Exit::Ok)
+}
+
+fn ended(error: StoredError) -> anyhow::Error {
+    let exit = match error {
+        StoredError::Config(error) => return failure(error).into(),
+        StoredError::Process(error) => return unavailable(error),
+        StoredError::User(ref error) => {
+            return Failure::new(Exit::Config, format!("Fatal error: {error}")).into();
+        }
+        StoredError::Maintenance(_) => Exit::Software,
+        StoredError::System(_) => Exit::IoErr,
+    };
+    Failure::new(exit, error.to_string()).into()
+}

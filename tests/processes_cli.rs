@@ -1,0 +1,271 @@
+//! start-msg, stop-msg, refresh and stored with real processes. Every test ends what it started.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use msgstore::os::process::{Identity, Order, ServiceState, service_state, tell};
+
+use super::configure::{configured, text, tool};
+
+/// An instance whose services are stopped when the test ends, however it ends.
+struct Running(tempfile::TempDir);
+
+impl Running {
+    fn new() -> Running {
+        Running(configured())
+    }
+
+    fn base(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn state(&self) -> ServiceState {
+        service_state(&self.base().join("data/proc"), "store").unwrap()
+    }
+
+    fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        let out = tool(self.base(), words, "");
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.base().join("data/log/default")).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(state) = service_state(&self.base().join("data/proc"), "store")
+            && let Some(pid) = state.pid()
+        {
+            let _ = tell(pid, Order::Kill);
+        }
+    }
+}
+
+fn until(what: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !what() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited too long");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_store_starts_once_and_stops() {
+    let it = Running::new();
+    assert_eq!(
+        it.run(&["stored", "-t", "-v"]),
+        (Some(69), "not running\n".into(), String::new())
+    );
+    // Reading to the end of its output: the daemon must not keep the pipe.
+    let (code, out, err) = it.run(&["start-msg", "store"]);
+    assert_eq!(code, Some(0), "{err}");
+    let ServiceState::Ready(pid) = it.state() else {
+        panic!("{:?}", it.state())
+    };
+    assert_eq!(
+        out,
+        format!("Starting store server .... {pid}\nchecking store server status ... ready\n")
+    );
+    assert_eq!(
+        fs::read_to_string(it.base().join("data/proc/store")).unwrap(),
+        format!("{pid}\nready\n")
+    );
+    assert_eq!(it.run(&["stored", "-t", "-v"]).1, "ready\n");
+    let (code, out, _) = it.run(&["start-msg", "store"]);
+    assert_eq!(
+        (code, out),
+        (
+            Some(0),
+            format!("store server is already running, pid {pid}\n")
+        )
+    );
+    let (code, _, err) = it.run(&["stored"]);
+    assert_eq!(code, Some(69));
+    assert!(err.contains(&format!("pid {pid}")), "{err}");
+
+    let (code, out, _) = it.run(&["stop-msg", "store"]);
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("Stopping store server .... {pid}\n"))
+    );
+    assert_eq!(it.state(), ServiceState::Stopped);
+    assert!(!it.base().join("data/proc/store").exists());
+    assert!(
+        it.log().contains("General Notice: stored ends"),
+        "{}",
+        it.log()
+    );
+    let (code, out, _) = it.run(&["stop-msg", "store"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "store server is not running\n")
+    );
+}
+
+#[test]
+fn the_daemon_keeps_nothing_of_who_started_it() {
+    let it = Running::new();
+    // A descriptor that start-msg itself inherits without close-on-exec.
+    let out = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(format!(
+            "exec 7</etc/passwd; exec '{}' start-msg store",
+            env!("CARGO_BIN_EXE_msgstore")
+        ))
+        .env("CONFIGROOT", it.base().join("config"))
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let pid = it.state().pid().unwrap();
+    let output = it.base().join("data/log/store.stderr");
+    let link = |number: &str| fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
+    assert_eq!(link("0"), Path::new("/dev/null"));
+    assert_eq!((link("1"), link("2")), (output.clone(), output));
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+        let target = fs::read_link(entry.unwrap().path()).unwrap_or_default();
+        assert_ne!(target, Path::new("/etc/passwd"));
+    }
+    // A session of its own: a hang-up of the terminal does not reach it.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let session = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .nth(3)
+        .unwrap();
+    assert_eq!(session, pid.to_string());
+    assert_eq!(
+        it.run(&["stop-msg", "-f", "store"]).1,
+        format!("Stopping store server .... {pid} killed\n")
+    );
+}
+
+#[test]
+fn a_killed_daemon_leaves_a_file_that_does_not_matter() {
+    let it = Running::new();
+    assert_eq!(it.run(&["start-msg", "store"]).0, Some(0));
+    let pid = it.state().pid().unwrap();
+    let process = Identity::of(pid).unwrap();
+    tell(pid, Order::Kill).unwrap();
+    until(|| !process.is_alive());
+    assert!(it.base().join("data/proc/store").exists());
+    assert_eq!(it.run(&["stored", "-t"]).0, Some(69));
+    assert_eq!(it.run(&["start-msg", "store"]).0, Some(0));
+    assert_ne!(it.state().pid().unwrap(), pid);
+    assert_eq!(it.run(&["stop-msg"]).0, Some(0));
+    assert_eq!(it.state(), ServiceState::Stopped);
+}
+
+#[test]
+fn refresh_reads_the_configuration_again() {
+    let it = Running::new();
+    let (code, _, err) = it.run(&["refresh", "store"]);
+    assert_eq!(code, Some(69), "{err}");
+    assert_eq!(it.run(&["start-msg", "store"]).0, Some(0));
+    assert!(!it.log().contains("again"));
+    assert_eq!(it.run(&["refresh", "store"]).0, Some(0));
+    until(|| it.log().contains("stored has read the configuration again"));
+    // Nolog: the end of the daemon is no longer logged.
+    assert_eq!(
+        it.run(&[
+            "configutil",
+            "-o",
+            "logfile.default.loglevel",
+            "-v",
+            "Nolog"
+        ])
+        .0,
+        Some(0)
+    );
+    assert_eq!(it.run(&["refresh", "store"]).0, Some(0));
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(it.run(&["stop-msg", "store"]).0, Some(0));
+    assert!(!it.log().contains("stored ends"), "{}", it.log());
+}
+
+#[test]
+fn a_store_that_cannot_start_is_told_and_nothing_else_starts() {
+    let it = Running::new();
+    fs::remove_dir_all(it.base().join("data/store/partition")).unwrap();
+    let (code, out, err) = it.run(&["start-msg"]);
+    assert_eq!(code, Some(69), "{out}{err}");
+    assert!(
+        out.ends_with("checking store server status ... not ready\n"),
+        "{out}"
+    );
+    assert!(!out.contains("imap"), "{out}");
+    assert!(
+        err.contains("stored: ") && err.contains("partition/primary"),
+        "{err}"
+    );
+    assert_eq!(it.run(&["start-msg", "imap"]).0, Some(69));
+}
+
+#[test]
+fn services_are_named_and_must_be_enabled() {
+    let it = Running::new();
+    for command in ["start-msg", "stop-msg", "refresh"] {
+        let (code, _, err) = it.run(&[command, "http"]);
+        assert_eq!(code, Some(64), "{command}");
+        assert!(err.contains("unknown service: http"), "{err}");
+    }
+    assert_eq!(
+        it.run(&["configutil", "-o", "service.imap.enable", "-v", "no"])
+            .0,
+        Some(0)
+    );
+    for command in ["start-msg", "stop-msg", "refresh"] {
+        let (code, _, err) = it.run(&[command, "imap"]);
+        assert_eq!(code, Some(78), "{command}");
+        assert!(err.contains("service.imap.enable"), "{err}");
+    }
+    // A missing group is told with the documented words.
+    let conf = it.base().join("config/msg.conf");
+    let text_now = fs::read_to_string(&conf).unwrap();
+    let without: String = text_now
+        .lines()
+        .filter(|line| !line.contains("local.servergid"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let changed = format!("{without}\"local.servergid\" = \"no-such-group-x\"\n");
+    msgstore::os::durable::replace(&conf, changed.as_bytes(), 0o600).unwrap();
+    let (code, _, err) = it.run(&["start-msg", "store"]);
+    assert_eq!(code, Some(69));
+    assert!(
+        err.contains("Fatal error: Cannot find group in name service"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_supervisor_is_told() {
+    let it = Running::new();
+    let socket = it.base().join("notify");
+    let supervisor = UnixDatagram::bind(&socket).unwrap();
+    supervisor
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut child = Command::new(it.base().join("lib/stored"))
+        .env_remove("CONFIGROOT")
+        .env("NOTIFY_SOCKET", &socket)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut bytes = [0u8; 64];
+    let length = supervisor.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"READY=1");
+    let pid = i32::try_from(child.id()).unwrap();
+    assert_eq!(it.state(), ServiceState::Ready(pid));
+    tell(pid, Order::Stop).unwrap();
+    let length = supervisor.recv(&mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"STOPPING=1");
+    assert!(child.wait().unwrap().success());
+}
