@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -268,4 +269,38 @@ fn a_supervisor_is_told() {
     let length = supervisor.recv(&mut bytes).unwrap();
     assert_eq!(&bytes[..length], b"STOPPING=1");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn services_run_as_the_account_of_the_instance() {
+    // Only root can become somebody else.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let base = dir.path().to_str().unwrap().to_owned();
+    let it = Running(dir);
+    let (code, _, err) = it.run(&["configure", "--base", &base, "--user", "nobody:nogroup"]);
+    assert_eq!(code, Some(0), "{err}");
+    let (code, _, err) = it.run(&["start-msg", "store"]);
+    assert_eq!(code, Some(0), "{err}");
+    let pid = it.state().pid().unwrap();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let numbers = |name: &str| -> Vec<String> {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).map(str::to_owned).collect()
+    };
+    let nobody = msgstore::os::user::resolve("nobody", Some("nogroup")).unwrap();
+    assert_eq!(numbers("Uid:"), vec![nobody.uid.to_string(); 4]);
+    assert_eq!(numbers("Gid:"), vec![nobody.gid.to_string(); 4]);
+    assert_eq!(numbers("Groups:"), [nobody.gid.to_string()]);
+    // Accounts are added by root, and the directory still belongs to the account that reads it.
+    let out = tool(it.base(), &["user", "add", "joe"], "secret\n");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    for name in ["config/directory.ldif", "data/log/default", "data/proc/store"] {
+        let meta = fs::metadata(it.base().join(name)).unwrap();
+        assert_eq!(meta.uid(), nobody.uid, "{name}");
+    }
+    assert_eq!(it.run(&["stop-msg"]).0, Some(0));
 }

@@ -19,6 +19,19 @@ pub const WORKS: &[(&str, &str)] = &[
     ("store.partition.primary.path", ".partitions("),
     ("store.defaultpartition", ".default_partition("),
     ("local.store.shards", ""),
+    ("local.defdomain", ""),
+    ("local.hostname", ""),
+    ("local.serveruid", ""),
+    ("local.servergid", ""),
+    ("service.imap.enable", ""),
+    ("logfile.<service>.loglevel", "\"loglevel\""),
+    ("logfile.<service>.logdir", "\"logdir\""),
+    ("logfile.<service>.maxlogfiles", "\"maxlogfiles\""),
+    ("logfile.<service>.maxlogfilesize", "\"maxlogfilesize\""),
+    ("logfile.<service>.maxlogsize", "\"maxlogsize\""),
+    ("logfile.<service>.minfreediskspace", "\"minfreediskspace\""),
+    ("logfile.<service>.rollovertime", "\"rollovertime\""),
+    ("logfile.<service>.expirytime", "\"expirytime\""),
 ];
 
 /// Why the rest is inert: the first row whose text begins the name counts.

@@ -340,12 +340,16 @@ mod tests {
             .create_files(&[
                 set("logfile.imap.loglevel", "Debug"),
                 set("logfile.imap.maxlogfiles", "3"),
+                set("logfile.imap.maxlogsize", "3M"),
+                set("logfile.pop.logdir", "/elsewhere"),
             ])
             .unwrap();
         let conf = instance.conf().unwrap();
         let imap = log_settings(&instance, &conf, "imap", "imapd");
         assert_eq!((imap.level, imap.max_files), (Level::Debug, 3));
-        assert_eq!(imap.dir, instance.log_dir());
+        assert_eq!((&imap.dir, imap.max_total_bytes), (&instance.log_dir(), 3 << 20));
+        let pop = log_settings(&instance, &conf, "pop", "popd");
+        assert_eq!((pop.dir, pop.expire_s), (PathBuf::from("/elsewhere"), 604_800));
         let default = log_settings(&instance, &conf, "default", "stored");
         assert_eq!((default.level, default.max_files), (Level::Notice, 10));
     }
