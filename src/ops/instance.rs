@@ -53,7 +53,7 @@ pub enum Step {
 
 /// Directories and their permission bits, parents first.
 const DIRECTORIES: &[(&str, u32)] = &[
-    ("", 0o755),
+    (".", 0o755),
     ("config", 0o750),
     ("data", 0o700),
     ("data/log", 0o700),
@@ -64,7 +64,6 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("data/store/session", 0o700),
     ("data/store/user", 0o700),
     ("data/store/partition", 0o700),
-    ("data/store/partition/primary", 0o700),
     ("sbin", 0o755),
     ("lib", 0o755),
     ("lib/msg", 0o755),
@@ -81,7 +80,11 @@ pub fn create(new: &NewInstance) -> Result<Vec<Step>, InstanceError> {
     for (name, mode) in DIRECTORIES {
         // The programs stay with root: who runs as the mail server must not be able to replace them.
         let owner = owner.filter(|_| name.starts_with("config") || name.starts_with("data"));
-        directory(&new.base.join(name), *mode, owner, &mut steps)?;
+        let path = match *name {
+            "." => new.base.clone(),
+            name => new.base.join(name),
+        };
+        directory(&path, *mode, owner, &mut steps)?;
     }
     settings(&instance, new, &mut steps)?;
     for (_, path) in instance.conf()?.partitions() {
