@@ -33,11 +33,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) fn configured() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().to_str().unwrap();
-    let done = tool(
-        dir.path(),
-        &["configure", "--base", base, "--domain", "example.org"],
-        "",
-    );
+    let done = tool(dir.path(), &["configure", "--base", base, "--domain", "example.org"], "");
     assert!(done.status.success(), "{}", text(&done.stderr));
     dir
 }
@@ -75,11 +71,7 @@ fn configure_makes_an_instance_and_the_second_call_changes_nothing() {
         assert_eq!(fs::read_link(base.join(link)).unwrap(), program, "{link}");
     }
     let conf = fs::read(base.join("config/msg.conf")).unwrap();
-    assert!(
-        text(&conf).contains("\"service.imap.port\" = "),
-        "{}",
-        text(&conf)
-    );
+    assert!(text(&conf).contains("\"service.imap.port\" = "), "{}", text(&conf));
     let second = tool(&base, &words, "");
     assert_eq!(second.status.code(), Some(0));
     let lines = text(&second.stdout);
@@ -103,19 +95,11 @@ fn configure_refuses_what_it_cannot_do() {
         (vec!["configure"], 64),
         (vec!["configure", "--base", path, "--set", "no.such=1"], 64),
         (vec!["configure", "--base", path, "--set", "nothing"], 64),
-        (
-            vec!["configure", "--base", path, "--user", "no-such-user-x"],
-            78,
-        ),
+        (vec!["configure", "--base", path, "--user", "no-such-user-x"], 78),
         (vec!["configure", "--base", "/proc/nowhere"], 73),
     ] {
         let out = tool(&base, &words, "");
-        assert_eq!(
-            out.status.code(),
-            Some(code),
-            "{words:?} {}",
-            text(&out.stderr)
-        );
+        assert_eq!(out.status.code(), Some(code), "{words:?} {}", text(&out.stderr));
         assert!(!out.stderr.is_empty(), "{words:?}");
     }
 }
@@ -127,31 +111,13 @@ fn an_account_is_added_listed_changed_and_deleted() {
     let ldif = base.join("config/directory.ldif");
     let out = tool(
         base,
-        &[
-            "user",
-            "add",
-            "Joe",
-            "--name",
-            "Joe D\u{f6}e",
-            "--quota",
-            "10M",
-            "--alias",
-            "jd@example.org",
-        ],
+        &["user", "add", "Joe", "--name", "Joe D\u{f6}e", "--quota", "10M", "--alias", "jd@example.org"],
         "secret\n",
     );
-    assert_eq!(
-        (out.status.code(), text(&out.stdout).as_str()),
-        (Some(0), "added joe\n"),
-        "{}",
-        text(&out.stderr)
-    );
+    assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(0), "added joe\n"), "{}", text(&out.stderr));
     let first = fs::read_to_string(&ldif).unwrap();
     assert!(!first.contains("secret"), "{first}");
-    assert_eq!(
-        fs::metadata(&ldif).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&ldif).unwrap().permissions().mode() & 0o777, 0o600);
 
     let out = tool(base, &["user", "show", "joe@example.org"], "");
     let shown = text(&out.stdout);
@@ -164,79 +130,35 @@ fn an_account_is_added_listed_changed_and_deleted() {
     ] {
         assert!(shown.contains(line), "{shown}");
     }
-    assert_eq!(
-        tool(base, &["user", "add", "joe"], "x\n").status.code(),
-        Some(73)
-    );
-    let taken = tool(
-        base,
-        &["user", "add", "eve", "--alias", "JD@example.org"],
-        "x\n",
-    );
+    assert_eq!(tool(base, &["user", "add", "joe"], "x\n").status.code(), Some(73));
+    let taken = tool(base, &["user", "add", "eve", "--alias", "JD@example.org"], "x\n");
     assert_eq!(taken.status.code(), Some(73), "{}", text(&taken.stderr));
-    assert_eq!(
-        tool(base, &["user", "add", "a/b"], "x\n").status.code(),
-        Some(64)
-    );
-    assert_eq!(
-        tool(base, &["user", "add", "eve"], "\n").status.code(),
-        Some(65)
-    );
-    assert_eq!(
-        tool(base, &["user", "passwd", "nobody"], "x\n")
-            .status
-            .code(),
-        Some(67)
-    );
+    assert_eq!(tool(base, &["user", "add", "a/b"], "x\n").status.code(), Some(64));
+    assert_eq!(tool(base, &["user", "add", "eve"], "\n").status.code(), Some(65));
+    assert_eq!(tool(base, &["user", "passwd", "nobody"], "x\n").status.code(), Some(67));
     assert_eq!(fs::read_to_string(&ldif).unwrap(), first);
 
-    assert_eq!(
-        tool(base, &["user", "add", "joe@siroe.com"], "other\n")
-            .status
-            .code(),
-        Some(0)
-    );
+    assert_eq!(tool(base, &["user", "add", "joe@siroe.com"], "other\n").status.code(), Some(0));
     let listed = text(&tool(base, &["user", "list", "--json"], "").stdout);
     let ids: Vec<String> = listed
         .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["userid"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["userid"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids, ["joe", "joe@siroe.com"]);
 
-    assert_eq!(
-        tool(base, &["user", "passwd", "joe"], "new secret\n")
-            .status
-            .code(),
-        Some(0)
-    );
+    assert_eq!(tool(base, &["user", "passwd", "joe"], "new secret\n").status.code(), Some(0));
     let directory = msgstore::directory::Directory::open(&ldif, Some("example.org"), None);
     assert!(directory.authenticate("joe", "secret").is_err());
     assert!(directory.authenticate("joe", "new secret").is_ok());
     assert!(directory.authenticate("joe@siroe.com", "other").is_ok());
 
     let before = fs::read(&ldif).unwrap();
-    assert_eq!(
-        tool(base, &["user", "delete", "joe", "-n"], "")
-            .status
-            .code(),
-        Some(2)
-    );
-    assert_eq!(
-        tool(base, &["user", "delete", "joe"], "y\n").status.code(),
-        Some(64)
-    );
+    assert_eq!(tool(base, &["user", "delete", "joe", "-n"], "").status.code(), Some(2));
+    assert_eq!(tool(base, &["user", "delete", "joe"], "y\n").status.code(), Some(64));
     assert_eq!(fs::read(&ldif).unwrap(), before);
     let out = tool(base, &["user", "delete", "joe", "--yes"], "");
     assert!(text(&out.stdout).contains("mboxutil -d user/joe/INBOX"));
-    assert_eq!(
-        tool(base, &["user", "show", "joe"], "").status.code(),
-        Some(67)
-    );
+    assert_eq!(tool(base, &["user", "show", "joe"], "").status.code(), Some(67));
 }
 
 #[test]
@@ -244,12 +166,7 @@ fn a_broken_entry_is_told_with_its_line() {
     let dir = configured();
     let base = dir.path();
     let ldif = base.join("config/directory.ldif");
-    assert_eq!(
-        tool(base, &["user", "add", "joe"], "secret\n")
-            .status
-            .code(),
-        Some(0)
-    );
+    assert_eq!(tool(base, &["user", "add", "joe"], "secret\n").status.code(), Some(0));
     let mut text_now = fs::read_to_string(&ldif).unwrap();
     let line = text_now.lines().count() + 3;
     text_now.push_str("\ndn: uid=bad,o=x\nthis is not LDIF\n");

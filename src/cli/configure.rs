@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure};
 use super::instance::failure;
 use super::ui::Ui;
 use super::{TOOLS, Tool, args};
+use crate::config::Instance;
 use crate::ops::instance::{self, InstanceError, NewInstance, Step};
 use crate::os::user::{self, SystemAccount};
 
@@ -52,26 +53,31 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let new = NewInstance {
         settings: settings(&args, &owner)?,
         owner: Some(owner),
-        links: TOOLS
-            .iter()
-            .filter(|tool| !tool.place.is_empty())
-            .map(|tool| (tool.place, tool.name))
-            .collect(),
+        links: TOOLS.iter().filter(|tool| !tool.place.is_empty()).map(|tool| (tool.place, tool.name)).collect(),
         executable,
         base,
     };
-    for step in instance::create(&new).map_err(refused)? {
+    let steps = instance::create(&new).map_err(refused)?;
+    for step in steps {
         ui.line(match step {
             Step::Made(what) => format!("made {what}"),
             Step::Kept(what) => format!("kept {what}"),
         });
     }
-    ui.line(format!(
-        "The instance is in {}. Next: {} start-msg",
-        new.base.display(),
-        hint(&new.base)
-    ));
+    store(ui, &Instance::at(&new.base))?;
+    ui.line(format!("The instance is in {}. Next: {} start-msg", new.base.display(), hint(&new.base)));
     Ok(Exit::Ok)
+}
+
+/// Makes the store, as the account that it belongs to.
+fn store(ui: &mut Ui, instance: &Instance) -> anyhow::Result<()> {
+    let conf = instance.conf().map_err(failure)?;
+    instance::become_server(&conf).map_err(|error| Failure::new(Exit::NoPerm, error.to_string()))?;
+    let root = instance.store_root();
+    let word = if root.join("mboxlist/common").exists() { "kept" } else { "made" };
+    crate::ops::store::create(instance, &conf).map_err(|error| Failure::new(Exit::CantCreate, error.to_string()))?;
+    ui.line(format!("{word} the store in {}", root.display()));
+    Ok(())
 }
 
 /// How a tool of the instance is called.
@@ -87,23 +93,16 @@ fn owner(given: Option<&str>) -> anyhow::Result<SystemAccount> {
         Some((name, group)) => (name, Some(group)),
         None => (given, None),
     };
-    let account = user::resolve(name, group)
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let account = user::resolve(name, group).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     if !user::is_root() && account.uid != user::current().uid {
-        return Err(Failure::new(
-            Exit::NoPerm,
-            format!("only root can make an instance for {}", account.user),
-        )
-        .into());
+        return Err(Failure::new(Exit::NoPerm, format!("only root can make an instance for {}", account.user)).into());
     }
     Ok(account)
 }
 
 fn settings(args: &Args, owner: &SystemAccount) -> anyhow::Result<Vec<(String, String)>> {
-    let mut settings = vec![
-        ("local.serveruid".to_owned(), owner.user.clone()),
-        ("local.servergid".to_owned(), owner.group.clone()),
-    ];
+    let mut settings =
+        vec![("local.serveruid".to_owned(), owner.user.clone()), ("local.servergid".to_owned(), owner.group.clone())];
     if let Some(domain) = &args.domain {
         settings.push(("local.defdomain".to_owned(), domain.to_lowercase()));
     }
@@ -114,10 +113,7 @@ fn settings(args: &Args, owner: &SystemAccount) -> anyhow::Result<Vec<(String, S
             return Err(Failure::new(Exit::Usage, what).into());
         }
         let path = absolute(path)?;
-        settings.push((
-            format!("store.partition.{nickname}.path"),
-            path.display().to_string(),
-        ));
+        settings.push((format!("store.partition.{nickname}.path"), path.display().to_string()));
     }
     for text in &args.set {
         let (name, value) = pair("--set", text, "NAME=VALUE")?;
@@ -131,9 +127,7 @@ fn settings(args: &Args, owner: &SystemAccount) -> anyhow::Result<Vec<(String, S
 fn pair<'a>(option: &str, text: &'a str, form: &str) -> anyhow::Result<(&'a str, &'a str)> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("{option} {text}: it must be {form}")).into()
-        })
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("{option} {text}: it must be {form}")).into())
 }
 
 fn refused(error: InstanceError) -> Failure {

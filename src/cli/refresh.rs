@@ -47,12 +47,8 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     if refreshed == 0 {
         let what = words
             .first()
-            .map_or("no service is running".to_owned(), |name| {
-                format!("the {name} server is not running")
-            });
-        return Err(Failure::new(Exit::Unavailable, what)
-            .hint("start-msg")
-            .into());
+            .map_or("no service is running".to_owned(), |name| format!("the {name} server is not running"));
+        return Err(Failure::new(Exit::Unavailable, what).hint("start-msg").into());
     }
     Ok(Exit::Ok)
 }

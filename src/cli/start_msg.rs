@@ -45,12 +45,9 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     if needs_store && !services.iter().any(|service| service.name == "store") {
         let state = process_state(&instance, "store")?;
         if !matches!(state, ServiceState::Ready(_)) {
-            return Err(Failure::new(
-                Exit::Unavailable,
-                "the store server is not ready, nothing else can start",
-            )
-            .hint("start-msg store")
-            .into());
+            return Err(Failure::new(Exit::Unavailable, "the store server is not ready, nothing else can start")
+                .hint("start-msg store")
+                .into());
         }
     }
     for service in services {
@@ -59,12 +56,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn start(
-    ui: &mut Ui,
-    instance: &Instance,
-    service: &'static Service,
-    time: Duration,
-) -> anyhow::Result<()> {
+fn start(ui: &mut Ui, instance: &Instance, service: &'static Service, time: Duration) -> anyhow::Result<()> {
     let name = service.name;
     let starting = match process::start(instance, service) {
         Ok(starting) => starting,
@@ -89,31 +81,19 @@ fn start(
 
 /// The services that the words name, in the order in which they start; all (with `only_enabled`: that are switched on) when there
 /// are no words. A named one must be switched on.
-pub(super) fn chosen(
-    words: &[String],
-    conf: &Conf,
-    only_enabled: bool,
-) -> anyhow::Result<Vec<&'static Service>> {
+pub(super) fn chosen(words: &[String], conf: &Conf, only_enabled: bool) -> anyhow::Result<Vec<&'static Service>> {
     for word in words {
         let Some(service) = Service::find(word) else {
             let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
-            return Err(
-                Failure::new(Exit::Usage, format!("unknown service: {word}"))
-                    .hint(format!("the services are: {}", known.join(" ")))
-                    .into(),
-            );
+            return Err(Failure::new(Exit::Usage, format!("unknown service: {word}"))
+                .hint(format!("the services are: {}", known.join(" ")))
+                .into());
         };
         if !service.is_enabled(conf) {
             let names = service.enabled_by.join(" and ");
-            return Err(Failure::new(
-                Exit::Config,
-                format!("{word} is not enabled: {names} are off"),
-            )
-            .hint(format!(
-                "configutil -o {} -v yes",
-                service.enabled_by.first().unwrap_or(&"")
-            ))
-            .into());
+            return Err(Failure::new(Exit::Config, format!("{word} is not enabled: {names} are off"))
+                .hint(format!("configutil -o {} -v yes", service.enabled_by.first().unwrap_or(&"")))
+                .into());
         }
     }
     Ok(SERVICES
@@ -137,11 +117,7 @@ fn process_state(instance: &Instance, name: &str) -> anyhow::Result<ServiceState
 pub(super) fn unavailable(error: ProcessError) -> anyhow::Error {
     let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
     let exit = match &error {
-        ProcessError::State { source, .. } | ProcessError::Signal { source, .. }
-            if denied(source) =>
-        {
-            Exit::NoPerm
-        }
+        ProcessError::State { source, .. } | ProcessError::Signal { source, .. } if denied(source) => Exit::NoPerm,
         ProcessError::State { .. } => Exit::IoErr,
         _ => Exit::Unavailable,
     };

@@ -26,12 +26,7 @@ pub struct Args {
     #[arg(short = 'f')]
     force: bool,
     /// How long a service may take to end before it is killed.
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 30,
-        conflicts_with = "force"
-    )]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, conflicts_with = "force")]
     timeout: u64,
     /// The services to stop: store, imap.
     #[arg(value_name = "SERVICE")]
@@ -55,10 +50,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
             Ok(Stopped::Killed(pid)) => {
                 ui.line(format!("Stopping {name} server .... {pid} killed"));
                 if !args.force {
-                    ui.warn(format!(
-                        "the {name} server did not end within {} seconds and was killed",
-                        args.timeout
-                    ));
+                    ui.warn(format!("the {name} server did not end within {} seconds and was killed", args.timeout));
                 }
             }
             Err(error) => {

@@ -11,8 +11,7 @@ use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
 use crate::directory::{
-    Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, edit, password,
-    place,
+    Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, edit, password, place,
 };
 use crate::ops::instance::{become_server, open_directory};
 use crate::os::terminal;
@@ -111,41 +110,26 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let instance = instance(ui)?;
     let conf = instance.conf().map_err(failure)?;
     become_server(&conf).map_err(|error| Failure::new(Exit::NoPerm, error.to_string()))?;
-    let context = Context {
-        directory: open_directory(&instance, &conf),
-        instance,
-        conf,
-    };
+    let context = Context { directory: open_directory(&instance, &conf), instance, conf };
     match args.command {
         Command::Add(new) => add(ui, &context, new),
         Command::Passwd { userid } => passwd(ui, &context, &userid),
         Command::List { json } => list(ui, &context, json),
         Command::Show { userid, json } => show(ui, &context, &userid, json),
-        Command::Delete {
-            userid,
-            yes,
-            dry_run,
-        } => delete(ui, &context, &userid, yes, dry_run),
+        Command::Delete { userid, yes, dry_run } => delete(ui, &context, &userid, yes, dry_run),
     }
 }
 
 impl Context {
     fn default_domain(&self) -> Option<String> {
-        self.conf
-            .get("local.defdomain")
-            .filter(|domain| !domain.is_empty())
+        self.conf.get("local.defdomain").filter(|domain| !domain.is_empty())
     }
 
     /// The account of this name, which must be there.
     fn known(&self, userid: &str) -> anyhow::Result<User> {
-        self.directory
-            .entry(userid)
-            .map_err(refused)?
-            .ok_or_else(|| {
-                Failure::new(Exit::NoUser, format!("no such user: {userid}"))
-                    .hint("msgstore user list")
-                    .into()
-            })
+        self.directory.entry(userid).map_err(refused)?.ok_or_else(|| {
+            Failure::new(Exit::NoUser, format!("no such user: {userid}")).hint("msgstore user list").into()
+        })
     }
 }
 
@@ -162,19 +146,11 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         (None, Some(domain)) => format!("{userid}@{domain}"),
         (None, None) => String::new(),
     };
-    for address in Some(&mail)
-        .filter(|mail| !mail.is_empty())
-        .into_iter()
-        .chain(&new.alias)
-    {
+    for address in Some(&mail).filter(|mail| !mail.is_empty()).into_iter().chain(&new.alias) {
         check_address(context, address)?;
     }
     if let Some(partition) = &new.partition
-        && !context
-            .conf
-            .partitions()
-            .iter()
-            .any(|(name, _)| name == partition)
+        && !context.conf.partitions().iter().any(|(name, _)| name == partition)
     {
         return Err(Failure::new(Exit::NoInput, format!("no such partition: {partition}")).into());
     }
@@ -197,18 +173,13 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     .to_vec();
     attributes.extend([("uid", uid.as_str()), ("cn", &name), ("sn", last)]);
     let optional = |name, value: Option<&'_ String>| value.map(|value| (name, value.clone()));
-    let further: Vec<(&str, String)> =
-        optional("mail", Some(&mail).filter(|mail| !mail.is_empty()))
-            .into_iter()
-            .chain(
-                new.alias
-                    .iter()
-                    .map(|alias| ("mailAlternateAddress", alias.clone())),
-            )
-            .chain(optional("mailQuota", quota.as_ref()))
-            .chain(optional("mailMsgQuota", messages.as_ref()))
-            .chain(optional("mailMessageStore", new.partition.as_ref()))
-            .collect();
+    let further: Vec<(&str, String)> = optional("mail", Some(&mail).filter(|mail| !mail.is_empty()))
+        .into_iter()
+        .chain(new.alias.iter().map(|alias| ("mailAlternateAddress", alias.clone())))
+        .chain(optional("mailQuota", quota.as_ref()))
+        .chain(optional("mailMsgQuota", messages.as_ref()))
+        .chain(optional("mailMessageStore", new.partition.as_ref()))
+        .collect();
     attributes.extend(further.iter().map(|(name, value)| (*name, value.as_str())));
     attributes.extend([
         ("mailDeliveryOption", "mailbox"),
@@ -222,13 +193,9 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
 }
 
 fn check_address(context: &Context, address: &str) -> anyhow::Result<()> {
-    let sound = address
-        .rsplit_once('@')
-        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    let sound = address.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     if !sound || address.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(
-            Failure::new(Exit::Usage, format!("\"{address}\" is not a mail address")).into(),
-        );
+        return Err(Failure::new(Exit::Usage, format!("\"{address}\" is not a mail address")).into());
     }
     if context.directory.has_address(address).map_err(refused)? {
         let what = format!("the address {address} belongs to another user already");
@@ -241,11 +208,7 @@ fn check_address(context: &Context, address: &str) -> anyhow::Result<()> {
 fn quota(text: &str) -> anyhow::Result<String> {
     let value = crate::config::number(text).filter(|value| *value >= -1);
     value.map(|value| value.to_string()).ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("\"{text}\" is not a quota: a number of bytes, with K, M or G, or -1"),
-        )
-        .into()
+        Failure::new(Exit::Usage, format!("\"{text}\" is not a quota: a number of bytes, with K, M or G, or -1")).into()
     })
 }
 
@@ -268,31 +231,19 @@ fn list(ui: &mut Ui, context: &Context, json: bool) -> anyhow::Result<Exit> {
             ui.line(object(user).to_string());
         } else {
             let quota = limit(user.mail_quota);
-            ui.line(row([
-                &user.userid,
-                user.status.name(),
-                &quota,
-                &user.mail,
-                &user.name,
-            ]));
+            ui.line(row([&user.userid, user.status.name(), &quota, &user.mail, &user.name]));
         }
     }
     let problems = context.directory.problems().map_err(refused)?;
     for problem in &problems {
         ui.warn(problem);
     }
-    Ok(if problems.is_empty() {
-        Exit::Ok
-    } else {
-        Exit::Incomplete
-    })
+    Ok(if problems.is_empty() { Exit::Ok } else { Exit::Incomplete })
 }
 
 fn row(columns: [&str; 5]) -> String {
     let [userid, status, quota, mail, name] = columns;
-    format!("{userid:<24} {status:<10} {quota:>12} {mail:<32} {name}")
-        .trim_end()
-        .to_owned()
+    format!("{userid:<24} {status:<10} {quota:>12} {mail:<32} {name}").trim_end().to_owned()
 }
 
 fn limit(value: Option<i64>) -> String {
@@ -313,11 +264,7 @@ fn show(ui: &mut Ui, context: &Context, userid: &str, json: bool) -> anyhow::Res
     ui.line(format!("dn: {}", user.dn));
     ui.line(format!("name: {}", user.name));
     ui.line(format!("status: {}", user.status.name()));
-    ui.line(format!(
-        "quota: {} bytes, {} messages",
-        limit(user.mail_quota),
-        limit(user.msg_quota)
-    ));
+    ui.line(format!("quota: {} bytes, {} messages", limit(user.mail_quota), limit(user.msg_quota)));
     let partition = user.partition.clone();
     let partition = partition.unwrap_or_else(|| context.conf.default_partition());
     ui.line(format!("partition: {partition}"));
@@ -352,13 +299,7 @@ fn object(user: &User) -> serde_json::Value {
     })
 }
 
-fn delete(
-    ui: &mut Ui,
-    context: &Context,
-    userid: &str,
-    yes: bool,
-    dry_run: bool,
-) -> anyhow::Result<Exit> {
+fn delete(ui: &mut Ui, context: &Context, userid: &str, yes: bool, dry_run: bool) -> anyhow::Result<Exit> {
     let user = context.known(userid)?;
     if dry_run {
         ui.line(format!("would delete {} ({})", user.userid, user.dn));
@@ -366,16 +307,9 @@ fn delete(
     }
     if !yes {
         if !ui.interactive() {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("{} is not deleted without --yes", user.userid),
-            )
-            .into());
+            return Err(Failure::new(Exit::Usage, format!("{} is not deleted without --yes", user.userid)).into());
         }
-        ui.stderr(&format!(
-            "Delete the account {} ({})? [y/N] ",
-            user.userid, user.dn
-        ));
+        ui.stderr(&format!("Delete the account {} ({})? [y/N] ", user.userid, user.dn));
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
         if !matches!(answer.trim(), "y" | "Y" | "yes") {
@@ -385,10 +319,7 @@ fn delete(
     }
     edit::delete(&context.instance.directory_ldif(), &user.dn).map_err(refused)?;
     ui.line(format!("deleted {} from the directory", user.userid));
-    ui.line(format!(
-        "its mail stays in the store until: mboxutil -d user/{}/INBOX",
-        user.userid
-    ));
+    ui.line(format!("its mail stays in the store until: mboxutil -d user/{}/INBOX", user.userid));
     Ok(Exit::Ok)
 }
 
@@ -404,8 +335,7 @@ fn hashed(ui: &mut Ui) -> anyhow::Result<String> {
         one_line()?
     };
     Ok(password::create(&text).map_err(|error| {
-        Failure::new(Exit::DataErr, error.to_string())
-            .hint("give the password as one line on standard input")
+        Failure::new(Exit::DataErr, error.to_string()).hint("give the password as one line on standard input")
     })?)
 }
 
@@ -423,12 +353,7 @@ fn one_line() -> anyhow::Result<String> {
     io::stdout().flush()?;
     io::Read::take(io::stdin().lock(), 4096)
         .read_line(&mut line)
-        .map_err(|error| {
-            Failure::new(
-                Exit::DataErr,
-                format!("the password cannot be read: {error}"),
-            )
-        })?;
+        .map_err(|error| Failure::new(Exit::DataErr, format!("the password cannot be read: {error}")))?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }
 

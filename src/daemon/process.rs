@@ -31,12 +31,7 @@ pub struct Service {
 
 /// The services in the order in which they start.
 pub static SERVICES: &[Service] = &[
-    Service {
-        name: "store",
-        tool: "stored",
-        arguments: &["-d"],
-        enabled_by: &[],
-    },
+    Service { name: "store", tool: "stored", arguments: &["-d"], enabled_by: &[] },
     Service {
         name: "imap",
         tool: "imapd",
@@ -61,12 +56,8 @@ impl Service {
     /// # Errors
     /// [`ProcessError::State`].
     pub fn state(&self, instance: &Instance) -> Result<ServiceState, ProcessError> {
-        process::service_state(&instance.proc_dir(), self.name).map_err(|source| {
-            ProcessError::State {
-                service: self.name.to_owned(),
-                source,
-            }
-        })
+        process::service_state(&instance.proc_dir(), self.name)
+            .map_err(|source| ProcessError::State { service: self.name.to_owned(), source })
     }
 
     /// Where its standard output and error go.
@@ -113,9 +104,7 @@ pub enum ProcessError {
         output: String,
     },
     /// It lives, but was not ready in time.
-    #[error(
-        "the {service} server (pid {pid}) is not ready after {seconds} seconds and goes on starting{output}"
-    )]
+    #[error("the {service} server (pid {pid}) is not ready after {seconds} seconds and goes on starting{output}")]
     Slow {
         /// The service.
         service: String,
@@ -143,18 +132,12 @@ pub enum ProcessError {
 /// # Errors
 /// [`ProcessError::Running`], [`ProcessError::State`].
 pub fn claim(instance: &Instance, service: &str) -> Result<PidFile, ProcessError> {
-    let failed = |source| ProcessError::State {
-        service: service.to_owned(),
-        source,
-    };
+    let failed = |source| ProcessError::State { service: service.to_owned(), source };
     match PidFile::claim(&instance.proc_dir().join(service)).map_err(failed)? {
         Some(file) => Ok(file),
         None => Err(ProcessError::Running {
             service: service.to_owned(),
-            pid: process::service_state(&instance.proc_dir(), service)
-                .ok()
-                .and_then(ServiceState::pid)
-                .unwrap_or(0),
+            pid: process::service_state(&instance.proc_dir(), service).ok().and_then(ServiceState::pid).unwrap_or(0),
         }),
     }
 }
@@ -213,11 +196,7 @@ impl Signals {
         for signal in [SIGTERM, SIGINT, SIGHUP] {
             signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
         }
-        Ok(Signals {
-            pipe,
-            stop,
-            refresh,
-        })
+        Ok(Signals { pipe, stop, refresh })
     }
 
     /// True when the process is to end.
@@ -240,9 +219,7 @@ impl Signals {
             Err(error)
                 if matches!(
                     error.kind(),
-                    io::ErrorKind::WouldBlock
-                        | io::ErrorKind::TimedOut
-                        | io::ErrorKind::Interrupted
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
                 ) => {}
             Err(error) => return Err(error),
         }
@@ -253,9 +230,7 @@ impl Signals {
         if self.is_stopping() {
             return Some(Wake::Stop);
         }
-        self.refresh
-            .swap(false, Ordering::SeqCst)
-            .then_some(Wake::Refresh)
+        self.refresh.swap(false, Ordering::SeqCst).then_some(Wake::Refresh)
     }
 }
 
@@ -274,10 +249,7 @@ pub struct Starting {
 /// [`ProcessError::Running`], [`ProcessError::Spawn`], [`ProcessError::State`].
 pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting, ProcessError> {
     if let Some(pid) = service.state(instance)?.pid() {
-        return Err(ProcessError::Running {
-            service: service.name.to_owned(),
-            pid,
-        });
+        return Err(ProcessError::Running { service: service.name.to_owned(), pid });
     }
     let link = instance.base().join("lib").join(service.tool);
     let mut arguments = service.arguments.to_vec();
@@ -287,32 +259,19 @@ pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting,
         arguments.insert(0, service.tool);
         std::env::current_exe().unwrap_or(link)
     };
-    let failed = |source| ProcessError::Spawn {
-        program: program.clone(),
-        source,
-    };
+    let failed = |source| ProcessError::Spawn { program: program.clone(), source };
     let output = service.output(instance);
     let file = open_output(&output).map_err(failed)?;
     let environment = [("CONFIGROOT", instance.config_dir())];
-    let child = process::spawn_detached(&program, &arguments, &environment, instance.base(), file)
-        .map_err(failed)?;
-    Ok(Starting {
-        service,
-        child,
-        output,
-    })
+    let child = process::spawn_detached(&program, &arguments, &environment, instance.base(), file).map_err(failed)?;
+    Ok(Starting { service, child, output })
 }
 
 /// The file for what a service prints: begun anew at each start, of the owner of its directory. Where it cannot be made, for want
 /// of room say, nothing is kept.
 fn open_output(path: &Path) -> io::Result<File> {
     let open = || {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         if user::is_root() {
             let dir = fs::metadata(path.parent().unwrap_or(path))?;
             std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()))?;
@@ -363,17 +322,10 @@ impl Starting {
 /// The last lines of what a service wrote, for people.
 fn last_lines(path: &Path) -> String {
     let text = fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(text.get(text.len().saturating_sub(4096)..).unwrap_or(&[]))
-        .into_owned();
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let text = String::from_utf8_lossy(text.get(text.len().saturating_sub(4096)..).unwrap_or(&[])).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let skip = lines.len().saturating_sub(5);
-    lines
-        .into_iter()
-        .skip(skip)
-        .fold(String::new(), |all, line| format!("{all}\n  {line}"))
+    lines.into_iter().skip(skip).fold(String::new(), |all, line| format!("{all}\n  {line}"))
 }
 
 /// How a service was stopped.
@@ -391,11 +343,7 @@ pub enum Stopped {
 ///
 /// # Errors
 /// [`ProcessError::Signal`], [`ProcessError::State`]; [`ProcessError::Running`] when even a killed process stays.
-pub fn stop(
-    instance: &Instance,
-    service: &Service,
-    patience: Duration,
-) -> Result<Stopped, ProcessError> {
+pub fn stop(instance: &Instance, service: &Service, patience: Duration) -> Result<Stopped, ProcessError> {
     let Some(pid) = service.state(instance)?.pid() else {
         return Ok(Stopped::NotRunning);
     };
@@ -409,18 +357,10 @@ pub fn stop(
     if gone(instance, service, pid, Duration::from_secs(10))? {
         return Ok(Stopped::Killed(pid));
     }
-    Err(ProcessError::Running {
-        service: service.name.to_owned(),
-        pid,
-    })
+    Err(ProcessError::Running { service: service.name.to_owned(), pid })
 }
 
-fn gone(
-    instance: &Instance,
-    service: &Service,
-    pid: i32,
-    time: Duration,
-) -> Result<bool, ProcessError> {
+fn gone(instance: &Instance, service: &Service, pid: i32, time: Duration) -> Result<bool, ProcessError> {
     let begun = Instant::now();
     // Another pid is another process: somebody has started the service anew.
     while service.state(instance)?.pid() == Some(pid) {
@@ -445,11 +385,7 @@ pub fn refresh(instance: &Instance, service: &Service) -> Result<Option<i32>, Pr
 }
 
 fn tell(service: &Service, pid: i32, order: Order) -> Result<(), ProcessError> {
-    process::tell(pid, order).map_err(|source| ProcessError::Signal {
-        service: service.name.to_owned(),
-        pid,
-        source,
-    })
+    process::tell(pid, order).map_err(|source| ProcessError::Signal { service: service.name.to_owned(), pid, source })
 }
 
 #[cfg(test)]

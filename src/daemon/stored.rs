@@ -59,12 +59,15 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
         log::notice(Category::General, "stored is ready");
         loop {
             match signals.wait(TICK)? {
-                Wake::Stop => return Ok(()),
+                Wake::Stop => {
+                    maintenance.finish();
+                    return Ok(());
+                }
                 Wake::Time => maintenance.tick(clock::now_s()),
                 Wake::Refresh => match instance.conf() {
                     Ok(conf) => {
                         configure_log(&conf);
-                        maintenance.reload(instance, &conf);
+                        maintenance.reload(&conf);
                         log::notice(Category::General, "stored has read the configuration again");
                     }
                     Err(error) => log::error(

@@ -42,12 +42,7 @@ pub fn add(path: &Path, dn: &str, attributes: &[(&str, &str)]) -> Result<(), Dir
 ///
 /// # Errors
 /// [`DirectoryError::NoUser`] when there is no such entry; else as [`add`].
-pub fn replace(
-    path: &Path,
-    dn: &str,
-    attribute: &str,
-    values: &[&str],
-) -> Result<(), DirectoryError> {
+pub fn replace(path: &Path, dn: &str, attribute: &str, values: &[&str]) -> Result<(), DirectoryError> {
     change(path, |text, parsed| {
         let entry = find(parsed, dn)?;
         let mut new = String::new();
@@ -91,21 +86,14 @@ pub fn delete(path: &Path, dn: &str) -> Result<(), DirectoryError> {
 }
 
 fn find<'a>(parsed: &'a Parsed, dn: &str) -> Result<&'a Entry, DirectoryError> {
-    parsed
-        .entries
-        .iter()
-        .find(|entry| same_dn(&entry.dn, dn))
-        .ok_or_else(|| DirectoryError::NoUser(dn.to_owned()))
+    parsed.entries.iter().find(|entry| same_dn(&entry.dn, dn)).ok_or_else(|| DirectoryError::NoUser(dn.to_owned()))
 }
 
 fn change(
     path: &Path,
     edit: impl FnOnce(&[u8], &Parsed) -> Result<Vec<u8>, DirectoryError>,
 ) -> Result<(), DirectoryError> {
-    let failed = |source: io::Error| DirectoryError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let failed = |source: io::Error| DirectoryError::Io { path: path.to_path_buf(), source };
     let mut lock = path.as_os_str().to_os_string();
     lock.push(".lock");
     let _lock = LockFile::acquire(Path::new(&lock)).map_err(failed)?;
@@ -123,9 +111,7 @@ fn change(
         });
     }
     let new = edit(&text, &parsed)?;
-    let mode = meta
-        .as_ref()
-        .map_or(0o600, |meta| meta.permissions().mode() & 0o777);
+    let mode = meta.as_ref().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
     durable::replace(path, &new, mode).map_err(failed)?;
     if let Some(meta) = meta {
         keep_owner(path, &meta).map_err(failed)?;
@@ -151,11 +137,7 @@ fn splice(text: &[u8], at: Range<usize>, new: &[u8]) -> Vec<u8> {
 
 /// Compares distinguished names without regard to case and to blanks around commas.
 fn same_dn(a: &str, b: &str) -> bool {
-    let plain = |dn: &str| -> Vec<String> {
-        dn.split(',')
-            .map(|part| part.trim().to_lowercase())
-            .collect()
-    };
+    let plain = |dn: &str| -> Vec<String> { dn.split(',').map(|part| part.trim().to_lowercase()).collect() };
     plain(a) == plain(b)
 }
 
@@ -163,7 +145,8 @@ fn same_dn(a: &str, b: &str) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# ours\ndn: uid=a,o=x\nUid: a\nmail: a@x.y\nmail:\n  other@x.y\ncn: A\n\n# b\ndn: uid=b,o=x\nuid: b";
+    const TEXT: &str =
+        "# ours\ndn: uid=a,o=x\nUid: a\nmail: a@x.y\nmail:\n  other@x.y\ncn: A\n\n# b\ndn: uid=b,o=x\nuid: b";
 
     fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -179,25 +162,12 @@ mod tests {
         let expected = TEXT.replace("mail: a@x.y\nmail:\n  other@x.y\n", "mail: new@x.y\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         replace(&path, "uid=b,o=x", "cn", &["B"]).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{expected}\ncn: B\n")
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{expected}\ncn: B\n"));
         delete(&path, "uid=a,o=x").unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "# ours\n# b\ndn: uid=b,o=x\nuid: b\ncn: B\n"
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "# ours\n# b\ndn: uid=b,o=x\nuid: b\ncn: B\n");
         add(&path, "uid=c,o=x", &[("uid", "c")]).unwrap();
-        assert!(
-            fs::read_to_string(&path)
-                .unwrap()
-                .ends_with("cn: B\n\ndn: uid=c,o=x\nuid: c\n")
-        );
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        assert!(fs::read_to_string(&path).unwrap().ends_with("cn: B\n\ndn: uid=c,o=x\nuid: c\n"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]
@@ -205,23 +175,14 @@ mod tests {
         let text = format!("{TEXT}\n\nnot ldif\n");
         let (_dir, path) = file(&text);
         let error = delete(&path, "uid=a,o=x").unwrap_err();
-        assert!(
-            matches!(error, DirectoryError::Malformed { line: 13, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, DirectoryError::Malformed { line: 13, .. }), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
     #[test]
     fn names_are_unique_and_must_exist() {
         let (_dir, path) = file(TEXT);
-        assert!(matches!(
-            add(&path, "uid=A,o=x", &[]),
-            Err(DirectoryError::Exists(_))
-        ));
-        assert!(matches!(
-            delete(&path, "uid=z,o=x"),
-            Err(DirectoryError::NoUser(_))
-        ));
+        assert!(matches!(add(&path, "uid=A,o=x", &[]), Err(DirectoryError::Exists(_))));
+        assert!(matches!(delete(&path, "uid=z,o=x"), Err(DirectoryError::NoUser(_))));
     }
 }

@@ -37,20 +37,12 @@ pub struct LdifFile {
 
 impl LdifFile {
     pub(super) fn new(path: PathBuf, default_domain: Option<String>, host: String) -> LdifFile {
-        LdifFile {
-            path,
-            default_domain,
-            host,
-            cache: Mutex::new(None),
-        }
+        LdifFile { path, default_domain, host, cache: Mutex::new(None) }
     }
 
     /// The users as the file holds them now.
     pub(super) fn read(&self) -> Result<Arc<Known>, DirectoryError> {
-        let failed = |source: io::Error| DirectoryError::Unavailable {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source: io::Error| DirectoryError::Unavailable { path: self.path.clone(), source };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // The version is taken before the text: a change between the two is seen by the next question.
         let meta = fs::metadata(&self.path).map_err(failed)?;
@@ -82,16 +74,10 @@ impl LdifFile {
 
     fn understand(&self, text: &[u8]) -> Known {
         let parsed = ldif::parse(text);
-        let mut known = Known {
-            default_domain: self.default_domain.clone(),
-            ..Known::default()
-        };
+        let mut known = Known { default_domain: self.default_domain.clone(), ..Known::default() };
         let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
         for problem in &parsed.problems {
-            known.problems.push(place(
-                problem.line,
-                &format!("{}; the entry is ignored", problem.text),
-            ));
+            known.problems.push(place(problem.line, &format!("{}; the entry is ignored", problem.text)));
         }
         for entry in &parsed.entries {
             let mut warnings = Vec::new();
@@ -106,9 +92,7 @@ impl LdifFile {
                         known.problems.push(place(entry.line, &text));
                     }
                 }
-                Err(text) => known
-                    .problems
-                    .push(place(entry.line, &format!("{text}; the entry is ignored"))),
+                Err(text) => known.problems.push(place(entry.line, &format!("{text}; the entry is ignored"))),
             }
         }
         known
@@ -122,8 +106,7 @@ impl LdifFile {
                 let (a, b) = (host.as_str(), self.host.as_str());
                 a == b
                     || a == "localhost"
-                    || (!(a.contains('.') && b.contains('.'))
-                        && a.split('.').next() == b.split('.').next())
+                    || (!(a.contains('.') && b.contains('.')) && a.split('.').next() == b.split('.').next())
             }
         }
     }
@@ -155,15 +138,8 @@ impl LdifFile {
 impl Known {
     fn add(&mut self, record: Record) -> Result<(), String> {
         let userid = record.user.userid.clone();
-        if let Some(first) = self
-            .userids
-            .get(&userid)
-            .and_then(|index| self.records.get(*index))
-        {
-            return Err(format!(
-                "userid {userid} is taken by line {}; the entry is ignored",
-                first.line
-            ));
+        if let Some(first) = self.userids.get(&userid).and_then(|index| self.records.get(*index)) {
+            return Err(format!("userid {userid} is taken by line {}; the entry is ignored", first.line));
         }
         let index = self.records.len();
         let mut wrong = Vec::new();
@@ -172,18 +148,12 @@ impl Known {
             let key = address.trim().to_lowercase();
             let holder = *self.addresses.entry(key).or_insert(index);
             if holder != index {
-                wrong.push(format!(
-                    "{userid}: the address {address} belongs to another user already"
-                ));
+                wrong.push(format!("{userid}: the address {address} belongs to another user already"));
             }
         }
         self.userids.insert(userid, index);
         self.records.push(record);
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(wrong.join("; "))
-        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
 
     pub(super) fn by_userid(&self, name: &str) -> Option<&Record> {

@@ -51,10 +51,7 @@ impl Entry {
 
     /// Every value of an attribute (name in lower case), as text.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
-        self.attributes
-            .iter()
-            .filter(move |attribute| attribute.name == name)
-            .map(Attribute::text)
+        self.attributes.iter().filter(move |attribute| attribute.name == name).map(Attribute::text)
     }
 }
 
@@ -105,8 +102,7 @@ pub fn parse(text: &[u8]) -> Parsed {
             Some(b' ') if in_comment => {}
             Some(b' ') => match group.last_mut() {
                 Some(last) if last.text.len() + line.len() <= MAX_LINE => {
-                    last.text
-                        .extend_from_slice(line.get(1..).unwrap_or_default());
+                    last.text.extend_from_slice(line.get(1..).unwrap_or_default());
                     last.span.end = span.end;
                 }
                 Some(_) => fault(&mut bad, number, "the line is too long"),
@@ -119,11 +115,7 @@ pub fn parse(text: &[u8]) -> Parsed {
                 } else if group.len() >= MAX_ATTRIBUTES {
                     fault(&mut bad, number, "the entry has too many attributes");
                 } else {
-                    group.push(Line {
-                        number,
-                        span,
-                        text: line.to_vec(),
-                    });
+                    group.push(Line { number, span, text: line.to_vec() });
                 }
             }
         }
@@ -133,10 +125,7 @@ pub fn parse(text: &[u8]) -> Parsed {
 }
 
 fn fault(bad: &mut Option<Problem>, line: usize, text: &str) {
-    bad.get_or_insert_with(|| Problem {
-        line,
-        text: text.to_owned(),
-    });
+    bad.get_or_insert_with(|| Problem { line, text: text.to_owned() });
 }
 
 fn finish(parsed: &mut Parsed, group: &mut Vec<Line>, bad: Option<Problem>) {
@@ -166,20 +155,13 @@ fn entry(lines: Vec<Line>) -> Result<Option<Entry>, Problem> {
                 }
             }
             (None, "dn") => {
-                let dn = String::from_utf8(value)
-                    .map_err(|_| problem("the distinguished name is not UTF-8".to_owned()))?;
-                entry = Some(Entry {
-                    dn,
-                    line: number,
-                    attributes: Vec::new(),
-                    span: line.span,
-                });
+                let dn =
+                    String::from_utf8(value).map_err(|_| problem("the distinguished name is not UTF-8".to_owned()))?;
+                entry = Some(Entry { dn, line: number, attributes: Vec::new(), span: line.span });
             }
             (None, _) => return Err(problem("the entry does not begin with dn:".to_owned())),
             (Some(_), "dn") => {
-                return Err(problem(
-                    "a second dn: without an empty line before it".to_owned(),
-                ));
+                return Err(problem("a second dn: without an empty line before it".to_owned()));
             }
             (Some(entry), "changetype") => {
                 if !value.eq_ignore_ascii_case(b"add") {
@@ -192,12 +174,7 @@ fn entry(lines: Vec<Line>) -> Result<Option<Entry>, Problem> {
             }
             (Some(entry), _) => {
                 entry.span.end = line.span.end;
-                entry.attributes.push(Attribute {
-                    name,
-                    value,
-                    line: number,
-                    span: line.span,
-                });
+                entry.attributes.push(Attribute { name, value, line: number, span: line.span });
             }
         }
     }
@@ -206,10 +183,7 @@ fn entry(lines: Vec<Line>) -> Result<Option<Entry>, Problem> {
 
 /// Splits `name: value`, `name:: base64`.
 fn attribute(line: &[u8]) -> Result<(String, Vec<u8>), String> {
-    let colon = line
-        .iter()
-        .position(|byte| *byte == b':')
-        .ok_or("no colon in the line")?;
+    let colon = line.iter().position(|byte| *byte == b':').ok_or("no colon in the line")?;
     let (name, rest) = line.split_at(colon);
     let name = name.split(|byte| *byte == b';').next().unwrap_or_default();
     let sound = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
@@ -236,11 +210,7 @@ pub fn write_attribute(out: &mut String, name: &str, value: &str) {
     let plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte))
         && !value.starts_with([' ', ':', '<'])
         && !value.ends_with(' ');
-    let line = if plain {
-        format!("{name}: {value}")
-    } else {
-        format!("{name}:: {}", STANDARD.encode(value))
-    };
+    let line = if plain { format!("{name}: {value}") } else { format!("{name}:: {}", STANDARD.encode(value)) };
     let (mut rest, mut room) = (line.as_str(), 76);
     while rest.len() > room {
         let (head, tail) = rest.split_at(room);
@@ -285,26 +255,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for value in [
-            "",
-            "plain",
-            " x",
-            "x ",
-            ":a",
-            "<b",
-            "Jörg",
-            "a\nb",
-            &"long ".repeat(60),
-        ] {
+        for value in ["", "plain", " x", "x ", ":a", "<b", "Jörg", "a\nb", &"long ".repeat(60)] {
             let mut out = "dn: o=x\n".to_owned();
             write_attribute(&mut out, "cn", value);
             assert!(out.lines().all(|line| line.len() <= 76), "{out}");
             let parsed = parse(out.as_bytes());
-            assert_eq!(
-                parsed.entries[0].first("cn").as_deref(),
-                Some(value),
-                "{out}"
-            );
+            assert_eq!(parsed.entries[0].first("cn").as_deref(), Some(value), "{out}");
         }
     }
 

@@ -90,9 +90,9 @@ impl DirectoryError {
             DirectoryError::Io { .. } => ErrorKind::Io,
             DirectoryError::Exists(_) => ErrorKind::Exists,
             DirectoryError::NoUser(_) => ErrorKind::NotFound,
-            DirectoryError::BadCredentials
-            | DirectoryError::Blocked(_)
-            | DirectoryError::Elsewhere(_) => ErrorKind::Denied,
+            DirectoryError::BadCredentials | DirectoryError::Blocked(_) | DirectoryError::Elsewhere(_) => {
+                ErrorKind::Denied
+            }
         }
     }
 }
@@ -130,11 +130,7 @@ impl Directory {
     /// `host`: the name of this mail host; a user whose `mailHost` is another lives elsewhere. `None`: the system's host name.
     pub fn open(ldif_path: &Path, default_domain: Option<&str>, host: Option<&str>) -> Directory {
         let host = host.map_or_else(
-            || {
-                nix::unistd::gethostname()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default()
-            },
+            || nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             str::to_owned,
         );
         Directory::Ldif(Arc::new(file::LdifFile::new(
@@ -163,9 +159,7 @@ impl Directory {
     pub fn recipient(&self, address: &str) -> Result<Home, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        let found = known
-            .by_address(address)
-            .or_else(|| known.by_userid(address));
+        let found = known.by_address(address).or_else(|| known.by_userid(address));
         Ok(file.home(found))
     }
 
@@ -175,11 +169,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::BadCredentials`], after the time that a wrong password costs; with the right password
     /// [`DirectoryError::Blocked`] and [`DirectoryError::Elsewhere`]; [`DirectoryError::Unavailable`].
-    pub fn authenticate(
-        &self,
-        login: &str,
-        password: &str,
-    ) -> Result<Authenticated, DirectoryError> {
+    pub fn authenticate(&self, login: &str, password: &str) -> Result<Authenticated, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
         let found = known.by_userid(login).or_else(|| known.by_address(login));
@@ -189,10 +179,7 @@ impl Directory {
             match password::verify(password, stored) {
                 Ok(true) => return file.admit(found),
                 Ok(false) => {}
-                Err(error) => log::error(
-                    Category::Account,
-                    format!("password of {login} cannot be checked: {error}"),
-                ),
+                Err(error) => log::error(Category::Account, format!("password of {login} cannot be checked: {error}")),
             }
         }
         if !slow || password.is_empty() {
@@ -227,11 +214,8 @@ impl Directory {
     pub fn users(&self) -> Result<Vec<User>, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        let mut users: Vec<User> = known
-            .records()
-            .filter(|record| file.is_here(record))
-            .map(|record| record.user.clone())
-            .collect();
+        let mut users: Vec<User> =
+            known.records().filter(|record| file.is_here(record)).map(|record| record.user.clone()).collect();
         users.sort_by(|a, b| a.userid.cmp(&b.userid));
         Ok(users)
     }

@@ -38,9 +38,7 @@ pub fn create(password: &str) -> Result<String, PasswordError> {
         return Err(PasswordError::Unfit);
     }
     let salt = SaltString::generate(&mut OsRng);
-    let hash = argon2id()
-        .hash_password(password.as_bytes(), &salt)
-        .map_err(|_| PasswordError::Hashing)?;
+    let hash = argon2id().hash_password(password.as_bytes(), &salt).map_err(|_| PasswordError::Hashing)?;
     Ok(format!("{{ARGON2}}{hash}"))
 }
 
@@ -58,17 +56,11 @@ pub fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
         "" if value.starts_with("$argon2") => argon2_matches(password, value),
         "ARGON2" | "ARGON2ID" | "ARGON2I" => argon2_matches(password, value),
         "SSHA" | "SHA" => salted::<sha1::Sha1>(password, value, "SSHA", scheme == "SSHA"),
-        "SSHA256" | "SHA256" => {
-            salted::<sha2::Sha256>(password, value, "SSHA256", scheme == "SSHA256")
-        }
-        "SSHA512" | "SHA512" => {
-            salted::<sha2::Sha512>(password, value, "SSHA512", scheme == "SSHA512")
-        }
+        "SSHA256" | "SHA256" => salted::<sha2::Sha256>(password, value, "SSHA256", scheme == "SSHA256"),
+        "SSHA512" | "SHA512" => salted::<sha2::Sha512>(password, value, "SSHA512", scheme == "SSHA512"),
         "CRYPT" => crypt(password, value),
         "CLEAR" | "CLEARTEXT" | "PLAIN" => Ok(same(password.as_bytes(), value.as_bytes())),
-        "" => Err(PasswordError::Unsupported(
-            "\"plain text without {CLEAR}\"".to_owned(),
-        )),
+        "" => Err(PasswordError::Unsupported("\"plain text without {CLEAR}\"".to_owned())),
         other => Err(PasswordError::Unsupported(format!("{{{other}}}"))),
     }
 }
@@ -95,9 +87,7 @@ fn split(stored: &str) -> (String, &str) {
     stored
         .strip_prefix('{')
         .and_then(|rest| rest.split_once('}'))
-        .map_or((String::new(), stored), |(scheme, value)| {
-            (scheme.to_ascii_uppercase(), value)
-        })
+        .map_or((String::new(), stored), |(scheme, value)| (scheme.to_ascii_uppercase(), value))
 }
 
 fn argon2_matches(password: &str, value: &str) -> Result<bool, PasswordError> {
@@ -119,9 +109,7 @@ fn salted<D: Digest>(
     scheme: &'static str,
     with_salt: bool,
 ) -> Result<bool, PasswordError> {
-    let bytes = STANDARD
-        .decode(value)
-        .map_err(|_| PasswordError::Malformed(scheme))?;
+    let bytes = STANDARD.decode(value).map_err(|_| PasswordError::Malformed(scheme))?;
     let length = <D as Digest>::output_size();
     let (Some(digest), Some(salt)) = (bytes.get(..length), bytes.get(length..)) else {
         return Err(PasswordError::Malformed(scheme));
@@ -148,9 +136,7 @@ fn crypt(password: &str, value: &str) -> Result<bool, PasswordError> {
         let kind = value
             .strip_prefix('$')
             .and_then(|rest| rest.split('$').next())
-            .map_or("{CRYPT} (traditional DES)".to_owned(), |id| {
-                format!("{{CRYPT}} ${id}$")
-            });
+            .map_or("{CRYPT} (traditional DES)".to_owned(), |id| format!("{{CRYPT}} ${id}$"));
         Err(PasswordError::Unsupported(kind))
     }
 }
@@ -185,10 +171,7 @@ mod tests {
                 "{crypt}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
                 "Hello world!",
             ),
-            (
-                "{CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
-                "Hello world!",
-            ),
+            ("{CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "Hello world!"),
             ("{CLEAR}secret", "secret"),
         ] {
             assert_eq!(verify(good, stored), Ok(true), "{stored}");
@@ -205,27 +188,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_checked_is_said() {
-        for stored in [
-            "secret",
-            "{CRYPT}$1$ab$cd",
-            "{CRYPT}abJnggxhB/yWI",
-            "{NTLM}xx",
-        ] {
-            assert!(
-                matches!(verify("secret", stored), Err(PasswordError::Unsupported(_))),
-                "{stored}"
-            );
+        for stored in ["secret", "{CRYPT}$1$ab$cd", "{CRYPT}abJnggxhB/yWI", "{NTLM}xx"] {
+            assert!(matches!(verify("secret", stored), Err(PasswordError::Unsupported(_))), "{stored}");
         }
-        for stored in [
-            "{SSHA}!!",
-            "{SSHA}AAAA",
-            "{ARGON2}$argon2id$x",
-            "{CRYPT}$6$",
-        ] {
-            assert!(
-                matches!(verify("secret", stored), Err(PasswordError::Malformed(_))),
-                "{stored}"
-            );
+        for stored in ["{SSHA}!!", "{SSHA}AAAA", "{ARGON2}$argon2id$x", "{CRYPT}$6$"] {
+            assert!(matches!(verify("secret", stored), Err(PasswordError::Malformed(_))), "{stored}");
         }
     }
 }

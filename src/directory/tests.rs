@@ -67,16 +67,8 @@ fn people_are_found_by_userid_and_by_address() {
     let other = here(directory.lookup("joe@siroe.com").unwrap());
     assert_eq!(other.userid, "joe@siroe.com");
     assert_eq!(directory.lookup("nobody").unwrap(), Home::Nowhere);
-    assert_eq!(
-        directory.lookup("far").unwrap(),
-        Home::At("mail2.example.org".to_owned())
-    );
-    let ids: Vec<String> = directory
-        .users()
-        .unwrap()
-        .into_iter()
-        .map(|user| user.userid)
-        .collect();
+    assert_eq!(directory.lookup("far").unwrap(), Home::At("mail2.example.org".to_owned()));
+    let ids: Vec<String> = directory.users().unwrap().into_iter().map(|user| user.userid).collect();
     assert_eq!(ids, ["held", "joe", "joe@siroe.com"]);
 }
 
@@ -85,22 +77,10 @@ fn problems_are_named_with_their_line() {
     let (dir, directory) = directory();
     let problems = directory.problems().unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");
-    let line = TEXT
-        .lines()
-        .position(|line| line.contains("uid=a/b"))
-        .unwrap()
-        + 1;
-    assert!(
-        problems[0].contains(&format!("directory.ldif:{line}: ")),
-        "{problems:?}"
-    );
+    let line = TEXT.lines().position(|line| line.contains("uid=a/b")).unwrap() + 1;
+    assert!(problems[0].contains(&format!("directory.ldif:{line}: ")), "{problems:?}");
     let path = dir.path().join("directory.ldif");
-    durable::replace(
-        &path,
-        format!("{TEXT}\ndn: uid=joe,o=x\nuid: joe\n").as_bytes(),
-        0o600,
-    )
-    .unwrap();
+    durable::replace(&path, format!("{TEXT}\ndn: uid=joe,o=x\nuid: joe\n").as_bytes(), 0o600).unwrap();
     let problems = directory.problems().unwrap();
     assert!(problems[1].contains("userid joe is taken"), "{problems:?}");
 }
@@ -108,40 +88,13 @@ fn problems_are_named_with_their_line() {
 #[test]
 fn passwords_and_statuses_decide() {
     let (_dir, directory) = directory();
-    assert_eq!(
-        directory.authenticate("joe", "secret").unwrap().user.userid,
-        "joe"
-    );
-    assert_eq!(
-        directory
-            .authenticate("joe@siroe.com", "other")
-            .unwrap()
-            .user
-            .userid,
-        "joe@siroe.com"
-    );
-    for (login, password) in [
-        ("joe", "other"),
-        ("nobody", "secret"),
-        ("joe", ""),
-        ("held", "x"),
-    ] {
-        assert!(
-            matches!(
-                directory.authenticate(login, password),
-                Err(DirectoryError::BadCredentials)
-            ),
-            "{login}"
-        );
+    assert_eq!(directory.authenticate("joe", "secret").unwrap().user.userid, "joe");
+    assert_eq!(directory.authenticate("joe@siroe.com", "other").unwrap().user.userid, "joe@siroe.com");
+    for (login, password) in [("joe", "other"), ("nobody", "secret"), ("joe", ""), ("held", "x")] {
+        assert!(matches!(directory.authenticate(login, password), Err(DirectoryError::BadCredentials)), "{login}");
     }
-    assert!(matches!(
-        directory.authenticate("held", "secret"),
-        Err(DirectoryError::Blocked(Status::Hold))
-    ));
-    assert!(matches!(
-        directory.authenticate("far", "secret"),
-        Err(DirectoryError::Elsewhere(_))
-    ));
+    assert!(matches!(directory.authenticate("held", "secret"), Err(DirectoryError::Blocked(Status::Hold))));
+    assert!(matches!(directory.authenticate("far", "secret"), Err(DirectoryError::Elsewhere(_))));
 }
 
 #[test]
@@ -152,10 +105,7 @@ fn a_changed_file_is_read_again_and_a_missing_one_is_unavailable() {
     edit::add(&path, "uid=new,dc=example,dc=org", &[("uid", "new")]).unwrap();
     assert_eq!(here(directory.lookup("new").unwrap()).userid, "new");
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(
-        directory.lookup("joe").unwrap_err().kind(),
-        ErrorKind::Unavailable
-    );
+    assert_eq!(directory.lookup("joe").unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[test]
@@ -163,20 +113,7 @@ fn userids_follow_the_documented_rules() {
     for good in ["joe", "joe@siroe.com", "j.doe-1", "a b"] {
         assert_eq!(check_userid(good), Ok(()), "{good}");
     }
-    for bad in [
-        "",
-        "-x",
-        "group=x",
-        "a/b",
-        "a%",
-        "anyone",
-        "anyone@x.y",
-        "j\u{e9}",
-        "..",
-        "@x",
-        "a@",
-        "a\n",
-    ] {
+    for bad in ["", "-x", "group=x", "a/b", "a%", "anyone", "anyone@x.y", "j\u{e9}", "..", "@x", "a@", "a\n"] {
         assert!(check_userid(bad).is_err(), "{bad}");
     }
 }
@@ -192,11 +129,7 @@ fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
                 edit::add(&path, &dn, &[("uid", &uid), ("mail", mail)]).unwrap();
                 let directory = Directory::open(&path, default, Some("h"));
                 let user = directory.entry(userid).unwrap();
-                assert_eq!(
-                    user.map(|user| user.userid).as_deref(),
-                    Some(userid),
-                    "{dn} {uid}"
-                );
+                assert_eq!(user.map(|user| user.userid).as_deref(), Some(userid), "{dn} {uid}");
             }
         }
     }

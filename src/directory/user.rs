@@ -115,9 +115,7 @@ pub fn check_userid(userid: &str) -> Result<(), String> {
 pub fn canonical_userid(name: &str, default_domain: Option<&str>) -> String {
     let name = name.trim().to_lowercase();
     match (name.rsplit_once('@'), default_domain) {
-        (Some((local, domain)), Some(default)) if domain.eq_ignore_ascii_case(default) => {
-            local.to_owned()
-        }
+        (Some((local, domain)), Some(default)) if domain.eq_ignore_ascii_case(default) => local.to_owned(),
         _ => name,
     }
 }
@@ -130,20 +128,14 @@ pub fn place(userid: &str, mail: &str, default_domain: Option<&str>) -> (String,
         None => (userid, default_domain),
     };
     let tree = match domain {
-        Some(domain) if domain.contains('.') => domain
-            .split('.')
-            .map(|label| format!("dc={label}"))
-            .collect::<Vec<_>>()
-            .join(","),
+        Some(domain) if domain.contains('.') => {
+            domain.split('.').map(|label| format!("dc={label}")).collect::<Vec<_>>().join(",")
+        }
         Some(domain) => format!("o={}", escaped(domain)),
         None => "o=local".to_owned(),
     };
     let dn = format!("uid={},ou=People,{tree}", escaped(local));
-    let uid = if userid_of(local, &dn, mail, default_domain) == userid {
-        local
-    } else {
-        userid
-    };
+    let uid = if userid_of(local, &dn, mail, default_domain) == userid { local } else { userid };
     (dn, uid.to_owned())
 }
 
@@ -185,23 +177,18 @@ pub(super) fn read(
     for attribute in ["mailuserstatus", "inetuserstatus"] {
         for value in entry.all(attribute) {
             let read = Status::parse(&value).unwrap_or_else(|| {
-                warn(format!(
-                    "{userid}: unknown status \"{value}\" is taken as inactive"
-                ));
+                warn(format!("{userid}: unknown status \"{value}\" is taken as inactive"));
                 Status::Inactive
             });
             status = status.max(read);
         }
     }
-    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| (number(&text), text))
-    {
+    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| (number(&text), text)) {
         None => None,
         Some((Some(-2), _)) => None,
         Some((Some(value), _)) => Some(value),
         Some((None, text)) => {
-            warn(format!(
-                "{userid}: {attribute} \"{text}\" is not a number; the default is used"
-            ));
+            warn(format!("{userid}: {attribute} \"{text}\" is not a number; the default is used"));
             None
         }
     };
@@ -212,16 +199,11 @@ pub(super) fn read(
         dn: entry.dn.clone(),
         name: entry.first("cn").unwrap_or_default(),
         mail,
-        alternates: entry
-            .all("mailalternateaddress")
-            .chain(entry.all("mailequivalentaddress"))
-            .collect(),
+        alternates: entry.all("mailalternateaddress").chain(entry.all("mailequivalentaddress")).collect(),
         status,
         mail_quota,
         msg_quota,
-        partition: entry
-            .first("mailmessagestore")
-            .filter(|name| !name.is_empty()),
+        partition: entry.first("mailmessagestore").filter(|name| !name.is_empty()),
         allowed_services: (!services.is_empty()).then(|| services.join("$")),
         groups: lower("aclgroupaddr"),
         delivery: lower("maildeliveryoption"),
@@ -229,10 +211,7 @@ pub(super) fn read(
     };
     Ok(Some(Record {
         user,
-        host: entry
-            .first("mailhost")
-            .map(|host| host.to_ascii_lowercase())
-            .filter(|host| !host.is_empty()),
+        host: entry.first("mailhost").map(|host| host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
         passwords: entry.all("userpassword").collect(),
         line: entry.line,
     }))
@@ -248,9 +227,7 @@ fn userid_of(uid: &str, dn: &str, mail: &str, default_domain: Option<&str>) -> S
     if uid.contains('@') {
         return canonical_userid(&uid, default_domain);
     }
-    let mail_domain = mail
-        .rsplit_once('@')
-        .map(|(_, domain)| domain.to_lowercase());
+    let mail_domain = mail.rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
     if mail_domain.as_deref() == Some(default) {
         return uid;
     }
@@ -266,17 +243,10 @@ fn domain_of(dn: &str) -> Option<String> {
         .filter_map(|part| part.split_once('='))
         .map(|(kind, value)| (kind.trim().to_lowercase(), value.trim().to_lowercase()))
         .collect();
-    if let Some((_, domain)) = parts
-        .iter()
-        .find(|(kind, value)| kind == "o" && value.contains('.'))
-    {
+    if let Some((_, domain)) = parts.iter().find(|(kind, value)| kind == "o" && value.contains('.')) {
         return Some(domain.clone());
     }
-    let labels: Vec<&str> = parts
-        .iter()
-        .filter(|(kind, _)| kind == "dc")
-        .map(|(_, value)| value.as_str())
-        .collect();
+    let labels: Vec<&str> = parts.iter().filter(|(kind, _)| kind == "dc").map(|(_, value)| value.as_str()).collect();
     (labels.len() >= 2).then(|| labels.join("."))
 }
 

@@ -32,10 +32,7 @@ struct Old {
 
 impl LogFile {
     pub(super) fn new(settings: Settings) -> LogFile {
-        LogFile {
-            settings,
-            open: None,
-        }
+        LogFile { settings, open: None }
     }
 
     fn path(&self) -> PathBuf {
@@ -88,29 +85,23 @@ impl LogFile {
         } else if let Some(written) = created(&path) {
             created_s = written;
         }
-        self.open = Some(Open {
-            file,
-            id: (meta.dev(), meta.ino()),
-            created_s,
-        });
+        self.open = Some(Open { file, id: (meta.dev(), meta.ino()), created_s });
         Ok(meta.len())
     }
 
     fn is_due(&self, bytes: u64, now_s: i64) -> bool {
         let settings = &self.settings;
-        let old = self.open.as_ref().is_some_and(|open| {
-            settings.rollover_s > 0 && now_s.saturating_sub(open.created_s) >= settings.rollover_s
-        });
+        let old = self
+            .open
+            .as_ref()
+            .is_some_and(|open| settings.rollover_s > 0 && now_s.saturating_sub(open.created_s) >= settings.rollover_s);
         old || (settings.max_file_bytes > 0 && bytes > settings.max_file_bytes)
     }
 
     /// Gives the current file its name among the rotated ones and removes what is too old or too much. Does nothing when
     /// another process is about to.
     fn rotate(&mut self, more: u64, now_s: i64) -> io::Result<()> {
-        let lock = self
-            .settings
-            .dir
-            .join(format!(".{}.lock", self.settings.service));
+        let lock = self.settings.dir.join(format!(".{}.lock", self.settings.service));
         let Some(_lock) = LockFile::try_acquire(&lock)? else {
             return Ok(());
         };
@@ -120,17 +111,11 @@ impl LogFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let same = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.id == (meta.dev(), meta.ino()));
+        let same = self.open.as_ref().is_some_and(|open| open.id == (meta.dev(), meta.ino()));
         if !same || !self.is_due(meta.len().saturating_add(more), now_s) {
             return Ok(());
         }
-        let next = self
-            .rotated()?
-            .last()
-            .map_or(1, |old| old.sequence.saturating_add(1));
+        let next = self.rotated()?.last().map_or(1, |old| old.sequence.saturating_add(1));
         let name = format!("{}.{next}.{now_s}", self.settings.service);
         fs::rename(&path, self.settings.dir.join(name))?;
         self.open = None;
@@ -168,13 +153,10 @@ impl LogFile {
         let mut total: u64 = old.iter().map(|old| old.bytes).sum();
         let mut count = old.len();
         // The next current file counts as one file of full size.
-        let room = settings
-            .max_total_bytes
-            .saturating_sub(settings.max_file_bytes);
+        let room = settings.max_total_bytes.saturating_sub(settings.max_file_bytes);
         let room = room.max(settings.max_file_bytes.min(settings.max_total_bytes));
         for file in old {
-            let expired =
-                settings.expire_s > 0 && now_s.saturating_sub(file.rotated_s) >= settings.expire_s;
+            let expired = settings.expire_s > 0 && now_s.saturating_sub(file.rotated_s) >= settings.expire_s;
             let many = settings.max_files > 0 && count >= settings.max_files;
             let big = settings.max_total_bytes > 0 && total > room;
             if expired || many || big || self.is_full() {
@@ -188,19 +170,13 @@ impl LogFile {
 
     fn is_full(&self) -> bool {
         self.settings.min_free_bytes > 0
-            && nix::sys::statvfs::statvfs(&self.settings.dir).is_ok_and(|fs| {
-                fs.blocks_available().saturating_mul(fs.fragment_size())
-                    < self.settings.min_free_bytes
-            })
+            && nix::sys::statvfs::statvfs(&self.settings.dir)
+                .is_ok_and(|fs| fs.blocks_available().saturating_mul(fs.fragment_size()) < self.settings.min_free_bytes)
     }
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 
 /// When a file was begun, from its first line.
@@ -244,8 +220,7 @@ mod tests {
         settings.max_files = 3;
         let mut log = LogFile::new(settings.clone());
         for _ in 0..40 {
-            log.write(b"x: a line of thirty characters\n", 1_000, "h p[1]")
-                .unwrap();
+            log.write(b"x: a line of thirty characters\n", 1_000, "h p[1]").unwrap();
         }
         let kept = names(&settings.dir);
         assert_eq!(kept.len(), 3, "{kept:?}");
@@ -253,20 +228,12 @@ mod tests {
         assert!(kept[1].ends_with(".1000"), "{kept:?}");
         // Age: the day after, the next line begins a new file; a week later the old ones are gone.
         log.write(b"next day\n", 1_000 + 86_400, "h p[1]").unwrap();
-        assert!(
-            names(&settings.dir)
-                .iter()
-                .any(|name| name.ends_with(".87400"))
-        );
-        log.write(b"much later\n", 1_000 + 900_000, "h p[1]")
-            .unwrap();
+        assert!(names(&settings.dir).iter().any(|name| name.ends_with(".87400")));
+        log.write(b"much later\n", 1_000 + 900_000, "h p[1]").unwrap();
         let kept = names(&settings.dir);
         assert!(!kept.iter().any(|name| name.ends_with(".1000")), "{kept:?}");
         let text = fs::read_to_string(settings.dir.join("imap")).unwrap();
-        assert!(
-            text.contains("General Notice: Log created (901000)\n"),
-            "{text}"
-        );
+        assert!(text.contains("General Notice: Log created (901000)\n"), "{text}");
     }
 
     #[test]

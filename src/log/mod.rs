@@ -69,9 +69,7 @@ impl Level {
 
     /// Reads the word, in any case.
     pub fn parse(text: &str) -> Option<Level> {
-        LEVELS
-            .into_iter()
-            .find(|level| level.name().eq_ignore_ascii_case(text.trim()))
+        LEVELS.into_iter().find(|level| level.name().eq_ignore_ascii_case(text.trim()))
     }
 }
 
@@ -136,11 +134,7 @@ pub struct Settings {
 
 impl Settings {
     /// The documented defaults: level Notice, 20 MiB a file and in all, 10 files, a day, a week, 5 MiB free.
-    pub fn new(
-        service: impl Into<String>,
-        process: impl Into<String>,
-        dir: impl Into<PathBuf>,
-    ) -> Settings {
+    pub fn new(service: impl Into<String>, process: impl Into<String>, dir: impl Into<PathBuf>) -> Settings {
         Settings {
             service: service.into(),
             process: process.into(),
@@ -167,17 +161,11 @@ struct Log {
 
 /// Begins to log, or goes on with other settings. No file is touched before the first line.
 pub fn init(settings: Settings) {
-    let host = nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let host = host.split('.').next().unwrap_or_default().to_owned();
     let origin = format!("{host} {}[{}]", settings.process, std::process::id());
     set_level(settings.level);
-    *lock() = Some(Log {
-        file: file::LogFile::new(settings),
-        origin,
-        lost: 0,
-    });
+    *lock() = Some(Log { file: file::LogFile::new(settings), origin, lost: 0 });
 }
 
 /// Changes the least severe level that is written, at once and in all threads.
@@ -246,10 +234,10 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Log>> {
 }
 
 fn line(now_s: i64, origin: &str, category: Category, level: Level, text: &str) -> String {
-    let when = Local.timestamp_opt(now_s, 0).single().map_or_else(
-        || now_s.to_string(),
-        |time| time.format("%d/%b/%Y:%H:%M:%S %z").to_string(),
-    );
+    let when = Local
+        .timestamp_opt(now_s, 0)
+        .single()
+        .map_or_else(|| now_s.to_string(), |time| time.format("%d/%b/%Y:%H:%M:%S %z").to_string());
     let mut line = format!("[{when}] {origin}: {} {}: ", category.name(), level.name());
     for c in text.chars() {
         match c {
@@ -270,13 +258,8 @@ mod tests {
 
     #[test]
     fn the_line_has_the_documented_form() {
-        let line = line(
-            1_093_910_000,
-            "vadar imapd[13027]",
-            Category::Account,
-            Level::Notice,
-            "badlogin:\r\n[x]\u{1b}[1m",
-        );
+        let line =
+            line(1_093_910_000, "vadar imapd[13027]", Category::Account, Level::Notice, "badlogin:\r\n[x]\u{1b}[1m");
         let form = regex::Regex::new(
             r"^\[3[01]/Aug/2004:\d\d:\d\d:\d\d [+-]\d{4}\] vadar imapd\[13027\]: Account Notice: badlogin:\\r\\n\[x\]\\u\{1b\}\[1m\n$",
         )

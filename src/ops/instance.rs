@@ -106,20 +106,12 @@ pub fn create(new: &NewInstance) -> Result<Vec<Step>, InstanceError> {
     Ok(steps)
 }
 
-fn settings(
-    instance: &Instance,
-    new: &NewInstance,
-    steps: &mut Vec<Step>,
-) -> Result<(), InstanceError> {
+fn settings(instance: &Instance, new: &NewInstance, steps: &mut Vec<Step>) -> Result<(), InstanceError> {
     let before = instance.msg_conf().is_file();
     let old = before.then(|| instance.conf()).transpose()?;
     let done = instance.create_files(&new.settings)?;
     let defaults = instance.msg_conf_defaults().display().to_string();
-    steps.push(if done.defaults_written {
-        Step::Made(defaults)
-    } else {
-        Step::Kept(defaults)
-    });
+    steps.push(if done.defaults_written { Step::Made(defaults) } else { Step::Kept(defaults) });
     let file = instance.msg_conf().display().to_string();
     if !before {
         steps.push(Step::Made(file.clone()));
@@ -128,9 +120,9 @@ fn settings(
         let kept = old.as_ref().filter(|old| old.explicit(name));
         steps.push(match kept.and_then(|old| old.get(name)) {
             Some(present) if present == *value => Step::Kept(format!("{name} = {value}")),
-            Some(present) => Step::Kept(format!(
-                "{name} = {present} (not changed to {value}: configutil -o {name} -v {value} does)"
-            )),
+            Some(present) => {
+                Step::Kept(format!("{name} = {present} (not changed to {value}: configutil -o {name} -v {value} does)"))
+            }
             None => Step::Made(format!("{name} = {value}")),
         });
     }
@@ -163,9 +155,7 @@ fn directory(
 
 fn give(path: &Path, owner: Option<&SystemAccount>) -> Result<(), InstanceError> {
     match owner.filter(|_| user::is_root()) {
-        Some(owner) => {
-            chown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| make(path, source))
-        }
+        Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| make(path, source)),
         None => Ok(()),
     }
 }
@@ -193,19 +183,12 @@ fn link(path: &Path, target: &Path, steps: &mut Vec<Step>) -> Result<(), Instanc
         }
     }
     symlink(target, path).map_err(|source| make(path, source))?;
-    steps.push(Step::Made(format!(
-        "{} -> {}",
-        path.display(),
-        target.display()
-    )));
+    steps.push(Step::Made(format!("{} -> {}", path.display(), target.display())));
     Ok(())
 }
 
 fn make(path: &Path, source: io::Error) -> InstanceError {
-    InstanceError::Make {
-        path: path.to_path_buf(),
-        source,
-    }
+    InstanceError::Make { path: path.to_path_buf(), source }
 }
 
 /// The account that the services run as: `local.serveruid` and `local.servergid`; who runs this when neither is set.
@@ -232,11 +215,7 @@ pub fn become_server(conf: &Conf) -> Result<(), UserError> {
 /// The user directory that the configuration names.
 pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
     let given = |name: &str| conf.get(name).filter(|value| !value.is_empty());
-    Directory::open(
-        &instance.directory_ldif(),
-        given("local.defdomain").as_deref(),
-        given("local.hostname").as_deref(),
-    )
+    Directory::open(&instance.directory_ldif(), given("local.defdomain").as_deref(), given("local.hostname").as_deref())
 }
 
 /// What `logfile.<service>.*` says about the log of a service; `process` is the name in its lines.
@@ -248,9 +227,7 @@ pub fn log_settings(instance: &Instance, conf: &Conf, service: &str, process: &s
     };
     let mut settings = Settings::new(service, process, dir);
     let bytes = |attribute: &str, default: u64| {
-        conf.number(&name(attribute))
-            .and_then(|value| u64::try_from(value).ok())
-            .unwrap_or(default)
+        conf.number(&name(attribute)).and_then(|value| u64::try_from(value).ok()).unwrap_or(default)
     };
     let seconds = |attribute: &str, default| conf.number(&name(attribute)).unwrap_or(default);
     settings.level = Level::parse(&conf.string(&name("loglevel"))).unwrap_or(settings.level);
@@ -282,22 +259,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
         let steps = create(&new(&base)).unwrap();
-        assert!(
-            steps.iter().all(|step| matches!(step, Step::Made(_))),
-            "{steps:?}"
-        );
+        assert!(steps.iter().all(|step| matches!(step, Step::Made(_))), "{steps:?}");
         let steps = create(&new(&base)).unwrap();
-        assert!(
-            steps.iter().all(|step| matches!(step, Step::Kept(_))),
-            "{steps:?}"
-        );
+        assert!(steps.iter().all(|step| matches!(step, Step::Kept(_))), "{steps:?}");
         let mode = |name: &str| fs::metadata(base.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("data"), 0o700);
         assert_eq!(mode("config/directory.ldif"), 0o600);
-        assert_eq!(
-            fs::read_link(base.join("log")).unwrap(),
-            Path::new("data/log")
-        );
+        assert_eq!(fs::read_link(base.join("log")).unwrap(), Path::new("data/log"));
     }
 
     #[test]
@@ -313,25 +281,12 @@ mod tests {
         second.executable = PathBuf::from("/usr/local/bin/true");
         let steps = create(&second).unwrap();
         let instance = Instance::at(&base);
-        assert_eq!(
-            instance.conf().unwrap().string("local.defdomain"),
-            "example.org"
-        );
+        assert_eq!(instance.conf().unwrap().string("local.defdomain"), "example.org");
         assert_eq!(fs::read(&script).unwrap(), b"#!/bin/sh\n");
         // The link to an older copy of the same program follows the new one.
-        assert_eq!(
-            fs::read_link(base.join("lib/stored")).unwrap(),
-            Path::new("/usr/local/bin/true")
-        );
-        let kept = |text: &str| {
-            steps
-                .iter()
-                .any(|step| matches!(step, Step::Kept(what) if what.contains(text)))
-        };
-        assert!(
-            kept("not changed to other.org") && kept("not a link"),
-            "{steps:?}"
-        );
+        assert_eq!(fs::read_link(base.join("lib/stored")).unwrap(), Path::new("/usr/local/bin/true"));
+        let kept = |text: &str| steps.iter().any(|step| matches!(step, Step::Kept(what) if what.contains(text)));
+        assert!(kept("not changed to other.org") && kept("not a link"), "{steps:?}");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The work of the store daemon: what is done before anything else may start, and what is due while it runs.
+//! The work of the store daemon: recovery before anything else may start, and what is due while it runs.
 
-use std::io;
-use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::store;
 use crate::config::{Conf, ConfigError, Instance};
 use crate::log::{self, Category};
-use crate::os::durable;
+use crate::store::{Store, StoreError};
 
 /// Why the store cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -13,68 +13,130 @@ pub enum MaintenanceError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A directory of the store is missing or cannot be used.
-    #[error("the directory {} cannot be used: {source}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The store cannot be opened or recovered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// The state of the maintenance loop.
-#[derive(Debug)]
+/// How often deliveries are settled, in seconds.
+const SETTLE_EVERY_S: i64 = 5;
+/// How often what dead processes left is looked for, in seconds.
+const REAP_EVERY_S: i64 = 60;
+
+/// The maintenance loop: the open store and when each kind of work was done last.
 pub struct Maintenance {
-    directories: Vec<PathBuf>,
-    checked_s: i64,
+    store: Store,
+    settled_s: i64,
+    reaped_s: i64,
 }
 
-/// How often the directories are looked at while the daemon runs, in seconds.
-const CHECK_EVERY_S: i64 = 60;
-
-/// Prepares the store: its directories can be written. Nothing else starts before this has succeeded.
+/// Opens and recovers the store: links of deliveries before an unclean stop are made again, operations of dead processes are
+/// finished. Nothing else starts before this has succeeded.
 ///
 /// # Errors
 /// [`MaintenanceError`]: the store must not be served.
 pub fn startup(instance: &Instance, now_s: i64) -> Result<Maintenance, MaintenanceError> {
-    let maintenance = Maintenance {
-        directories: directories(instance, &instance.conf()?),
-        checked_s: now_s,
-    };
-    for path in &maintenance.directories {
-        durable::sync_dir(path).map_err(|source| MaintenanceError::Directory {
-            path: path.clone(),
-            source,
-        })?;
+    let conf = instance.conf()?;
+    store::create(instance, &conf)?;
+    let store = store::open(instance, &conf)?;
+    store.reap_readers()?;
+    let settled = store.settle(true)?;
+    let finished = store.finish_intents()?;
+    store.sweep_staging(at(now_s))?;
+    if settled.relinked > 0 || finished > 0 {
+        let text = format!(
+            "recovered after an unclean stop: {} messages linked again, {finished} operations finished",
+            settled.relinked
+        );
+        log::notice(Category::Store, text);
     }
-    Ok(maintenance)
+    Ok(Maintenance { store, settled_s: now_s, reaped_s: now_s })
 }
 
 impl Maintenance {
-    /// Does what is due; called about once a second. Failures are logged and tried again.
+    /// The open store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Does what is due; called about once a second. Failures are logged and tried again when the work is due next.
     pub fn tick(&mut self, now_s: i64) {
-        if now_s.saturating_sub(self.checked_s) < CHECK_EVERY_S {
-            return;
+        if due(&mut self.settled_s, now_s, SETTLE_EVERY_S) {
+            report("settling deliveries", self.store.settle(false).map(drop));
         }
-        self.checked_s = now_s;
-        for path in &self.directories {
-            if let Err(error) = durable::sync_dir(path) {
-                let text = format!("the directory {} cannot be used: {error}", path.display());
-                log::critical(Category::Store, text);
+        if due(&mut self.reaped_s, now_s, REAP_EVERY_S) {
+            report("freeing readers", self.store.reap_readers().map(drop));
+            let finished = self.store.finish_intents();
+            if let Ok(count @ 1..) = finished {
+                let text = format!("{count} operations of dead processes finished");
+                log::notice(Category::Store, text);
             }
+            report("finishing operations", finished.map(drop));
+            let swept = self.store.sweep_staging(at(now_s));
+            report("removing staging files", swept.map(drop));
         }
     }
 
-    /// Takes over a changed configuration.
-    pub fn reload(&mut self, instance: &Instance, conf: &Conf) {
-        self.directories = directories(instance, conf);
+    /// Takes over a changed configuration; partitions take effect with a restart.
+    pub fn reload(&mut self, conf: &Conf) {
+        if self.store.settings().partitions != conf.partitions() {
+            let text = "the partitions have changed: restart the services to use them";
+            log::warning(Category::Store, text);
+        }
+    }
+
+    /// Leaves nothing for the next start that can be done now.
+    pub fn finish(&mut self) {
+        report("settling deliveries", self.store.settle(false).map(drop));
     }
 }
 
-fn directories(instance: &Instance, conf: &Conf) -> Vec<PathBuf> {
-    let partitions = conf.partitions().into_iter().map(|(_, path)| path);
-    std::iter::once(instance.store_root())
-        .chain(partitions)
-        .collect()
+/// True once every `every_s` seconds; a clock that was set back does not stop the work.
+fn due(last_s: &mut i64, now_s: i64, every_s: i64) -> bool {
+    let passed = now_s.saturating_sub(*last_s);
+    let due = passed >= every_s || passed < 0;
+    if due {
+        *last_s = now_s;
+    }
+    due
+}
+
+fn at(now_s: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(now_s).unwrap_or(0))
+}
+
+fn report(what: &str, result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        log::critical(Category::Store, format!("{what}: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_due_at_intervals_even_when_the_clock_is_set_back() {
+        let mut last = 100;
+        assert!(!due(&mut last, 104, 5));
+        assert!(due(&mut last, 105, 5));
+        assert!(!due(&mut last, 106, 5));
+        assert!(due(&mut last, 50, 5));
+        assert!(due(&mut last, 55, 5));
+    }
+
+    #[test]
+    fn a_store_is_recovered_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let instance = Instance::at(dir.path());
+        instance.create_files(&[]).unwrap();
+        for name in [instance.store_root(), instance.proc_dir()] {
+            std::fs::create_dir_all(name).unwrap();
+        }
+        let mut maintenance = startup(&instance, 1_000).unwrap();
+        maintenance.store().account_create("joe", None, 1_000).unwrap();
+        maintenance.tick(1_100);
+        maintenance.finish();
+        assert!(maintenance.store().account_id("joe").unwrap().is_some());
+    }
 }

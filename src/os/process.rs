@@ -65,11 +65,7 @@ fn read_state(path: &Path) -> io::Result<ServiceState> {
         Err(error) => return Err(error),
     };
     let mut lines = text.lines();
-    let pid = lines
-        .next()
-        .and_then(|line| line.trim().parse::<i32>().ok())
-        .filter(|pid| *pid > 1)
-        .unwrap_or(0);
+    let pid = lines.next().and_then(|line| line.trim().parse::<i32>().ok()).filter(|pid| *pid > 1).unwrap_or(0);
     Ok(match lines.next() {
         Some("ready") if pid > 0 => ServiceState::Ready(pid),
         _ => ServiceState::Starting(pid),
@@ -96,13 +92,7 @@ impl PidFile {
     pub fn claim(path: &Path) -> io::Result<Option<PidFile>> {
         // Somebody who asks for the state holds the lock for a moment: a few tries.
         for _ in 0..20 {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o644)
-                .open(path)?;
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(fs::TryLockError::WouldBlock) => {
@@ -113,8 +103,7 @@ impl PidFile {
             }
             // The file may have been removed by its last owner between the two calls.
             let ours = file.metadata()?;
-            let same = fs::metadata(path)
-                .is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+            let same = fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
             if same {
                 file.set_len(0)?;
                 let text = format!("{}\ninit\n", std::process::id());
@@ -156,10 +145,7 @@ impl Identity {
     /// The process that has this pid now; `None` when there is none, or only the remains of one (zombie).
     pub fn of(pid: i32) -> Option<Identity> {
         let mut text = String::new();
-        File::open(format!("/proc/{pid}/stat"))
-            .ok()?
-            .read_to_string(&mut text)
-            .ok()?;
+        File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut text).ok()?;
         // The name of the program stands in parentheses and may hold anything.
         let (_, rest) = text.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
@@ -234,14 +220,7 @@ pub fn spawn_detached(
         nix::unistd::setsid().map_err(io::Error::from)?;
         // SAFETY: close_range takes three numbers and touches no memory; descriptors from 3 on are marked to close when
         // the program starts, the standard library's own among them.
-        let marked = unsafe {
-            libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            )
-        };
+        let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         if marked != 0 {
             mark_one_by_one();
         }
@@ -296,13 +275,7 @@ mod tests {
     fn a_process_is_known_by_its_start() {
         let me = Identity::of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(me.is_alive() && me.started > 0);
-        assert!(
-            !Identity {
-                started: me.started + 1,
-                ..me
-            }
-            .is_alive()
-        );
+        assert!(!Identity { started: me.started + 1, ..me }.is_alive());
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let id = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(id.is_alive());

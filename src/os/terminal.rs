@@ -26,9 +26,6 @@ impl EchoOff {
 impl Drop for EchoOff {
     fn drop(&mut self) {
         // There is nobody to tell: the terminal itself is gone.
-        drop(
-            termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before)
-                .map_err(io::Error::from),
-        );
+        drop(termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before).map_err(io::Error::from));
     }
 }

@@ -56,9 +56,7 @@ pub fn resolve(user: &str, group: Option<&str>) -> Result<SystemAccount, UserErr
         Ok(number) => User::from_uid(Uid::from_raw(number)),
         Err(_) => User::from_name(user),
     };
-    let found = found
-        .map_err(|errno| system("getpwnam", errno))?
-        .ok_or_else(|| UserError::NoUser(user.to_owned()))?;
+    let found = found.map_err(|errno| system("getpwnam", errno))?.ok_or_else(|| UserError::NoUser(user.to_owned()))?;
     let (gid, group) = match group.filter(|group| !group.is_empty()) {
         None => (found.gid.as_raw(), group_name(found.gid)),
         Some(group) => {
@@ -72,12 +70,7 @@ pub fn resolve(user: &str, group: Option<&str>) -> Result<SystemAccount, UserErr
             (known.gid.as_raw(), known.name)
         }
     };
-    Ok(SystemAccount {
-        uid: found.uid.as_raw(),
-        user: found.name,
-        group,
-        gid,
-    })
+    Ok(SystemAccount { uid: found.uid.as_raw(), user: found.name, group, gid })
 }
 
 /// The account that runs this process. An unknown number is its own name.
@@ -87,12 +80,7 @@ pub fn current() -> SystemAccount {
         Ok(Some(user)) => user.name,
         _ => uid.as_raw().to_string(),
     };
-    SystemAccount {
-        user,
-        group: group_name(gid),
-        uid: uid.as_raw(),
-        gid: gid.as_raw(),
-    }
+    SystemAccount { user, group: group_name(gid), uid: uid.as_raw(), gid: gid.as_raw() }
 }
 
 /// True when this process has the rights of root.
@@ -111,10 +99,7 @@ pub fn become_account(account: &SystemAccount) -> Result<(), UserError> {
         if now.uid == account.uid {
             return Ok(());
         }
-        return Err(UserError::NotPermitted {
-            current: now.user,
-            wanted: account.user.clone(),
-        });
+        return Err(UserError::NotPermitted { current: now.user, wanted: account.user.clone() });
     }
     if account.uid == 0 {
         return Ok(());
@@ -141,10 +126,7 @@ fn group_name(gid: Gid) -> String {
 }
 
 fn system(what: &'static str, errno: nix::errno::Errno) -> UserError {
-    UserError::System {
-        what,
-        source: io::Error::from(errno),
-    }
+    UserError::System { what, source: io::Error::from(errno) }
 }
 
 #[cfg(test)]
@@ -156,14 +138,8 @@ mod tests {
         let root = resolve("root", None).unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert_eq!(resolve("0", Some("root")).unwrap(), root);
-        assert!(matches!(
-            resolve("no-such-user-here", None),
-            Err(UserError::NoUser(_))
-        ));
-        assert!(matches!(
-            resolve("root", Some("no-such-group-here")),
-            Err(UserError::NoGroup(_))
-        ));
+        assert!(matches!(resolve("no-such-user-here", None), Err(UserError::NoUser(_))));
+        assert!(matches!(resolve("root", Some("no-such-group-here")), Err(UserError::NoGroup(_))));
     }
 
     #[test]
