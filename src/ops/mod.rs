@@ -5,3 +5,4 @@
 pub mod instance;
 pub mod maintenance;
 pub mod store;
+pub mod account;

@@ -215,8 +215,13 @@ fn concurrent_writers_share_commits_and_lose_nothing() {
     let accounts: Vec<_> = (0..4).map(|n| f.account(&format!("user{n}"))).collect();
     let called = Arc::new(AtomicUsize::new(0));
     let watch = called.clone();
-    let _watch =
-        f.store.notices().subscribe(accounts[0], INBOX, Box::new(move || drop(watch.fetch_add(1, Ordering::SeqCst))));
+    let _watch = f.store.notices().subscribe(
+        accounts[0],
+        INBOX,
+        Box::new(move || {
+            watch.fetch_add(1, Ordering::SeqCst);
+        }),
+    );
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let (f, accounts) = (&f, &accounts);

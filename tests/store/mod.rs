@@ -1,6 +1,6 @@
 //! The store, without processes: every test ends with the checker.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod messages;
 mod relocation;
