@@ -36,9 +36,9 @@ pub fn of_user(store: &Store, user: &User, now_s: i64) -> Result<AccountId, Stor
     }
     match store.account_create(&user.userid, user.partition.as_deref(), now_s) {
         // Somebody else was faster.
-        Err(StoreError::Exists { .. }) => {
-            store.account_id(&user.userid)?.ok_or_else(|| StoreError::NotFound { what: format!("user/{}", user.userid) })
-        }
+        Err(StoreError::Exists { .. }) => store
+            .account_id(&user.userid)?
+            .ok_or_else(|| StoreError::NotFound { what: format!("user/{}", user.userid) }),
         made => made,
     }
 }
