@@ -2,7 +2,7 @@
 //! **Not here**: printing, sockets, reading the clock (times come in).
 //! **Start**: [`instance`] and [`store`] for what every process needs, [`maintenance`] for the store daemon.
 
+pub mod account;
 pub mod instance;
 pub mod maintenance;
 pub mod store;
-pub mod account;
