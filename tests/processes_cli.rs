@@ -183,6 +183,17 @@ fn services_are_named_and_must_be_enabled() {
 }
 
 #[test]
+fn a_store_is_brought_to_rest_only_while_nothing_runs() {
+    let it = Running::new();
+    assert_eq!(it.run(&["stored", "-r", "-v"]), (Some(0), "the store is at rest\n".into(), String::new()));
+    assert_eq!(it.run(&["start-msg", "store"]).0, Some(0));
+    let (code, _, err) = it.run(&["stored", "-r"]);
+    assert_eq!(code, Some(69));
+    assert!(err.contains("store is running already"), "{err}");
+    assert_eq!(it.run(&["stored", "-r", "-t"]).0, Some(64));
+}
+
+#[test]
 fn a_supervisor_is_told() {
     let it = Running::new();
     let socket = it.base().join("notify");

@@ -13,6 +13,7 @@ use crate::daemon::process::Service;
 use crate::daemon::stored::{self, StoredError};
 use crate::log::Level;
 use crate::os::process::ServiceState;
+use crate::os::user::UserError;
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -27,12 +28,15 @@ pub const TOOL: Tool = Tool {
 #[derive(Debug, clap::Parser)]
 pub struct Args {
     /// Run the daemon, as without options; for scripts that give it.
-    #[arg(short = 'd', conflicts_with = "test")]
+    #[arg(short = 'd', conflicts_with_all = ["test", "rest"])]
     _daemon: bool,
     /// Tell by the exit code whether the daemon runs and is ready (0) or not (69).
     #[arg(short = 't')]
     test: bool,
-    /// With -t print the status; else log more, twice: everything.
+    /// Synchronise the store and remove what is temporary, before an upgrade or a copy of its files; no service may run.
+    #[arg(short = 'r', conflicts_with = "test")]
+    rest: bool,
+    /// With -t and -r print the status; else log more, twice: everything.
     #[arg(short = 'v', action = ArgAction::Count)]
     verbose: u8,
 }
@@ -60,6 +64,13 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
             _ => Exit::Unavailable,
         });
     }
+    if args.rest {
+        stored::rest(&instance).map_err(ended)?;
+        if args.verbose > 0 {
+            ui.line("the store is at rest");
+        }
+        return Ok(Exit::Ok);
+    }
     let at_least = match args.verbose {
         0 => None,
         1 => Some(Level::Information),
@@ -73,6 +84,9 @@ fn ended(error: StoredError) -> anyhow::Error {
     let exit = match error {
         StoredError::Config(error) => return failure(error).into(),
         StoredError::Process(error) => return unavailable(error),
+        StoredError::User(ref error @ UserError::NotPermitted { .. }) => {
+            return Failure::new(Exit::NoPerm, error.to_string()).into();
+        }
         StoredError::User(ref error) => {
             return Failure::new(Exit::Config, format!("Fatal error: {error}")).into();
         }

@@ -37,6 +37,27 @@ pub enum StoredError {
     System(#[from] io::Error),
 }
 
+/// Brings a stopped store to rest, for an upgrade or a copy of its files: recovers it as a start does, makes everything durable,
+/// removes what is temporary. No service may run meanwhile.
+///
+/// # Errors
+/// [`StoredError::Process`] when a service runs; else as [`run`].
+pub fn rest(instance: &Instance) -> Result<(), StoredError> {
+    let conf = instance.conf()?;
+    become_server(&conf)?;
+    log::init(log_settings(instance, &conf, "default", "stored"));
+    let _claimed = process::claim(instance, SERVICE)?;
+    for service in process::SERVICES.iter().filter(|service| service.name != SERVICE) {
+        if let Some(pid) = service.state(instance)?.pid() {
+            return Err(ProcessError::Running { service: service.name.to_owned(), pid }.into());
+        }
+    }
+    let mut maintenance = maintenance::startup(instance, clock::now_s())?;
+    maintenance.finish();
+    log::notice(Category::General, "the store is at rest");
+    Ok(())
+}
+
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again. `at_least` is a level that is logged whatever is set.
 ///
 /// # Errors
