@@ -127,6 +127,56 @@ fn a_killed_daemon_leaves_a_file_that_does_not_matter() {
 }
 
 #[test]
+fn a_daemon_that_does_not_end_is_killed_in_time() {
+    let it = Running::new();
+    assert_eq!(it.run(&["start-msg", "store"]).0, Some(0));
+    let pid = it.state().pid().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let (code, out, err) = it.run(&["stop-msg", "--timeout", "1", "store"]);
+    assert_eq!((code, out), (Some(0), format!("Stopping store server .... {pid} killed\n")));
+    assert!(err.contains("within 1 seconds"), "{err}");
+    assert_eq!(it.state(), ServiceState::Stopped);
+}
+
+#[test]
+fn nothing_starts_beside_a_store_that_is_not_ready() {
+    let it = Running::new();
+    let proc_dir = it.base().join("data/proc");
+    // This process stands for a store daemon that is still recovering.
+    let claimed = msgstore::os::process::PidFile::claim(&proc_dir.join("store")).unwrap().unwrap();
+    assert_eq!(it.run(&["stored", "-t", "-v"]), (Some(69), "init\n".into(), String::new()));
+    let (code, out, err) = it.run(&["start-msg", "--timeout", "1"]);
+    assert_eq!(code, Some(69), "{err}");
+    assert_eq!(out, format!("store server is already running, pid {}\n", std::process::id()));
+    assert!(err.contains("not ready after 1 seconds"), "{err}");
+    drop(claimed);
+}
+
+#[test]
+fn two_starts_at_once_make_one_daemon() {
+    let it = Running::new();
+    let start = || {
+        Command::new(it.base().join("sbin/start-msg"))
+            .arg("store")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut both = [start(), start()];
+    let codes: Vec<Option<i32>> = both.iter_mut().map(|child| child.wait().unwrap().code()).collect();
+    assert!(codes.contains(&Some(0)), "{codes:?}");
+    let ServiceState::Ready(pid) = it.state() else { panic!("{:?}", it.state()) };
+    let daemons = fs::read_dir("/proc").unwrap().filter_map(Result::ok).filter(|entry| {
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        command.starts_with(it.base().join("lib/stored").to_str().unwrap().as_bytes())
+    });
+    assert_eq!(daemons.map(|entry| entry.file_name()).collect::<Vec<_>>(), [pid.to_string().as_str()]);
+    assert_eq!(it.run(&["stop-msg", "store"]).0, Some(0));
+}
+
+#[test]
 fn refresh_reads_the_configuration_again() {
     let it = Running::new();
     let (code, _, err) = it.run(&["refresh", "store"]);

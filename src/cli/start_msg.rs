@@ -62,7 +62,8 @@ fn start(ui: &mut Ui, instance: &Instance, service: &'static Service, time: Dura
         Ok(starting) => starting,
         Err(ProcessError::Running { pid, .. }) => {
             ui.line(format!("{name} server is already running, pid {pid}"));
-            return Ok(());
+            ui.flush();
+            return process::wait_ready(instance, service, time).map_err(unavailable);
         }
         Err(error) => return Err(unavailable(error)),
     };

@@ -319,6 +319,28 @@ impl Starting {
     }
 }
 
+/// Waits until a service that somebody else has started is ready, at most `time`.
+///
+/// # Errors
+/// As [`Starting::wait`].
+pub fn wait_ready(instance: &Instance, service: &Service, time: Duration) -> Result<(), ProcessError> {
+    let begun = Instant::now();
+    let output = || last_lines(&service.output(instance));
+    let name = service.name.to_owned();
+    loop {
+        match service.state(instance)? {
+            ServiceState::Ready(_) => return Ok(()),
+            ServiceState::Stopped => {
+                return Err(ProcessError::Ended { service: name, status: "unknown".to_owned(), output: output() });
+            }
+            ServiceState::Starting(pid) if begun.elapsed() >= time => {
+                return Err(ProcessError::Slow { service: name, pid, seconds: time.as_secs(), output: output() });
+            }
+            ServiceState::Starting(_) => process::pause(Duration::from_millis(20)),
+        }
+    }
+}
+
 /// The last lines of what a service wrote, for people.
 fn last_lines(path: &Path) -> String {
     let text = fs::read(path).unwrap_or_default();
