@@ -2,6 +2,7 @@
 
 mod configure;
 mod configutil;
+mod instance;
 mod layering;
 mod store;
 mod message;

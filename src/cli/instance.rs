@@ -4,7 +4,11 @@ use std::io;
 
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use crate::config::{ConfigError, Instance};
+use crate::config::{Conf, ConfigError, Instance};
+use crate::ops;
+use crate::os::process::is_ready;
+use crate::os::user::UserError;
+use crate::store::{Kind, Store, StoreError};
 
 /// The instance that this call belongs to.
 ///
@@ -15,6 +19,47 @@ pub fn instance(_ui: &mut Ui) -> anyhow::Result<Instance> {
     Ok(Instance::find(argv0.as_deref()).map_err(failure)?)
 }
 
+/// The store of the instance, for a tool that works on it: the store daemon must be ready, and the process becomes the account of the
+/// services for good. Files named on the command line are opened before this.
+///
+/// # Errors
+/// A [`Failure`]: [`Exit::Unavailable`] while the daemon does not serve, [`Exit::NoPerm`] for another account than root and the server's,
+/// else what [`store_failure`] says.
+pub fn ready_store(instance: &Instance, conf: &Conf) -> anyhow::Result<Store> {
+    ops::instance::become_server(conf).map_err(|error| {
+        let (exit, hint) = match error {
+            UserError::NotPermitted { .. } => (Exit::NoPerm, "run it as the mail server's account or as root"),
+            _ => (Exit::Config, "configutil -o local.serveruid; configutil -o local.servergid"),
+        };
+        Failure::new(exit, error.to_string()).hint(hint)
+    })?;
+    if !is_ready(&instance.proc_dir(), "store") {
+        return Err(Failure::new(Exit::Unavailable, "the store daemon is not ready").hint("start-msg store").into());
+    }
+    Ok(ops::store::open(instance, conf).map_err(store_failure)?)
+}
+
+/// How a tool ends after an error of the store.
+pub fn store_failure(error: StoreError) -> Failure {
+    let exit = match error.kind() {
+        Kind::NotFound | Kind::Expunged => Exit::NoInput,
+        Kind::Exists => Exit::CantCreate,
+        Kind::Denied => Exit::NoPerm,
+        Kind::OverQuota | Kind::InUse => Exit::TempFail,
+        Kind::Invalid | Kind::Limit => Exit::Usage,
+        Kind::TooLarge => Exit::DataErr,
+        Kind::Corrupt | Kind::Internal => Exit::Software,
+        Kind::Unavailable => Exit::Unavailable,
+        Kind::NoSpace | Kind::Io => Exit::IoErr,
+    };
+    let failure = Failure::new(exit, error.to_string());
+    match error.kind() {
+        Kind::InUse => failure.hint("try again later"),
+        Kind::Corrupt => failure.hint("reconstruct -n -r shows what is damaged"),
+        _ => failure,
+    }
+}
+
 /// How a tool ends after a configuration error, and what to do about it.
 pub fn failure(error: ConfigError) -> Failure {
     let message = error.to_string();
@@ -23,27 +68,22 @@ pub fn failure(error: ConfigError) -> Failure {
             Exit::Config,
             "make one with: msgstore configure --base DIR; or set CONFIGROOT to the config directory of one".to_owned(),
         ),
-        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => (
-            Exit::NoPerm,
-            "run it as the mail server's account or as root".to_owned(),
-        ),
-        ConfigError::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => (
-            Exit::NoPerm,
-            "run it as the mail server's account or as root".to_owned(),
-        ),
+        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            (Exit::NoPerm, "run it as the mail server's account or as root".to_owned())
+        }
+        ConfigError::Write { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            (Exit::NoPerm, "run it as the mail server's account or as root".to_owned())
+        }
         ConfigError::Read { .. } | ConfigError::Write { .. } => return Failure::new(Exit::IoErr, message),
-        ConfigError::Line { .. } => (
-            Exit::Config,
-            "correct the line; configutil -V lists all that is wrong".to_owned(),
-        ),
-        ConfigError::Unknown { near, .. } if near.is_empty() => (
-            Exit::Usage,
-            "configutil -H explains the known ones; -l stores a name of your own".to_owned(),
-        ),
-        ConfigError::Unknown { near, .. } => (
-            Exit::Usage,
-            format!("did you mean {}? -l stores a name of your own", near.join(" or ")),
-        ),
+        ConfigError::Line { .. } => {
+            (Exit::Config, "correct the line; configutil -V lists all that is wrong".to_owned())
+        }
+        ConfigError::Unknown { near, .. } if near.is_empty() => {
+            (Exit::Usage, "configutil -H explains the known ones; -l stores a name of your own".to_owned())
+        }
+        ConfigError::Unknown { near, .. } => {
+            (Exit::Usage, format!("did you mean {}? -l stores a name of your own", near.join(" or ")))
+        }
         ConfigError::BadName { .. } | ConfigError::BadValue { .. } => {
             return Failure::new(Exit::Usage, message);
         }
