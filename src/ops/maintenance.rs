@@ -40,7 +40,7 @@ pub fn startup(instance: &Instance, now_s: i64) -> Result<Maintenance, Maintenan
     store::create(instance, &conf)?;
     let store = store::open(instance, &conf)?;
     store.reap_readers()?;
-    let settled = store.settle(true)?;
+    let settled = store.settle()?;
     let finished = store.finish_intents()?;
     store.sweep_staging(at(now_s))?;
     if settled.relinked > 0 || finished > 0 {
@@ -62,7 +62,7 @@ impl Maintenance {
     /// Does what is due; called about once a second. Failures are logged and tried again when the work is due next.
     pub fn tick(&mut self, now_s: i64) {
         if due(&mut self.settled_s, now_s, SETTLE_EVERY_S) {
-            report("settling deliveries", self.store.settle(false).map(drop));
+            report("settling deliveries", self.store.settle().map(drop));
         }
         if due(&mut self.reaped_s, now_s, REAP_EVERY_S) {
             report("freeing readers", self.store.reap_readers().map(drop));
@@ -87,7 +87,7 @@ impl Maintenance {
 
     /// Leaves nothing for the next start that can be done now.
     pub fn finish(&mut self) {
-        report("settling deliveries", self.store.settle(false).map(drop));
+        report("settling deliveries", self.store.settle().map(drop));
     }
 }
 

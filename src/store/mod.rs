@@ -81,6 +81,8 @@ struct Inner {
     common_env: &'static Env,
     shards: Vec<Shard>,
     store_id: [u8; 16],
+    /// Held shared while the process lives: nobody swaps an environment under it.
+    _open: std::fs::File,
     /// `PID.random`: the first part of this process's staging names.
     process: String,
     notices: Notices,
@@ -190,6 +192,10 @@ impl Store {
     pub fn create(settings: &Settings, shards: u32) -> Result<(), StoreError> {
         let common_dir = mboxlist(&settings.root).join("common");
         body::make_dir(&common_dir)?;
+        let held = mboxlist(&settings.root).join(OPEN_LOCK);
+        if !held.exists() {
+            crate::os::durable::replace(&held, b"", 0o600).map_err(|error| StoreError::io("create", &held, error))?;
+        }
         let common = Env::open(&common_dir, true)?;
         let key = schema::key(SHARD, kind::META, FolderId::TOP, &[]);
         let found = rows::value(&common.read()?, &key)?;
@@ -224,6 +230,16 @@ impl Store {
     /// # Errors
     /// It does not exist, is damaged, or is of another format.
     pub fn open(settings: Settings) -> Result<Store, StoreError> {
+        let held = mboxlist(&settings.root).join(OPEN_LOCK);
+        let open =
+            std::fs::File::open(&held).map_err(|error| StoreError::io("open the mailbox database", &held, error))?;
+        match open.try_lock_shared() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Unavailable { what: "the mailbox database is being repaired".into() });
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(StoreError::io("lock", &held, error)),
+        }
         let common_env = Env::open(&mboxlist(&settings.root).join("common"), false)?;
         let meta = read_meta(common_env)?;
         let notices = Notices::new(settings.notify_dir.clone());
@@ -244,6 +260,7 @@ impl Store {
             common_env,
             shards,
             store_id: meta.store_id,
+            _open: open,
             process,
             notices,
             recent: Mutex::default(),
@@ -366,6 +383,7 @@ impl Inner {
     }
 }
 
+const OPEN_LOCK: &str = "open.lock";
 const PARTITION_FILE: &str = ".partition";
 
 /// Makes a directory a partition of this store, unless it was one already and has lost its mark: then it is not mounted.

@@ -2,7 +2,7 @@
 //!
 //! A delivery answers when the staging file (with its name) and the commit with the redo row are durable. The link in the `nn` directory is made
 //! before, but flushed here, later and for many at once; then the redo rows go, then the staging names. After a power loss a link may be missing:
-//! [`Store::relink`] makes it again from the staging file before anybody is served.
+//! [`Store::settle`] makes it again from the staging file before anybody is served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
@@ -82,12 +82,12 @@ impl Store {
         Ok(all)
     }
 
-    /// Makes the links of finished deliveries durable, then removes their redo rows and staging names. With `relink`, links that are missing
-    /// are made again first (after an unclean stop, before anybody is served). Deliveries that are under way are left alone.
+    /// Makes the links of finished deliveries durable, then removes their redo rows and staging names. Links that are missing (the power failed
+    /// before they were flushed) are made again. Deliveries that are under way are left alone.
     ///
     /// # Errors
     /// The disk fails; nothing is removed that was not flushed.
-    pub fn settle(&self, relink: bool) -> Result<Settled, StoreError> {
+    pub fn settle(&self) -> Result<Settled, StoreError> {
         let mut done = Settled::default();
         loop {
             // First the names, then their locks, then the rows again: a name whose lock is free gets no new rows.
@@ -123,58 +123,80 @@ impl Store {
                         .collect()
                 })
                 .collect();
-            let links = self.settle_rows(&due, relink, &mut done)?;
+            let before = done.links;
+            let kept = self.settle_rows(due, &mut done)?;
             if !full {
-                for (partition, staging) in free.keys() {
+                for (partition, staging) in free.keys().filter(|name| !kept.contains(name)) {
                     let path = self.inner.partition(partition)?.join(body::STAGING).join(staging);
                     drop(fs::remove_file(path));
                 }
             }
-            if links == 0 || !full {
+            if done.links == before || !full {
                 return Ok(done);
             }
         }
     }
 
-    fn settle_rows(&self, due: &[Vec<Redo>], relink: bool, done: &mut Settled) -> Result<usize, StoreError> {
+    /// Flushes the links of these rows, makes those again that are missing, and removes the rows. Returns the staging names of rows that have
+    /// to stay: their account is being renamed or moved, or its partition is not there.
+    fn settle_rows(&self, due: Vec<Vec<Redo>>, done: &mut Settled) -> Result<BTreeSet<(String, String)>, StoreError> {
+        let mut kept = BTreeSet::new();
         let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
-        for redo in due.iter().flatten() {
-            // A folder that was deleted meanwhile has no place any more; its files were moved away whole.
-            let Ok(dir) = self.view(redo.account).and_then(|view| view.folder_dir(redo.folder)) else {
-                continue;
-            };
-            let file = dir.join(layout::message_file(redo.uid));
-            if relink && !file.exists() {
-                let from = self.inner.partition(&redo.partition)?.join(body::STAGING).join(&redo.staging);
-                let view = self.view(redo.account)?;
-                if from.exists() && view.message(redo.folder, redo.uid)?.is_some() {
-                    body::link(&from, &dir, redo.uid)?;
-                    done.relinked += 1;
+        let mut settled: Vec<Vec<Redo>> = Vec::new();
+        for rows in due {
+            let mut go = Vec::with_capacity(rows.len());
+            for redo in rows {
+                match self.place(&redo, done) {
+                    Ok(Some(dir)) => {
+                        dirs.insert(dir.join(layout::message_file(redo.uid)).parent().unwrap_or(&dir).to_owned());
+                        dirs.insert(dir);
+                        go.push(redo);
+                    }
+                    // The folder or the message is gone: nothing needs the link.
+                    Ok(None) => go.push(redo),
+                    Err(_) => drop(kept.insert((redo.partition, redo.staging))),
                 }
             }
-            if let Some(nn) = file.parent().filter(|nn| nn.exists()) {
-                dirs.insert(nn.to_owned());
-                dirs.insert(dir);
-            }
+            settled.push(go);
         }
         sync_dirs(dirs.iter().map(PathBuf::as_path).collect::<Vec<_>>().into_iter())?;
         crate::crash_point!("settle.after-sync");
-        let mut links = 0;
-        for (shard, redos) in self.inner.shards.iter().zip(due) {
-            if redos.is_empty() {
-                continue;
-            }
-            shard.group.run(|txn, _| {
-                for redo in redos {
-                    txn.del(&redo.key)?;
-                }
-                Ok(())
-            })?;
-            links += redos.len();
+        for (shard, redos) in self.inner.shards.iter().zip(&settled).filter(|(_, redos)| !redos.is_empty()) {
+            shard.group.run(|txn, _| redos.iter().try_for_each(|redo| txn.del(&redo.key).map(drop)))?;
+            done.links += redos.len();
         }
         crate::crash_point!("settle.after-rows");
-        done.links += links;
-        Ok(links)
+        Ok(kept)
+    }
+
+    /// The directory of the folder in which the row's message lies, after its link was looked at (and made again, were it missing); `None` when the
+    /// message is gone.
+    fn place(&self, redo: &Redo, done: &mut Settled) -> Result<Option<PathBuf>, StoreError> {
+        let look = || -> Result<Option<PathBuf>, StoreError> {
+            let view = match self.view(redo.account) {
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                other => other?,
+            };
+            let Some(row) = view.folder(redo.folder)? else { return Ok(None) };
+            let dir = view.folder_dir(row.id)?;
+            Ok(view.message(redo.folder, redo.uid)?.is_some().then_some(dir))
+        };
+        let Some(dir) = look()? else { return Ok(None) };
+        if dir.join(layout::message_file(redo.uid)).exists() {
+            return Ok(Some(dir));
+        }
+        let from = self.inner.partition(&redo.partition)?.join(body::STAGING).join(&redo.staging);
+        // In a write transaction: no rename or move of the account can be under way then.
+        let linked = self.change_now(redo.account, |tx| {
+            super::lock::respect(tx, redo.account, redo.folder)?;
+            let Some(dir) = look()? else { return Ok(None) };
+            if !dir.join(layout::message_file(redo.uid)).exists() {
+                body::link(&from, &dir, redo.uid)?;
+            }
+            Ok(Some(dir))
+        })?;
+        done.relinked += usize::from(linked.is_some());
+        Ok(linked)
     }
 
     /// Removes staging files that no row names and no process holds: deliveries that died before their commit.

@@ -156,7 +156,7 @@ fn one_message_for_many_recipients_is_one_file() {
         }
     }
     drop(staged);
-    let settled = f.store.settle(false).unwrap();
+    let settled = f.store.settle().unwrap();
     assert_eq!(settled.links, 9);
     assert_eq!(std::fs::metadata(f.file(accounts[0], INBOX, 1)).unwrap().nlink(), 9);
     assert_eq!(std::fs::read_dir(f.dir.path().join("store/partition/primary/.staging")).unwrap().count(), 0);
@@ -168,7 +168,7 @@ fn a_link_lost_with_the_power_is_made_again() {
     let joe = f.account("joe");
     f.append(joe, INBOX, "Subject: kept\r\n\r\n", Flags::NONE);
     std::fs::remove_dir_all(f.file(joe, INBOX, 1).parent().unwrap()).unwrap();
-    assert_eq!(f.store.settle(true).unwrap().relinked, 1);
+    assert_eq!(f.store.settle().unwrap().relinked, 1);
     assert!(f.file(joe, INBOX, 1).exists());
 }
 
@@ -178,9 +178,9 @@ fn a_delivery_under_way_is_not_settled() {
     let joe = f.account("joe");
     let staged = f.stage("Subject: held\r\n\r\n");
     f.store.append(joe, INBOX, &[message(&staged, Flags::NONE)], NOW).unwrap();
-    assert_eq!(f.store.settle(false).unwrap().links, 0);
+    assert_eq!(f.store.settle().unwrap().links, 0);
     drop(staged);
-    assert_eq!(f.store.settle(false).unwrap().links, 1);
+    assert_eq!(f.store.settle().unwrap().links, 1);
 }
 
 #[test]
@@ -246,4 +246,17 @@ fn concurrent_writers_share_commits_and_lose_nothing() {
         assert_eq!(f.uids(*account, INBOX), (1..=50).collect::<Vec<_>>());
     }
     assert_eq!(called.load(Ordering::SeqCst), 50);
+}
+
+#[test]
+fn a_moved_database_takes_no_more_mail() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let mboxlist = f.dir.path().join("store/mboxlist");
+    let away = f.dir.path().join("store/away");
+    std::fs::rename(&mboxlist, &away).unwrap();
+    let staged = f.stage("Subject: x\r\n\r\n");
+    let refused = f.store.append(joe, INBOX, &[message(&staged, Flags::NONE)], NOW);
+    assert_eq!(refused.unwrap_err().kind(), Kind::Unavailable);
+    std::fs::rename(&away, &mboxlist).unwrap();
 }

@@ -162,6 +162,7 @@ impl<B: Batch> Group<B> {
 
     fn attempt(&self, jobs: &[JobRef<B::Extra>]) -> Result<(), StoreError> {
         let mut extra = B::Extra::default();
+        let _unstopped = Unstopped::new();
         let (_gate, mut txn) = self.env.write()?;
         let mut good = 0usize;
         for job in jobs {
@@ -190,6 +191,26 @@ impl<B: Batch> Group<B> {
         crate::crash_point!("store.after-commit");
         self.batch.committed(&extra);
         Ok(())
+    }
+}
+
+/// Holds back Ctrl-Z and its kin on this thread: a process stopped inside a write transaction would block every other writer.
+struct Unstopped(nix::sys::signal::SigSet);
+
+impl Unstopped {
+    fn new() -> Unstopped {
+        use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+        let stops: SigSet = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU].into_iter().collect();
+        let mut before = SigSet::empty();
+        // It cannot fail for a valid mask; were it to, the transaction is as safe, only the terminal could stop it.
+        let _ = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&stops), Some(&mut before));
+        Unstopped(before)
+    }
+}
+
+impl Drop for Unstopped {
+    fn drop(&mut self) {
+        let _ = nix::sys::signal::pthread_sigmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&self.0), None);
     }
 }
 

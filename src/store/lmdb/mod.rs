@@ -43,6 +43,8 @@ pub(crate) struct Env {
     raw: Environment,
     db: lmdb::Database,
     path: PathBuf,
+    /// Device and inode of the data file.
+    inode: (u64, u64),
     /// Transactions share it; a change of the map's size takes it alone.
     gate: RwLock<()>,
     idle: Mutex<Vec<Idle>>,
@@ -127,8 +129,14 @@ impl Env {
         let meta =
             std::fs::metadata(&data).map_err(|error| StoreError::io("open the mailbox database", &data, error))?;
         // Never closed: see the rules of this room.
-        let env: &'static Env =
-            Box::leak(Box::new(Env { raw, db, path: path.to_owned(), gate: RwLock::new(()), idle: Mutex::default() }));
+        let env: &'static Env = Box::leak(Box::new(Env {
+            raw,
+            db,
+            path: path.to_owned(),
+            inode: (meta.dev(), meta.ino()),
+            gate: RwLock::new(()),
+            idle: Mutex::default(),
+        }));
         known.insert((meta.dev(), meta.ino()), env);
         drop(known);
         env.reap_readers()?;
@@ -217,6 +225,13 @@ impl Env {
 
     /// Begins the write transaction of this environment: waits for the other processes' writers. The guard keeps the map's size.
     fn write(&'static self) -> Result<(RwLockReadGuard<'static, ()>, Write<'static>), StoreError> {
+        let there =
+            std::fs::metadata(self.path.join("data.mdb")).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.inode);
+        if !there {
+            let what =
+                format!("{} is not the file any more that this process has open: restart it", self.path.display());
+            return Err(StoreError::Unavailable { what });
+        }
         for _ in 0..8 {
             let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
             match self.raw.begin_rw_txn() {
