@@ -52,7 +52,7 @@ pub use record::{Account, Acl, AclEntry, Folder, Gone, Message, Rights, SpecialU
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 
-use lmdb::{Env, Group, Rows, Write};
+use self::lmdb::{Env, Group, Rows, Write};
 use record::{Meta, UserRow};
 use schema::{SHARD, kind};
 
