@@ -5,7 +5,6 @@
 pub mod clock;
 pub mod crash;
 pub mod durable;
-pub mod holder;
 pub mod lock;
 pub mod process;
 pub mod terminal;

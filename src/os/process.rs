@@ -154,6 +154,13 @@ impl Identity {
         (state != "Z" && state != "X").then_some(Identity { pid, started })
     }
 
+    /// This process.
+    pub fn me() -> Identity {
+        static ME: std::sync::OnceLock<Identity> = std::sync::OnceLock::new();
+        let pid = std::process::id().cast_signed();
+        *ME.get_or_init(|| Identity::of(pid).unwrap_or(Identity { pid, started: 0 }))
+    }
+
     /// True while this very process lives.
     pub fn is_alive(&self) -> bool {
         Identity::of(self.pid) == Some(*self)

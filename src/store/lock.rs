@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::ids::{AccountId, FolderId};
 use super::schema::{self, kind};
 use super::{Store, Tx, rows};
-use crate::os::holder::Holder;
+use crate::os::process::Identity;
 
 /// How often a writer looks again before it gives up on a locked folder.
 const TRIES: u32 = 100;
@@ -25,13 +25,13 @@ fn key(account: AccountId, folder: FolderId) -> Vec<u8> {
     schema::key(account, kind::LOCK, folder, &[])
 }
 
-fn holder(tx: &Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<Option<(Holder, String)>, StoreError> {
+fn holder(tx: &Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<Option<(Identity, String)>, StoreError> {
     let Some(bytes) = rows::value(tx.txn, &key(account, folder))? else {
         return Ok(None);
     };
-    let read = || -> Result<(Holder, String), super::codec::Malformed> {
+    let read = || -> Result<(Identity, String), super::codec::Malformed> {
         let mut r = Reader::new(&bytes, 1)?;
-        Ok((Holder { pid: r.u32()?, start: r.u64()? }, r.string()?))
+        Ok((Identity { pid: r.u32()?.cast_signed(), started: r.u64()? }, r.string()?))
     };
     // A row that cannot be read protects nothing that could be named.
     Ok(read().ok())
@@ -41,9 +41,9 @@ fn holder(tx: &Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<Optio
 pub(super) fn respect(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
     for place in [FolderId::TOP, folder] {
         if let Some((who, purpose)) = holder(tx, account, place)?
-            && who != Holder::me()
+            && who != Identity::me()
         {
-            if who.alive() {
+            if who.is_alive() {
                 return Err(StoreError::InUse {
                     what: "the mailbox".into(),
                     by: Some(format!("{purpose}, process {}", who.pid)),
@@ -69,8 +69,8 @@ pub(super) fn take(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId, pu
             respect(tx, account, row.id)?;
         }
     }
-    let me = Holder::me();
-    rows::put(tx.txn, &key(account, folder), Writer::new(1).u32(me.pid).u64(me.start).string(purpose).finish())
+    let me = Identity::me();
+    rows::put(tx.txn, &key(account, folder), Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(purpose).finish())
 }
 
 /// Gives the lock back inside a transaction.

@@ -17,7 +17,7 @@ use super::name::FolderPath;
 use super::record::{Acl, Folder};
 use super::schema::{self, SHARD, kind};
 use super::{Store, Tx, body, index_file, layout, lock, rows};
-use crate::os::holder::Holder;
+use crate::os::process::Identity;
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
 pub(crate) const REMOVED: &str = ".removed";
@@ -47,9 +47,9 @@ pub(super) fn intent_key(account: AccountId) -> Vec<u8> {
 }
 
 impl Intent {
-    fn encode(&self, owner: Holder) -> Vec<u8> {
+    fn encode(&self, owner: Identity) -> Vec<u8> {
         let mut w = Writer::new(1);
-        w.u32(owner.pid).u64(owner.start);
+        w.u32(owner.pid.cast_unsigned()).u64(owner.started);
         match self {
             Intent::DeleteFolder { folder, keep_name } => w.u8(1).u32(folder.0).u8(u8::from(*keep_name)),
             Intent::RenameFolder { folder, parent, component } => w.u8(2).u32(folder.0).u32(parent.0).string(component),
@@ -60,9 +60,9 @@ impl Intent {
         w.finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<(Holder, Intent), Malformed> {
+    fn decode(bytes: &[u8]) -> Result<(Identity, Intent), Malformed> {
         let mut r = Reader::new(bytes, 1)?;
-        let owner = Holder { pid: r.u32()?, start: r.u64()? };
+        let owner = Identity { pid: r.u32()?.cast_signed(), started: r.u64()? };
         let intent = match r.u8()? {
             1 => Intent::DeleteFolder { folder: FolderId(r.u32()?), keep_name: r.u8()? != 0 },
             2 => {
@@ -108,7 +108,7 @@ impl Store {
         self.patiently(account, |tx| {
             lock::take(tx, account, FolderId::TOP, intent.purpose())?;
             rows::need_account(tx.txn, account)?;
-            rows::put(tx.txn, &intent_key(account), intent.encode(Holder::me()))
+            rows::put(tx.txn, &intent_key(account), intent.encode(Identity::me()))
         })?;
         crate::crash_point!("intent.written");
         self.finish(account, &intent)
@@ -125,16 +125,16 @@ impl Store {
                 return Ok(None);
             };
             let (owner, intent) = Intent::decode(&bytes).map_err(|_| super::codec::damaged(&key))?;
-            if owner != Holder::me() && owner.alive() {
+            if owner != Identity::me() && owner.is_alive() {
                 return Ok(None);
             }
             // Taken over inside the transaction: two finders cannot both.
-            let me = Holder::me();
+            let me = Identity::me();
             rows::put(tx.txn, &key, intent.encode(me))?;
             rows::put(
                 tx.txn,
                 &schema::key(account, kind::LOCK, FolderId::TOP, &[]),
-                Writer::new(1).u32(me.pid).u64(me.start).string(intent.purpose()).finish(),
+                Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(intent.purpose()).finish(),
             )?;
             Ok(Some(intent))
         })?;
@@ -162,7 +162,7 @@ impl Store {
                 let (owner, intent) =
                     Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
                 if let Some(account) =
-                    schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.alive())
+                    schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.is_alive())
                 {
                     unfinished
                         .push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
