@@ -39,7 +39,7 @@ const MAX_COMMENT_DEPTH: usize = 100;
 /// Reads an address list from a raw field value (folded or not).
 #[must_use]
 pub fn parse_list(value: &[u8]) -> Vec<Address> {
-    let mut reader = Reader { data: value, at: 0, comment: Vec::new() };
+    let mut reader = Reader { data: value, at: 0, comment: Vec::new(), last_word: (0, 0) };
     let mut out = Vec::new();
     reader.skip();
     while !reader.done() && out.len() < MAX_ADDRESSES {
@@ -60,6 +60,8 @@ struct Reader<'a> {
     data: &'a [u8],
     at: usize,
     comment: Vec<u8>,
+    /// Where the last word of the last phrase starts, and how much of the phrase stands before it.
+    last_word: (usize, usize),
 }
 
 fn is_atext(b: u8) -> bool {
@@ -159,6 +161,9 @@ impl Reader<'_> {
         }
         let mut words = 0;
         loop {
+            if matches!(self.peek(), Some(b'"' | b'.')) || self.peek().is_some_and(is_atext) {
+                self.last_word = (self.at, out.len());
+            }
             match self.peek() {
                 Some(b'"') => {
                     if words > 0 {
@@ -185,9 +190,15 @@ impl Reader<'_> {
     }
 
     /// Local part: quoted string or dot-atom, white space and comments around the dots allowed (obsolete form).
+    /// Dots at the start or the end, and several of them, are against the RFC and in use.
     fn local_part(&mut self) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut any = false;
+        while self.peek() == Some(b'.') {
+            out.push(b'.');
+            self.at += 1;
+            any = true;
+        }
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -320,6 +331,9 @@ impl Reader<'_> {
         self.at = start;
         self.comment.clear();
         let local = self.local_part();
+        if local.is_some() && !matches!(self.peek(), None | Some(b'@' | b',' | b';')) && self.words(start, out) {
+            return true;
+        }
         let domain = if self.peek() == Some(b'@') { self.domain() } else { None };
         let ok = local.is_some();
         let name = std::mem::take(&mut self.comment);
@@ -330,6 +344,33 @@ impl Reader<'_> {
             host: domain.unwrap_or_else(|| MISSING_DOMAIN.to_vec()),
         });
         ok
+    }
+
+    /// Several words without brackets: a name, and if the last word has a domain, an address. False if it is not that;
+    /// then nothing has been read.
+    fn words(&mut self, start: usize, out: &mut Vec<Address>) -> bool {
+        let back = std::mem::replace(&mut self.at, start);
+        let (mut name, mut mailbox, mut host) = (self.phrase(), None, None);
+        let (at, before) = self.last_word;
+        if name.is_none() || before == 0 || !matches!(self.peek(), None | Some(b'@' | b',' | b';')) {
+            self.at = back;
+            return false;
+        }
+        if self.peek() == Some(b'@') {
+            self.at = at;
+            name = name.and_then(|name| name.get(..before).map(<[u8]>::to_vec));
+            mailbox = self.local_part();
+            if self.peek() == Some(b'@') {
+                host = self.domain();
+            }
+        }
+        out.push(Address::Mailbox {
+            name,
+            route: None,
+            mailbox: mailbox.unwrap_or_else(|| MISSING_MAILBOX.to_vec()),
+            host: host.unwrap_or_else(|| MISSING_DOMAIN.to_vec()),
+        });
+        true
     }
 
     /// One mailbox or group.
@@ -400,10 +441,7 @@ mod tests {
             ["A Group:", "Ed Jones|c|a.test", "-|joe|where.test", "John|jdoe|one.test", ";"]
         );
         assert_eq!(shown("Undisclosed recipients:;"), ["Undisclosed recipients:", ";"]);
-        assert_eq!(
-            shown("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"),
-            ["Pete|pete|silly.test"]
-        );
+        assert_eq!(shown("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"), ["Pete|pete|silly.test"]);
         assert_eq!(
             shown("Mary Smith <@node.test:mary@example.net>, , jdoe@test   . example"),
             ["Mary Smith|@node.test|mary|example.net", "-|jdoe|test.example"]
@@ -426,7 +464,10 @@ mod tests {
         assert_eq!(shown("J.R. Smith <j@x>"), ["J.R. Smith|j|x"]);
         assert_eq!(shown("A <a@b, c@d"), ["A|a|SYNTAX_ERROR", "-|c|d"]);
         assert_eq!(shown("\"\" <a@b>"), ["-|a|b"]);
-        assert_eq!(shown("a b c, d@e"), ["-|a|MISSING_DOMAIN", "-|d|e"]);
+        assert_eq!(shown("Deal Shopper, d@e"), ["Deal Shopper|MISSING_MAILBOX|MISSING_DOMAIN", "-|d|e"]);
+        assert_eq!(shown("\"A B\"c.d@e, F G. h@i (x);"), ["A B|c.d|e", "F G.|h|i"]);
+        assert_eq!(shown("a> b, d@e"), ["-|a|MISSING_DOMAIN", "-|d|e"]);
+        assert_eq!(shown("<....@x>, .a.@y"), ["-|....|x", "-|.a.|y"]);
         assert_eq!(shown("@x, b@c"), ["-|MISSING_MAILBOX|x", "-|b|c"]);
         assert_eq!(shown("a@[127.0.0.1]"), ["-|a|[127.0.0.1]"]);
         assert_eq!(shown("ok <a@b> junk, c@d"), ["ok|a|b", "-|c|d"]);

@@ -10,7 +10,8 @@ const MAX_PARAMS: usize = 64;
 /// Longest boundary that is honoured, octets (RFC 2046 allows 70).
 pub const MAX_BOUNDARY: usize = 512;
 
-/// A parameter: name and value, quoting removed, RFC 2231 pieces not joined.
+/// A parameter: name and value, quoting removed. The pieces of RFC 2231 section 3 are joined: `name*0`, `name*1` are
+/// `name`, and if one of them is encoded, `name*`. Section 4 (charsets) is not decoded.
 pub type Param = (Vec<u8>, Vec<u8>);
 
 /// The MIME fields of a header block.
@@ -335,7 +336,62 @@ impl<'a> Reader<'a> {
             };
             out.push((name.to_vec(), value));
         }
-        out
+        join_pieces(out)
+    }
+}
+
+/// `NAME*n` or `NAME*n*` (RFC 2231 section 3): the name, n, and whether the value is encoded.
+fn piece(name: &[u8]) -> Option<(&[u8], usize, bool)> {
+    let (name, encoded) = name.strip_suffix(b"*").map_or((name, false), |name| (name, true));
+    let star = name.iter().position(|b| *b == b'*')?;
+    let (base, digits) = (name.get(..star)?, name.get(star + 1..)?);
+    let plain = !digits.is_empty() && digits.len() <= 2 && (digits.len() == 1 || digits.first() != Some(&b'0'));
+    let n = std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()?;
+    (!base.is_empty()).then_some((base, n, encoded))
+}
+
+/// Joins pieces that are numbered from 0 without a gap; they go behind the other parameters. Others stay as they are.
+fn join_pieces(params: Vec<Param>) -> Vec<Param> {
+    let bases: Vec<Vec<u8>> =
+        params.iter().filter_map(|(n, _)| piece(n)).filter(|p| p.1 == 0).map(|p| p.0.to_vec()).collect();
+    if bases.is_empty() {
+        return params;
+    }
+    let (mut kept, mut joined) = (params, Vec::new());
+    for base in bases {
+        let (mut value, mut any_encoded) = (Vec::new(), false);
+        let mut found: Vec<(Vec<u8>, bool)> = Vec::new();
+        while let Some(at) = kept.iter().position(|(name, _)| {
+            piece(name).is_some_and(|(b, n, _)| n == found.len() && b.eq_ignore_ascii_case(&base))
+        }) {
+            let (name, text) = kept.remove(at);
+            let encoded = name.last() == Some(&b'*');
+            any_encoded = any_encoded || encoded;
+            found.push((text, encoded));
+        }
+        if any_encoded && found.first().is_some_and(|(_, encoded)| !encoded) {
+            value.extend_from_slice(b"''");
+        }
+        for (text, encoded) in &found {
+            if any_encoded && !encoded { percent(&mut value, text) } else { value.extend_from_slice(text) }
+        }
+        let name = if any_encoded { [base.as_slice(), b"*"].concat() } else { base };
+        if !found.is_empty() {
+            joined.push((name, value));
+        }
+    }
+    kept.append(&mut joined);
+    kept
+}
+
+/// Appends a piece that is not encoded to a value that is (RFC 2231 section 7, `attribute-char`).
+fn percent(out: &mut Vec<u8>, text: &[u8]) {
+    for &b in text {
+        if is_token(b) && b < 0x80 && !b"*'%".contains(&b) {
+            out.push(b);
+        } else {
+            out.extend_from_slice(format!("%{b:02X}").as_bytes());
+        }
     }
 }
 
@@ -352,13 +408,39 @@ mod tests {
         assert_eq!(lead(""), "\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\"");
         assert_eq!(lead("Content-Type: text\n"), "\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\"");
         assert_eq!(
-            lead("Content-Type: Text/HTML; Charset=\"utf-8\"\n ; format=flowed\nContent-Transfer-Encoding: BASE64 (c)\n"),
+            lead(
+                "Content-Type: Text/HTML; Charset=\"utf-8\"\n ; format=flowed\nContent-Transfer-Encoding: BASE64 (c)\n"
+            ),
             "\"Text\" \"HTML\" (\"Charset\" \"utf-8\" \"format\" \"flowed\") NIL NIL \"BASE64\""
         );
         assert_eq!(
             lead("content-type: application/x; name*0*=utf-8''a%20; name*1=b; junk; file=a b.txt\nContent-Id: <1@x>\n"),
-            "\"application\" \"x\" (\"name*0*\" \"utf-8''a%20\" \"name*1\" \"b\" \"file\" \"a\") \"<1@x>\" NIL \"7bit\""
+            "\"application\" \"x\" (\"file\" \"a\" \"name*\" \"utf-8''a%20b\") \"<1@x>\" NIL \"7bit\""
         );
+    }
+
+    #[test]
+    fn pieces_of_parameters() {
+        let shown = |text: &str| {
+            let list = Mime::read(format!("Content-Type: a/b; {text}\n").as_bytes()).params;
+            let one = |(n, v): &Param| format!("{}={}", String::from_utf8_lossy(n), String::from_utf8_lossy(v));
+            list.iter().map(one).collect::<Vec<_>>().join("|")
+        };
+        // RFC 2231 section 3 and section 4.1.
+        assert_eq!(
+            shown("URL*0=\"ftp://\"; URL*1=\"cs.utk.edu/pub/moore\"; access-type=URL"),
+            "access-type=URL|URL=ftp://cs.utk.edu/pub/moore"
+        );
+        assert_eq!(
+            shown(
+                "title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\""
+            ),
+            "title*=us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"
+        );
+        assert_eq!(shown("n*1=b; N*0=a; n*3=d; x*=u''y; z*00=1"), "n*3=d|x*=u''y|z*00=1|N=ab");
+        assert_eq!(shown("n*0=a; n*1*=%20; n*0=c"), "n*=''a%20|n=c");
+        let mime = Mime::read(b"Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\n");
+        assert_eq!(mime.boundary(), Some(&b"ab"[..]));
     }
 
     #[test]
