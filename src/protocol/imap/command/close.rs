@@ -1,0 +1,16 @@
+//! CLOSE (RFC 3501 section 6.4.2): expunges without telling, then leaves the mailbox. UNSELECT (RFC 3691) only leaves it.
+
+use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::session::Session;
+
+/// Closes the selected mailbox.
+///
+/// # Errors
+/// NO: the messages could not be expunged; the mailbox stays selected.
+pub fn run(session: &mut Session, now_s: i64) -> Answered {
+    if let Some(selected) = session.selected.as_ref().filter(|selected| !selected.read_only) {
+        session.server.store.expunge(selected.account, selected.folder, None, now_s)?;
+    }
+    session.selected = None;
+    Ok(Answer::completed())
+}

@@ -1,0 +1,69 @@
+//! COPY (RFC 3501 section 6.4.7) with COPYUID (RFC 4315).
+
+use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::parse::SequenceSet;
+use crate::protocol::imap::respond::Code;
+use crate::protocol::imap::session::Session;
+use crate::store::{AccountId, Copied, FolderId, UidSet};
+
+/// Copies messages; all of them or none.
+///
+/// # Errors
+/// NO: no such mailbox, over quota, a message is gone; BAD: no such message.
+pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, now_s: i64) -> Answered {
+    let to = target(session, mailbox)?;
+    let store = session.server.store.clone();
+    let selected = session.mailbox()?;
+    let Some(uids) = selected.uids(set, uid) else {
+        return Err(Answer::bad("Invalid sequence in Copy"));
+    };
+    let copied = match uids.is_empty() {
+        true => return Ok(Answer::completed()),
+        false => store.copy((selected.account, selected.folder), &uids, to, now_s)?,
+    };
+    check_all(&copied, &uids, uid)?;
+    Ok(copyuid(&copied).map_or_else(Answer::completed, Answer::completed_with))
+}
+
+/// The mailbox to copy or move to.
+pub(super) fn target(session: &Session, mailbox: &str) -> Result<(AccountId, FolderId), Answer> {
+    let account = session.account()?;
+    let path = session.path(mailbox)?;
+    let found = session.server.store.view(account)?.resolve(&path)?;
+    match found.filter(|folder| !folder.noselect) {
+        Some(folder) => Ok((account, folder.id)),
+        None => Err(Answer::no_with(Code::TryCreate, "Mailbox does not exist")),
+    }
+}
+
+/// A message that was named by its number and is gone is worth a word.
+pub(super) fn check_all(copied: &Copied, uids: &UidSet, uid: bool) -> Result<(), Answer> {
+    if !uid && copied.pairs.len() < uids.len() {
+        return Err(Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist"));
+    }
+    Ok(())
+}
+
+/// The COPYUID code; `None` when nothing was copied.
+pub(super) fn copyuid(copied: &Copied) -> Option<Code> {
+    if copied.pairs.is_empty() {
+        return None;
+    }
+    Some(Code::CopyUid {
+        uidvalidity: copied.uidvalidity,
+        from: runs(copied.pairs.iter().map(|pair| pair.0)),
+        to: runs(copied.pairs.iter().map(|pair| pair.1)),
+    })
+}
+
+/// Ranges in the order given: COPYUID pairs the two sets by position.
+pub(super) fn runs(uids: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for uid in uids {
+        match runs.last_mut() {
+            Some(run) if run.1.checked_add(1) == Some(uid) => run.1 = uid,
+            _ => runs.push((uid, uid)),
+        }
+    }
+    runs
+}

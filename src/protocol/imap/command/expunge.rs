@@ -1,0 +1,17 @@
+//! EXPUNGE (RFC 3501 section 6.4.3) and UID EXPUNGE (RFC 4315 section 2.1). The untagged responses are the news at the end of the command.
+
+use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::parse::SequenceSet;
+use crate::protocol::imap::session::Session;
+
+/// Expunges the deleted messages, with `only` those of them that it names.
+///
+/// # Errors
+/// NO: the mailbox is read-only, or what the store says.
+pub fn run(session: &mut Session, only: Option<&SequenceSet>, now_s: i64) -> Answered {
+    let store = session.server.store.clone();
+    let selected = session.writable()?;
+    let uids = only.and_then(|set| selected.uids(set, true));
+    store.expunge(selected.account, selected.folder, uids.as_ref(), now_s)?;
+    Ok(Answer::completed())
+}

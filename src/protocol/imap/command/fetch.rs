@@ -1,0 +1,455 @@
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
+//! but, for a message that is larger than a piece, its file.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::section::{self, Found};
+use crate::log::{self, Category};
+use crate::message::date::{Stamp, format_internal};
+use crate::message::part::Part;
+use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::parse::{Item, SequenceSet};
+use crate::protocol::imap::respond::{self, Code};
+use crate::protocol::imap::session::{Running, Session};
+use crate::store::{
+    AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source, StateRun, Store, StoreError, Uid, UidSet,
+};
+
+/// What one step writes, about: no message item that is larger is gathered in memory.
+const PIECE_BYTES: usize = 128 * 1024;
+/// Messages whose rows are read at a time.
+const BATCH: usize = 128;
+
+/// A FETCH that is not over.
+pub struct FetchRun {
+    uid: bool,
+    items: Vec<Item>,
+    needs: Needs,
+    /// UIDs that come after the batch.
+    left: VecDeque<(Uid, Uid)>,
+    batch: VecDeque<Row>,
+    pieces: VecDeque<Piece>,
+    index: Option<IndexReader>,
+    /// Flag changes (`\Seen`) that the client has been told.
+    pub known: Vec<(Modseq, UidSet)>,
+    missing: bool,
+    damaged: bool,
+    broken: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Needs {
+    /// The message's row: size, date.
+    row: bool,
+    /// The entry of store.idx.
+    entry: bool,
+    /// A section that sets `\Seen`.
+    seen: bool,
+    /// FLAGS is asked for.
+    flags: bool,
+}
+
+struct Row {
+    uid: Uid,
+    flags: Flags,
+    keywords: Keywords,
+    /// `\Seen` was set by this command: FLAGS are told without being asked for.
+    changed: bool,
+    message: Option<Message>,
+}
+
+/// What is to be written.
+enum Piece {
+    Bytes(Vec<u8>),
+    /// From this offset, that many bytes.
+    File(Arc<File>, u64, u64),
+}
+
+/// The message of a row: its entry, parts and file, each read when an item needs it.
+struct Opened<'a> {
+    store: &'a Store,
+    place: (AccountId, FolderId),
+    message: &'a Message,
+    entry: Option<Entry>,
+    parts: Option<Part>,
+    file: Option<Arc<File>>,
+}
+
+/// Prepares a FETCH.
+///
+/// # Errors
+/// BAD: a number beyond the last message.
+pub(in crate::protocol::imap) fn start(session: &mut Session, uid: bool, set: &SequenceSet, mut items: Vec<Item>) -> Result<Running, Answer> {
+    let selected = session.mailbox()?;
+    let Some(uids) = selected.uids(set, uid) else {
+        return Err(Answer::bad("Invalid sequence in Fetch"));
+    };
+    if uid && !items.contains(&Item::Uid) {
+        items.insert(0, Item::Uid);
+    }
+    let mut needs = Needs::default();
+    for item in &items {
+        match item {
+            Item::Flags => needs.flags = true,
+            Item::Uid => {}
+            Item::InternalDate | Item::Rfc822Size => needs.row = true,
+            Item::Rfc822 | Item::Rfc822Text => (needs.row, needs.seen) = (true, true),
+            Item::Rfc822Header => needs.row = true,
+            Item::Envelope | Item::Body | Item::BodyStructure => (needs.row, needs.entry) = (true, true),
+            Item::Section { peek, section, .. } => {
+                needs.row = true;
+                needs.seen |= !peek;
+                needs.entry |= section::needs_entry(section);
+            }
+        }
+    }
+    needs.seen &= !selected.read_only;
+    Ok(Running::Fetch(Box::new(FetchRun {
+        uid,
+        items,
+        needs,
+        left: uids.ranges().iter().copied().collect(),
+        batch: VecDeque::new(),
+        pieces: VecDeque::new(),
+        index: None,
+        known: Vec::new(),
+        missing: false,
+        damaged: false,
+        broken: false,
+    })))
+}
+
+impl FetchRun {
+    /// True when bytes that were announced cannot be sent: only the end of the connection keeps the client from misreading what follows.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Writes the next piece. `None`: there is more.
+    pub(in crate::protocol::imap) fn step(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<Option<Answer>, Answer> {
+        while out.len() < PIECE_BYTES {
+            if let Some(piece) = self.pieces.pop_front() {
+                self.write(piece, out)?;
+            } else if let Some(row) = self.batch.pop_front() {
+                self.render(session, &row)?;
+            } else if self.left.is_empty() {
+                return Ok(Some(self.end()));
+            } else {
+                self.next_batch(session, out)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&self) -> Answer {
+        if self.damaged {
+            Answer::no_with(Code::Corruption, "Some of the messages could not be read")
+        } else if self.missing && !self.uid {
+            Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
+        } else {
+            Answer::completed()
+        }
+    }
+
+    fn write(&mut self, piece: Piece, out: &mut Vec<u8>) -> Result<(), Answer> {
+        match piece {
+            Piece::Bytes(bytes) => out.extend_from_slice(&bytes),
+            Piece::File(file, offset, count) => {
+                let now = usize::try_from(count).unwrap_or(usize::MAX).min(PIECE_BYTES);
+                let start = out.len();
+                out.resize(start + now, 0);
+                let room = out.get_mut(start..).unwrap_or_default();
+                if let Err(error) = file.read_exact_at(room, offset) {
+                    out.truncate(start);
+                    self.broken = true;
+                    return Err(Answer::internal(Code::Corruption, &error));
+                }
+                let rest = count - now as u64;
+                if rest > 0 {
+                    self.pieces.push_front(Piece::File(file, offset + now as u64, rest));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads rows of the next messages; sets `\Seen` where that is due, one change for all of them.
+    fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
+        let store = session.server.store.clone();
+        let selected = session.mailbox()?;
+        let (account, folder_id) = (selected.account, selected.folder);
+        let ranges = self.take_ranges();
+        let wanted: usize = ranges.iter().map(|(first, last)| (last - first) as usize + 1).sum();
+        let mut states = self.read_batch(&store, account, folder_id, &ranges)?;
+        self.missing |= self.batch.len() < wanted;
+        if self.needs.seen {
+            let unseen: UidSet = self.batch.iter().filter(|row| !row.flags.contains(Flags::SEEN)).map(|row| row.uid).collect();
+            if !unseen.is_empty() {
+                let change = FlagChange { op: FlagOp::Add, flags: Flags::SEEN, keywords: Vec::new() };
+                let stored = store.store_flags(account, folder_id, &unseen, &change, None)?;
+                for row in self.batch.iter_mut().filter(|row| stored.changed.contains(row.uid)) {
+                    row.flags = row.flags.with(Flags::SEEN);
+                    row.changed = true;
+                }
+                self.known.push((stored.modseq, stored.changed));
+            }
+        }
+        let known_bits = selected.keywords.len();
+        if states.any(|keywords| keywords.bits().any(|bit| bit >= known_bits)) {
+            let view = store.view(account)?;
+            selected.reload_keywords(&view, out)?;
+        }
+        Ok(())
+    }
+
+    fn take_ranges(&mut self) -> Vec<(Uid, Uid)> {
+        let mut ranges = Vec::new();
+        let mut room = BATCH as u32;
+        while let Some((first, last)) = self.left.pop_front() {
+            let take = (last - first).saturating_add(1).min(room);
+            let end = first + (take - 1);
+            ranges.push((first, end));
+            room -= take;
+            if end < last {
+                self.left.push_front((end + 1, last));
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        ranges
+    }
+
+    fn read_batch(
+        &mut self,
+        store: &Store,
+        account: AccountId,
+        folder_id: FolderId,
+        ranges: &[(Uid, Uid)],
+    ) -> Result<std::vec::IntoIter<Keywords>, StoreError> {
+        let view = store.view(account)?;
+        let mut runs: Vec<StateRun> = Vec::new();
+        let mut messages: Vec<Message> = Vec::new();
+        for (first, last) in ranges {
+            view.states(folder_id, *first..=*last, &mut |run| runs.push(run))?;
+            if self.needs.row {
+                view.messages(folder_id, *first..=*last, &mut |message| {
+                    messages.push(message);
+                    ControlFlow::Continue(())
+                })?;
+            }
+        }
+        let folder: Option<Folder> = if self.needs.entry && self.index.is_none() { view.folder(folder_id)? } else { None };
+        drop(view);
+        if let Some(folder) = folder {
+            self.index = Some(store.index(account, &folder)?);
+        }
+        let keywords: Vec<Keywords> = runs.iter().map(|run| run.keywords).collect();
+        let mut messages = messages.into_iter().peekable();
+        for run in runs {
+            for uid in run.first..=run.last() {
+                while messages.next_if(|message| message.uid < uid).is_some() {}
+                let message = messages.next_if(|message| message.uid == uid);
+                self.batch.push_back(Row { uid, flags: run.flags, keywords: run.keywords, changed: false, message });
+            }
+        }
+        Ok(keywords.into_iter())
+    }
+
+    /// Makes the pieces of one message's response.
+    fn render(&mut self, session: &mut Session, row: &Row) -> Result<(), Answer> {
+        let store = session.server.store.clone();
+        let selected = session.mailbox()?;
+        let place = (selected.account, selected.folder);
+        let Some(number) = selected.numbers.number(row.uid) else {
+            return Ok(());
+        };
+        let flags = format!("FLAGS ({})", selected.flag_list(row.uid, row.flags, row.keywords));
+        let mut opened = match &row.message {
+            Some(message) => {
+                let entry = match self.entry(message, &selected.name) {
+                    Ok(entry) => entry,
+                    Err(error) => return self.failed(&error),
+                };
+                Some(Opened { store: &store, place, message, entry, parts: None, file: None })
+            }
+            None if self.needs.row => {
+                self.missing = true;
+                return Ok(());
+            }
+            None => None,
+        };
+        let mut pieces = Pieces::default();
+        pieces.text(&format!("* {number} FETCH ("));
+        let mut blank = "";
+        for item in &self.items {
+            pieces.text(blank);
+            blank = " ";
+            let written = match (item, opened.as_mut()) {
+                (Item::Uid, _) => Ok(pieces.text(&format!("UID {}", row.uid))),
+                (Item::Flags, _) => Ok(pieces.text(&flags)),
+                (_, None) => Ok(()),
+                (item, Some(opened)) => opened.write(item, &mut pieces),
+            };
+            if let Err(error) = written {
+                return self.failed(&error);
+            }
+        }
+        if row.changed && !self.needs.flags {
+            pieces.text(&format!(" {flags}"));
+        }
+        pieces.text(")\r\n");
+        self.pieces.extend(pieces.done);
+        Ok(())
+    }
+
+    /// A message that cannot be read is left out; the others follow.
+    fn failed(&mut self, error: &StoreError) -> Result<(), Answer> {
+        if error.kind() == crate::store::Kind::Expunged {
+            self.missing = true;
+        } else {
+            log::error(Category::Store, format!("fetch: {error}"));
+            self.damaged = true;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, message: &Message, mailbox: &str) -> Result<Option<Entry>, StoreError> {
+        let Some(index) = self.index.as_mut().filter(|_| self.needs.entry) else {
+            return Ok(None);
+        };
+        let (entry, source) = index.entry(message)?;
+        if source == Source::Damaged {
+            let text = format!("Invalid cache data for msg {} in mailbox {mailbox}. Needs reconstruct", message.uid);
+            log::warning(Category::Store, text);
+        }
+        Ok(Some(entry))
+    }
+}
+
+impl Opened<'_> {
+    fn write(&mut self, item: &Item, pieces: &mut Pieces) -> Result<(), StoreError> {
+        let message = self.message;
+        match item {
+            Item::InternalDate => {
+                let stamp = Stamp { utc_s: message.internal_date_s, offset_min: i32::from(message.internal_zone_min) };
+                pieces.text(&format!("INTERNALDATE \"{}\"", format_internal(stamp)));
+            }
+            Item::Rfc822Size => pieces.text(&format!("RFC822.SIZE {}", message.size)),
+            Item::Envelope => pieces.named(b"ENVELOPE ", self.entry().envelope()),
+            Item::Body => pieces.named(b"BODY ", self.entry().body()),
+            Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", self.entry().bodystructure()),
+            Item::Rfc822 => self.range("RFC822", 0, message.size, pieces)?,
+            Item::Rfc822Header => self.range("RFC822.HEADER", 0, message.header_size, pieces)?,
+            Item::Rfc822Text => self.range("RFC822.TEXT", message.header_size, message.size, pieces)?,
+            Item::Section { section, partial, .. } => {
+                let label = section::label(section, *partial);
+                let found = match section::find_cached(section, self.entry()) {
+                    Some(found) => found,
+                    None => {
+                        let parts = self.parts();
+                        section::find(section, message, parts)
+                    }
+                };
+                match found {
+                    Found::Nothing => pieces.text(&format!("{label} NIL")),
+                    Found::Bytes(bytes) => pieces.literal(&label, section::cut(&bytes, *partial)),
+                    Found::Range(from, to) => {
+                        let (from, to) = section::cut_range(from, to, *partial);
+                        self.range(&label, from, to, pieces)?;
+                    }
+                    Found::Fields { from, to, names, not } => {
+                        let block = self.read(from, to)?;
+                        let bytes = crate::message::header::subset(&block, &names, not);
+                        pieces.literal(&label, section::cut(&bytes, *partial));
+                    }
+                }
+            }
+            Item::Uid | Item::Flags => {}
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self) -> &Entry {
+        self.entry.get_or_insert_with(Entry::default)
+    }
+
+    fn parts(&mut self) -> Option<&Part> {
+        if self.parts.is_none() {
+            self.parts = self.entry.as_ref().and_then(Entry::parts);
+        }
+        self.parts.as_ref()
+    }
+
+    fn file(&mut self) -> Result<Arc<File>, StoreError> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(self.store.open_body(self.place.0, self.place.1, self.message.uid)?);
+        let place = format!("message {}", self.message.uid);
+        let len = file.metadata().map_err(|error| StoreError::Corrupt { what: error.to_string(), place: place.clone() })?.len();
+        if len < self.message.size {
+            return Err(StoreError::Corrupt { what: format!("the file has {len} of {} bytes", self.message.size), place });
+        }
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// A header block; as large as the scanner reads at most.
+    fn read(&mut self, from: u64, to: u64) -> Result<Vec<u8>, StoreError> {
+        let count = to.saturating_sub(from).min(crate::message::scan::MAX_HEADER as u64);
+        let mut block = vec![0; usize::try_from(count).unwrap_or(0)];
+        let file = self.file()?;
+        file.read_exact_at(&mut block, from)
+            .map_err(|error| StoreError::Corrupt { what: error.to_string(), place: format!("message {}", self.message.uid) })?;
+        Ok(block)
+    }
+
+    fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
+        let to = to.min(self.message.size);
+        let count = to.saturating_sub(from);
+        if count == 0 {
+            pieces.text(&format!("{label} \"\""));
+            return Ok(());
+        }
+        let file = self.file()?;
+        pieces.text(&format!("{label} {{{count}}}\r\n"));
+        pieces.done.push(Piece::File(file, from, count));
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Pieces {
+    done: Vec<Piece>,
+}
+
+impl Pieces {
+    fn bytes(&mut self, bytes: &[u8]) {
+        match self.done.last_mut() {
+            Some(Piece::Bytes(last)) => last.extend_from_slice(bytes),
+            _ => self.done.push(Piece::Bytes(bytes.to_vec())),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn named(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes(name);
+        self.bytes(value);
+    }
+
+    fn literal(&mut self, label: &str, bytes: &[u8]) {
+        let mut out = Vec::with_capacity(bytes.len() + label.len() + 16);
+        respond::text(&mut out, label);
+        out.push(b' ');
+        respond::literal(&mut out, bytes);
+        self.bytes(&out);
+    }
+}

@@ -1,0 +1,75 @@
+//! LOGIN (RFC 3501 section 6.2.3), and what every way of logging in ends with.
+
+use crate::directory::{Authenticated, DirectoryError, Home, User, canonical_userid};
+use crate::log::{self, Category};
+use crate::protocol::imap::answer::{Answer, Answered, of_directory};
+use crate::protocol::imap::parse::Secret;
+use crate::protocol::imap::respond::{Code, Status};
+use crate::protocol::imap::session::{Login, Session};
+use crate::store::{AccountId, Kind, StoreError};
+
+/// Logs in with a password.
+///
+/// # Errors
+/// NO: the login failed.
+pub fn run(session: &mut Session, user: &str, password: &Secret, now_s: i64) -> Answered {
+    admit(session, "plaintext", user, user, password, now_s)
+}
+
+/// Checks the password of `authcid` and lets `authzid` in: the same user, or anybody for a store administrator.
+///
+/// # Errors
+/// NO: the login failed.
+pub fn admit(session: &mut Session, mechanism: &str, authzid: &str, authcid: &str, password: &Secret, now_s: i64) -> Answered {
+    if !session.server.password_allowed(session.peer) {
+        return Err(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
+    }
+    let user = match identify(session, authzid, authcid, password) {
+        Ok(user) => user,
+        Err(error) => {
+            log::notice(
+                Category::Account,
+                format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer),
+            );
+            return Err(of_directory(&error));
+        }
+    };
+    let account = account_of(session, &user, now_s)?;
+    if authzid != authcid {
+        log::notice(Category::Account, format!("proxy login: [{}] {mechanism} {authcid} as {}", session.peer, user.userid));
+    }
+    session.login = Some(Login { userid: user.userid, account });
+    Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
+}
+
+fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) -> Result<User, DirectoryError> {
+    let server = &session.server;
+    let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
+    let Authenticated { user } = server.directory.authenticate(authcid, password)?;
+    let domain = server.default_domain.as_deref();
+    if canonical_userid(authzid, domain) == canonical_userid(authcid, domain) || authzid.eq_ignore_ascii_case(&user.userid) {
+        return Ok(user);
+    }
+    if !server.admins.contains(&user.userid) {
+        return Err(DirectoryError::BadCredentials);
+    }
+    match server.directory.lookup(authzid)? {
+        Home::Here(other) => Ok(other),
+        Home::At(host) => Err(DirectoryError::Elsewhere(host)),
+        Home::Nowhere => Err(DirectoryError::BadCredentials),
+    }
+}
+
+/// The account, made at the first login.
+fn account_of(session: &Session, user: &User, now_s: i64) -> Result<AccountId, StoreError> {
+    let store = &session.server.store;
+    if let Some(account) = store.account_id(&user.userid)? {
+        return Ok(account);
+    }
+    match store.account_create(&user.userid, user.partition.as_deref(), now_s) {
+        Err(error) if error.kind() == Kind::Exists => {}
+        other => return other,
+    }
+    // Another session was faster.
+    store.account_id(&user.userid)?.ok_or(StoreError::NotFound { what: user.userid.clone() })
+}

@@ -1,0 +1,285 @@
+//! Search keys, made ready and applied to one message: the cheap ones first.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::message::charset::{self, TextDecoder, Transfer};
+use crate::message::date::{Stamp, parse_rfc5322};
+use crate::message::header;
+use crate::message::part::{Kind, Part};
+use crate::protocol::imap::parse::{DateOp, Key, SystemFlag};
+use crate::protocol::imap::selected::Selected;
+use crate::store::{AccountId, Entry, Flags, FolderId, IndexReader, Keywords, Message, Store, StoreError, Uid, UidSet};
+
+/// A search key with its sets resolved and its texts folded.
+#[derive(Debug)]
+pub(super) enum Test {
+    Always,
+    All(Vec<Test>),
+    Any(Vec<Test>),
+    Not(Box<Test>),
+    Flags(Flags),
+    Recent,
+    Keyword(Option<u32>),
+    Uids(UidSet),
+    Larger(u64),
+    Smaller(u64),
+    Internal(DateOp, chrono::NaiveDate),
+    Sent(DateOp, chrono::NaiveDate),
+    Header(String, String),
+    Body(String),
+    Text(String),
+}
+
+/// What must be read to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    State,
+    Row,
+    Entry,
+    File,
+}
+
+/// Makes a key ready. `None`: a sequence number beyond the last message.
+pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test> {
+    let needle = |bytes: &[u8]| charset::fold(&charset::decode(label.as_bytes(), bytes));
+    let unless = |test: Test, wanted: bool| if wanted { test } else { Test::Not(Box::new(test)) };
+    Some(match key {
+        Key::All => Test::Always,
+        Key::And(keys) => {
+            let mut tests = keys.into_iter().map(|key| compile(key, selected, label)).collect::<Option<Vec<_>>>()?;
+            tests.sort_by_key(Test::cost);
+            Test::All(tests)
+        }
+        Key::Or(one, other) => {
+            let mut tests = vec![compile(*one, selected, label)?, compile(*other, selected, label)?];
+            tests.sort_by_key(Test::cost);
+            Test::Any(tests)
+        }
+        Key::Not(key) => Test::Not(Box::new(compile(*key, selected, label)?)),
+        Key::Flag(flag, wanted) => unless(Test::Flags(bit(flag)), wanted),
+        Key::Recent(wanted) => unless(Test::Recent, wanted),
+        Key::Keyword(name, wanted) => {
+            let at = selected.keywords.iter().position(|keyword| keyword.eq_ignore_ascii_case(&name));
+            unless(Test::Keyword(at.and_then(|at| u32::try_from(at).ok())), wanted)
+        }
+        Key::Header(name, bytes) => Test::Header(name, needle(&bytes)),
+        Key::Body(bytes) => Test::Body(needle(&bytes)),
+        Key::Text(bytes) => Test::Text(needle(&bytes)),
+        Key::Internal(op, date) => Test::Internal(op, date),
+        Key::Sent(op, date) => Test::Sent(op, date),
+        Key::Larger(bytes) => Test::Larger(u64::from(bytes)),
+        Key::Smaller(bytes) => Test::Smaller(u64::from(bytes)),
+        Key::Uid(set) => Test::Uids(selected.uids(&set, true)?),
+        Key::Sequence(set) => Test::Uids(selected.uids(&set, false)?),
+    })
+}
+
+fn bit(flag: SystemFlag) -> Flags {
+    match flag {
+        SystemFlag::Answered => Flags::ANSWERED,
+        SystemFlag::Flagged => Flags::FLAGGED,
+        SystemFlag::Deleted => Flags::DELETED,
+        SystemFlag::Seen => Flags::SEEN,
+        SystemFlag::Draft => Flags::DRAFT,
+    }
+}
+
+impl Test {
+    /// The most that must be read.
+    pub(super) fn cost(&self) -> Cost {
+        match self {
+            Test::Always | Test::Flags(_) | Test::Recent | Test::Keyword(_) | Test::Uids(_) => Cost::State,
+            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) => Cost::Row,
+            Test::Sent(..) => Cost::Entry,
+            Test::Header(name, _) if header::is_cached(name.as_bytes()) => Cost::Entry,
+            Test::Header(..) | Test::Body(_) | Test::Text(_) => Cost::File,
+            Test::All(tests) | Test::Any(tests) => tests.iter().map(Test::cost).max().unwrap_or(Cost::State),
+            Test::Not(test) => test.cost(),
+        }
+    }
+
+    /// UIDs outside of which nothing can match, where the test says so itself.
+    pub(super) fn uids(&self) -> Option<&UidSet> {
+        match self {
+            Test::Uids(uids) => Some(uids),
+            Test::All(tests) => tests.iter().find_map(Test::uids),
+            _ => None,
+        }
+    }
+
+    /// Does the message match?
+    pub(super) fn matches(&self, message: &mut Candidate<'_>) -> Result<bool, StoreError> {
+        Ok(match self {
+            Test::Always => true,
+            Test::All(tests) => {
+                for test in tests {
+                    if !test.matches(message)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            Test::Any(tests) => {
+                for test in tests {
+                    if test.matches(message)? {
+                        return Ok(true);
+                    }
+                }
+                false
+            }
+            Test::Not(test) => !test.matches(message)?,
+            Test::Flags(flags) => message.flags.contains(*flags),
+            Test::Recent => message.recent,
+            Test::Keyword(bit) => bit.is_some_and(|bit| message.keywords.0.checked_shr(bit).is_some_and(|bits| bits & 1 == 1)),
+            Test::Uids(uids) => uids.contains(message.uid),
+            Test::Larger(bytes) => message.row()?.size > *bytes,
+            Test::Smaller(bytes) => message.row()?.size < *bytes,
+            Test::Internal(op, date) => {
+                let row = message.row()?;
+                let stamp = Stamp { utc_s: row.internal_date_s, offset_min: i32::from(row.internal_zone_min) };
+                stamp.local_date().is_some_and(|at| compare(*op, at, *date))
+            }
+            Test::Sent(op, date) => message.sent()?.is_some_and(|at| compare(*op, at, *date)),
+            Test::Header(name, needle) => message.header_contains(name, needle)?,
+            Test::Body(needle) => message.body_contains(needle)?,
+            Test::Text(needle) => message.any_header_contains(needle)? || message.body_contains(needle)?,
+        })
+    }
+}
+
+fn compare(op: DateOp, at: chrono::NaiveDate, date: chrono::NaiveDate) -> bool {
+    match op {
+        DateOp::Before => at < date,
+        DateOp::On => at == date,
+        DateOp::Since => at >= date,
+    }
+}
+
+/// A message under test; what is read of it is kept.
+pub(super) struct Candidate<'a> {
+    store: &'a Store,
+    place: (AccountId, FolderId),
+    uid: Uid,
+    flags: Flags,
+    keywords: Keywords,
+    recent: bool,
+    row: Option<Message>,
+    index: Option<&'a mut IndexReader>,
+    entry: Option<Entry>,
+    file: Option<File>,
+}
+
+/// Bytes read at a time from a body, and characters gathered before they are searched.
+const READ_BYTES: u64 = 64 * 1024;
+const FOLD_BYTES: usize = 256 * 1024;
+
+impl<'a> Candidate<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        place: (AccountId, FolderId),
+        (uid, flags, keywords, recent): (Uid, Flags, Keywords, bool),
+        row: Option<Message>,
+        index: Option<&'a mut IndexReader>,
+    ) -> Candidate<'a> {
+        Candidate { store, place, uid, flags, keywords, recent, row, index, entry: None, file: None }
+    }
+
+    fn row(&self) -> Result<&Message, StoreError> {
+        self.row.as_ref().ok_or(StoreError::Expunged { uid: self.uid })
+    }
+
+    fn entry(&mut self) -> Result<&Entry, StoreError> {
+        if self.entry.is_none() {
+            let row = self.row.as_ref().ok_or(StoreError::Expunged { uid: self.uid })?;
+            let index = self.index.as_mut().ok_or(StoreError::Expunged { uid: self.uid })?;
+            self.entry = Some(index.entry(row)?.0);
+        }
+        self.entry.as_ref().ok_or(StoreError::Expunged { uid: self.uid })
+    }
+
+    fn read(&mut self, from: u64, count: u64) -> Result<Vec<u8>, StoreError> {
+        if self.file.is_none() {
+            self.file = Some(self.store.open_body(self.place.0, self.place.1, self.uid)?);
+        }
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
+        let place = format!("message {}", self.uid);
+        if let Some(file) = &self.file {
+            file.read_exact_at(&mut bytes, from).map_err(|error| StoreError::Corrupt { what: error.to_string(), place })?;
+        }
+        Ok(bytes)
+    }
+
+    fn header_block(&mut self) -> Result<Vec<u8>, StoreError> {
+        let count = self.row()?.header_size.min(crate::message::scan::MAX_HEADER as u64);
+        self.read(0, count)
+    }
+
+    fn sent(&mut self) -> Result<Option<chrono::NaiveDate>, StoreError> {
+        let field = header::find(self.entry()?.headers(), "date").and_then(|field| parse_rfc5322(&field.unfolded()));
+        Ok(field.and_then(|stamp| stamp.local_date()))
+    }
+
+    fn header_contains(&mut self, name: &str, needle: &str) -> Result<bool, StoreError> {
+        let contains = |block: &[u8]| {
+            header::find_all(block, name).any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(needle))
+        };
+        if header::is_cached(name.as_bytes()) {
+            return Ok(contains(self.entry()?.headers()));
+        }
+        Ok(contains(&self.header_block()?))
+    }
+
+    fn any_header_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+        let block = self.header_block()?;
+        Ok(header::fields(&block).any(|field| {
+            let name = String::from_utf8_lossy(field.name).into_owned();
+            charset::fold(&format!("{name}: {}", charset::decode_words(&field.unfolded()))).contains(needle)
+        }))
+    }
+
+    fn body_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+        let Some(root) = self.entry()?.parts() else {
+            return Ok(false);
+        };
+        for part in root.walk() {
+            if part.is_text() && matches!(part.kind, Kind::Leaf) && self.part_contains(part, needle)? {
+                return Ok(true);
+            }
+        }
+        Ok(needle.is_empty())
+    }
+
+    /// Decodes a text part piece by piece; the end of each piece is looked at again with the next one.
+    fn part_contains(&mut self, part: &Part, needle: &str) -> Result<bool, StoreError> {
+        let mut transfer = Transfer::new(&part.encoding);
+        let mut decoder = TextDecoder::new(part.charset.as_bytes());
+        let mut text = String::new();
+        let mut at = part.body.start;
+        while at < part.body.end {
+            let count = (part.body.end - at).min(READ_BYTES);
+            let raw = self.read(at, count)?;
+            at += count;
+            let mut bytes = Vec::with_capacity(raw.len());
+            transfer.push(&raw, &mut bytes);
+            decoder.push(&bytes, &mut text);
+            if text.len() >= FOLD_BYTES {
+                if charset::fold(&text).contains(needle) {
+                    return Ok(true);
+                }
+                // A character folds to at least a quarter of its bytes' worth: four times the needle covers any match over the cut.
+                let keep = needle.len().saturating_mul(4).saturating_add(64);
+                let mut cut = text.len().saturating_sub(keep);
+                while !text.is_char_boundary(cut) {
+                    cut -= 1;
+                }
+                text.drain(..cut);
+            }
+        }
+        let mut bytes = Vec::new();
+        transfer.finish(&mut bytes);
+        decoder.push(&bytes, &mut text);
+        decoder.finish(&mut text);
+        Ok(charset::fold(&text).contains(needle))
+    }
+}

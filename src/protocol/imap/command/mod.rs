@@ -1,0 +1,27 @@
+//! **Here**: what each command does, one file a word.
+//! **Not here**: its grammar (`parse`), when it is allowed and what is told at its end (`session`).
+//! **Rules**: these functions block and run on workers; answers are [`super::answer::Answer`], errors of the store become words there.
+
+pub mod append;
+pub mod authenticate;
+pub mod close;
+pub mod copy;
+pub mod create;
+pub mod delete;
+pub mod enable;
+pub mod expunge;
+pub mod fetch;
+pub mod id;
+pub mod list;
+pub mod login;
+pub mod lsub;
+mod matching;
+pub mod mv;
+pub mod namespace;
+pub mod rename;
+pub mod search;
+mod section;
+pub mod select;
+pub mod status;
+pub mod store;
+pub mod subscribe;

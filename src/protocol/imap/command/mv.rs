@@ -1,0 +1,33 @@
+//! MOVE and UID MOVE (RFC 6851). The EXPUNGE responses are the news at the end of the command.
+
+use super::copy::{check_all, copyuid, target};
+use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::parse::SequenceSet;
+use crate::protocol::imap::respond::{self, Code, Status};
+use crate::protocol::imap::session::Session;
+
+/// Moves messages.
+///
+/// # Errors
+/// As COPY; NO when the selected mailbox is read-only.
+pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, now_s: i64, out: &mut Vec<u8>) -> Answered {
+    let to = target(session, mailbox)?;
+    let store = session.server.store.clone();
+    let selected = session.writable()?;
+    let Some(uids) = selected.uids(set, uid) else {
+        return Err(Answer::bad("Invalid sequence in Move"));
+    };
+    if uids.is_empty() {
+        return Ok(Answer::completed());
+    }
+    let from = (selected.account, selected.folder);
+    if from == to {
+        return Err(Answer::no_with(Code::Cannot, "Messages are in that mailbox already"));
+    }
+    let moved = store.move_messages(from, &uids, to, now_s)?;
+    if let Some(code) = copyuid(&moved) {
+        respond::status(out, "*", Status::Ok, Some(&code), "Ok");
+    }
+    check_all(&moved, &uids, uid)?;
+    Ok(Answer::completed())
+}

@@ -1,0 +1,431 @@
+//! One session: who is logged in, what is selected, which command may run when; one command at a time.
+//!
+//! [`Session::begin`] and [`Session::go_on`] block (store, directory) and belong on a worker; [`Session::in_place`] never does. What they write goes
+//! to the client after they return, so nothing of the store is held while the network is slow; a long answer comes in pieces ([`Progress::More`]).
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::answer::{Answer, Answered};
+use super::command::append::Append;
+use super::command::fetch::FetchRun;
+use super::command::search::SearchRun;
+use super::command;
+use super::parse::{Command, Request};
+use super::respond::{self, Code, Status};
+use super::selected::{Deleted, Selected, Told};
+use crate::directory::Directory;
+use crate::log::{self, Category};
+use crate::store::{AccountId, FolderId, FolderPath, Store, StoreError};
+
+/// What all sessions of a server share.
+pub struct Server {
+    /// The mail store.
+    pub store: Store,
+    /// The user directory.
+    pub directory: Directory,
+    /// Who may act for others (`store.admins`).
+    pub admins: HashSet<String>,
+    /// The domain whose users have plain userids.
+    pub default_domain: Option<String>,
+    /// Who may send a password in the clear.
+    pub cleartext: Cleartext,
+    /// Capabilities that are not to be named, upper case.
+    pub hidden: HashSet<String>,
+    /// The greeting, expanded.
+    pub banner: String,
+    /// Largest message that APPEND takes, bytes.
+    pub message_bytes: u64,
+}
+
+/// Who may send a password over a connection without encryption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleartext {
+    /// Nobody.
+    Never,
+    /// Only clients on this host.
+    Loopback,
+    /// Everybody.
+    Always,
+}
+
+impl Server {
+    /// True when a client at `peer` may log in with a password in the clear.
+    pub fn password_allowed(&self, peer: IpAddr) -> bool {
+        match self.cleartext {
+            Cleartext::Never => false,
+            Cleartext::Loopback => peer.to_canonical().is_loopback(),
+            Cleartext::Always => true,
+        }
+    }
+}
+
+/// Who is logged in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The user whose mail it is.
+    pub userid: String,
+    /// The account.
+    pub account: AccountId,
+}
+
+/// A long command that is not over.
+pub(super) enum Running {
+    Fetch(Box<FetchRun>),
+    Search(Box<SearchRun>),
+}
+
+/// How far a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Answered.
+    Done,
+    /// Send what was written, then call [`Session::go_on`].
+    More,
+    /// Answered, a failed login: wait before sending.
+    Failed,
+    /// Answered, the connection ends.
+    Bye,
+}
+
+/// Sums for the log line at the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Mailboxes selected.
+    pub selected: u64,
+    /// Commands.
+    pub commands: u64,
+    /// Failed logins.
+    pub failed: u32,
+}
+
+/// A session.
+pub struct Session {
+    pub(super) server: Arc<Server>,
+    pub(super) peer: IpAddr,
+    pub(super) login: Option<Login>,
+    pub(super) selected: Option<Selected>,
+    pub(super) append: Option<Append>,
+    running: Option<(String, Running)>,
+    told: Told,
+    /// Sums so far.
+    pub counts: Counts,
+}
+
+/// Failed logins after which a client is sent away.
+const FAILURES: u32 = 10;
+
+/// What is named by CAPABILITY, without the login mechanisms.
+const CAPABILITIES: &[&str] = &[
+    "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "NAMESPACE", "UIDPLUS", "CHILDREN", "UNSELECT", "IDLE", "MOVE", "MULTIAPPEND",
+];
+
+impl Session {
+    /// A session with a client at `peer`.
+    pub fn new(server: Arc<Server>, peer: IpAddr) -> Session {
+        Session {
+            server,
+            peer,
+            login: None,
+            selected: None,
+            append: None,
+            running: None,
+            told: Told::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Writes the greeting.
+    pub fn greet(&self, out: &mut Vec<u8>) {
+        respond::status(out, "*", Status::Ok, None, &self.server.banner);
+    }
+
+    /// The user id, once somebody is logged in.
+    pub fn userid(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.userid.as_str())
+    }
+
+    /// The folder to watch: the selected one.
+    pub fn watched(&self) -> Option<(AccountId, FolderId)> {
+        self.selected.as_ref().map(|selected| (selected.account, selected.folder))
+    }
+
+    /// The list of capabilities as it is now.
+    pub fn capabilities(&self) -> String {
+        let mut list: Vec<&str> = CAPABILITIES.to_vec();
+        if self.login.is_none() {
+            let allowed = self.server.password_allowed(self.peer);
+            list.push(if allowed { "AUTH=PLAIN" } else { "LOGINDISABLED" });
+        }
+        list.retain(|name| !self.server.hidden.contains(*name));
+        list.join(" ")
+    }
+
+    /// Answers commands that need nothing but the session itself. `None`: this one needs a worker.
+    pub fn in_place(&mut self, request: &Request, out: &mut Vec<u8>) -> Option<Progress> {
+        let answer = match &request.command {
+            Command::Capability => {
+                respond::capability(out, &self.capabilities());
+                Answer::completed()
+            }
+            Command::Noop if self.selected.is_none() => Answer::completed(),
+            Command::Logout => {
+                respond::status(out, "*", Status::Bye, None, "LOGOUT received");
+                self.counts.commands += 1;
+                Answer::completed().write(&request.tag, out);
+                return Some(Progress::Bye);
+            }
+            Command::Id(_) => command::id::run(out),
+            Command::StartTls => Answer::bad("STARTTLS is not available"),
+            _ => match self.refusal(&request.command) {
+                Some(answer) => answer,
+                None => return None,
+            },
+        };
+        self.counts.commands += 1;
+        answer.write(&request.tag, out);
+        Some(Progress::Done)
+    }
+
+    /// Why the command is not allowed in the present state.
+    pub fn refusal(&self, command: &Command) -> Option<Answer> {
+        use Command as C;
+        let needs_selected = matches!(
+            command,
+            C::Check | C::Close | C::Unselect | C::Expunge | C::UidExpunge(_) | C::Search { .. } | C::Fetch { .. } | C::Store { .. } | C::Copy { .. } | C::Move { .. }
+        );
+        let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
+        let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
+        match (&self.login, &self.selected) {
+            _ if any => None,
+            (Some(_), _) if greeting => Some(Answer::bad("Already logged in")),
+            (None, _) if greeting => None,
+            (None, _) => Some(Answer::bad("Please login first")),
+            (Some(_), None) if needs_selected => Some(Answer::bad("Please select a mailbox first")),
+            _ => None,
+        }
+    }
+
+    /// Runs a command that [`Session::in_place`] left.
+    pub fn begin(&mut self, request: Request, now_s: i64, out: &mut Vec<u8>) -> Progress {
+        self.counts.commands += 1;
+        let Request { tag, command } = request;
+        if let Some(answer) = self.refusal(&command) {
+            answer.write(&tag, out);
+            return Progress::Done;
+        }
+        self.told = told_after(&command);
+        let login = matches!(command, Command::Login { .. } | Command::Authenticate { .. });
+        let answered = match command {
+            Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
+            Command::Search { uid, charset, key } => command::search::start(self, uid, charset.as_deref(), key).map(Started::Running),
+            other => self.dispatch(other, now_s, out).map(Started::Answer),
+        };
+        let answer = match answered {
+            Ok(Started::Running(running)) => {
+                self.running = Some((tag, running));
+                return self.go_on(out);
+            }
+            Ok(Started::Answer(answer)) | Err(answer) => answer,
+        };
+        if login && answer.status != Status::Ok {
+            return self.failed(&tag, &answer, out);
+        }
+        self.finish(&tag, &answer, out)
+    }
+
+    fn dispatch(&mut self, command: Command, now_s: i64, out: &mut Vec<u8>) -> Answered {
+        use Command as C;
+        match command {
+            C::Login { user, password } => command::login::run(self, &user, &password, now_s),
+            C::Select(name) => command::select::run(self, &name, false, out),
+            C::Examine(name) => command::select::run(self, &name, true, out),
+            C::Create(name) => command::create::run(self, &name, now_s),
+            C::Delete(name) => command::delete::run(self, &name, now_s),
+            C::Rename { from, to } => command::rename::run(self, &from, &to, now_s),
+            C::Subscribe(name) => command::subscribe::run(self, &name, true),
+            C::Unsubscribe(name) => command::subscribe::run(self, &name, false),
+            C::List { reference, pattern } => command::list::run(self, &reference, &pattern, out),
+            C::Lsub { reference, pattern } => command::lsub::run(self, &reference, &pattern, out),
+            C::Status { mailbox, items } => command::status::run(self, &mailbox, &items, out),
+            C::Close => command::close::run(self, now_s),
+            C::Unselect => {
+                self.selected = None;
+                Ok(Answer::completed())
+            }
+            C::Expunge => command::expunge::run(self, None, now_s),
+            C::UidExpunge(set) => command::expunge::run(self, Some(&set), now_s),
+            C::Store { uid, set, op, silent, flags } => {
+                let known = command::store::run(self, &command::store::Arguments { uid, set, op, silent, flags }, out)?;
+                self.told.known.extend(known);
+                Ok(Answer::completed())
+            }
+            C::Copy { uid, set, mailbox } => command::copy::run(self, uid, &set, &mailbox, now_s),
+            C::Move { uid, set, mailbox } => command::mv::run(self, uid, &set, &mailbox, now_s, out),
+            C::Namespace => Ok(command::namespace::run(out)),
+            C::Enable(names) => Ok(command::enable::run(&names, out)),
+            // Noop and Check: the news at the end are the answer.
+            _ => Ok(Answer::completed()),
+        }
+    }
+
+    /// Goes on with a command that is not over.
+    pub fn go_on(&mut self, out: &mut Vec<u8>) -> Progress {
+        let Some((tag, mut running)) = self.running.take() else {
+            return Progress::Done;
+        };
+        let step = match &mut running {
+            Running::Fetch(fetch) => fetch.step(self, out),
+            Running::Search(search) => search.step(self, out),
+        };
+        match step {
+            Ok(None) => {
+                self.running = Some((tag, running));
+                Progress::More
+            }
+            Ok(Some(answer)) | Err(answer) => {
+                if let Running::Fetch(fetch) = running {
+                    if fetch.is_broken() {
+                        return Progress::Bye;
+                    }
+                    self.told.known.extend(fetch.known);
+                }
+                self.finish(&tag, &answer, out)
+            }
+        }
+    }
+
+    /// The mechanism of AUTHENTICATE sent its response: base64 as it came, `*` to cancel.
+    pub fn authenticate(&mut self, tag: &str, response: &[u8], now_s: i64, out: &mut Vec<u8>) -> Progress {
+        self.counts.commands += 1;
+        match command::authenticate::plain(self, response, now_s) {
+            Ok(answer) => self.finish(tag, &answer, out),
+            Err(answer) => self.failed(tag, &answer, out),
+        }
+    }
+
+    fn failed(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
+        if answer.status == Status::Bad {
+            answer.write(tag, out);
+            return Progress::Done;
+        }
+        self.counts.failed += 1;
+        answer.write(tag, out);
+        if self.counts.failed >= FAILURES {
+            respond::status(out, "*", Status::Bye, None, "Too many failed logins");
+            return Progress::Bye;
+        }
+        Progress::Failed
+    }
+
+    /// The command under way uses no numbers: expunges may be told at its end.
+    pub(super) fn tell_expunges(&mut self) {
+        self.told.expunges = true;
+    }
+
+    /// Writes the news of the mailbox, then the tagged answer.
+    pub(super) fn finish(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
+        let told = std::mem::take(&mut self.told);
+        match self.refresh(&told, out) {
+            Ok(Ok(())) => {
+                answer.write(tag, out);
+                Progress::Done
+            }
+            Ok(Err(Deleted)) => {
+                answer.write(tag, out);
+                respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
+                Progress::Bye
+            }
+            Err(error) => {
+                // The command is done: its answer counts, the news come the next time.
+                log::error(Category::Store, format!("news of the selected mailbox: {error}"));
+                answer.write(tag, out);
+                Progress::Done
+            }
+        }
+    }
+
+    /// Tells what happened in the selected mailbox while the client idles (RFC 2177).
+    pub fn news(&mut self, out: &mut Vec<u8>) -> Progress {
+        let told = Told { expunges: true, ..Told::default() };
+        match self.refresh(&told, out) {
+            Ok(Ok(())) => Progress::Done,
+            Ok(Err(Deleted)) => {
+                respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
+                Progress::Bye
+            }
+            Err(error) => {
+                Answer::from(error).write("*", out);
+                Progress::Bye
+            }
+        }
+    }
+
+    fn refresh(&mut self, told: &Told, out: &mut Vec<u8>) -> Result<Result<(), Deleted>, StoreError> {
+        match self.selected.as_mut() {
+            Some(selected) => selected.refresh(&self.server.store, told, out),
+            None => Ok(Ok(())),
+        }
+    }
+
+    /// The account of the user.
+    pub(super) fn account(&self) -> Result<AccountId, Answer> {
+        self.login.as_ref().map(|login| login.account).ok_or_else(|| Answer::bad("Please login first"))
+    }
+
+    /// The path of a mailbox name of a client.
+    pub(super) fn path(&self, name: &str) -> Result<FolderPath, Answer> {
+        Ok(FolderPath::parse(name)?)
+    }
+
+    /// The selected mailbox.
+    pub(super) fn mailbox(&mut self) -> Result<&mut Selected, Answer> {
+        self.selected.as_mut().ok_or_else(|| Answer::bad("Please select a mailbox first"))
+    }
+
+    /// The selected mailbox, if it may be changed.
+    pub(super) fn writable(&mut self) -> Result<&mut Selected, Answer> {
+        let selected = self.mailbox()?;
+        if selected.read_only {
+            return Err(Answer::no_with(Code::ReadOnly, "Mailbox is read-only"));
+        }
+        Ok(selected)
+    }
+
+    /// The line that the log gets when the session ends: address, user, login time, length, bytes, mailboxes selected.
+    pub fn close_line(&self, began_s: i64, ended_s: i64, bytes_in: u64, bytes_out: u64) -> String {
+        let user = self.userid().unwrap_or("unauthenticated");
+        let length = ended_s.saturating_sub(began_s).max(0);
+        let (hours, minutes, seconds) = (length / 3600, length / 60 % 60, length % 60);
+        format!(
+            "close [{}] [{user}] {} {hours}:{minutes:02}:{seconds:02} {bytes_in} {bytes_out} {}",
+            self.peer,
+            clock_words(began_s),
+            self.counts.selected
+        )
+    }
+}
+
+enum Started {
+    Running(Running),
+    Answer(Answer),
+}
+
+/// What may be told at the end of which command (RFC 3501 section 7.4.1: no expunges where numbers are in use).
+fn told_after(command: &Command) -> Told {
+    let (expunges, uid) = match command {
+        Command::Fetch { uid, .. } | Command::Store { uid, .. } | Command::Search { uid, .. } => (*uid, *uid),
+        _ => (true, false),
+    };
+    Told { expunges, uid, known: Vec::new() }
+}
+
+/// `1998/12/3 6:54:32` in local time, as the documented line has it.
+fn clock_words(at_s: i64) -> String {
+    use chrono::{Datelike, Local, TimeZone, Timelike};
+    match Local.timestamp_opt(at_s, 0).earliest() {
+        Some(at) => format!("{}/{}/{} {}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second()),
+        None => at_s.to_string(),
+    }
+}
