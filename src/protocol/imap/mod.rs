@@ -1,11 +1,16 @@
-//! **Here**: IMAP4rev1 and its extensions: cutting the byte stream into commands, parsing them, writing responses.
+//! **Here**: IMAP4rev1 and its extensions: cutting the byte stream into commands, parsing them, writing responses,
+//! sessions and what each command does.
 //! **Not here**: sockets and timers (`daemon::imapd`), durable state (`store`).
-//! **Start**: [`frame::Framer`] cuts, [`parse::parse`] reads one command, [`respond`] writes.
+//! **Start**: [`frame::Framer`] cuts, [`parse::parse`] reads one command, [`session::Session`] answers, [`respond`] writes.
 //! **Rules**: cut first (limits, literals), parse second: a bad command never desynchronises the connection. Message literals of
 //! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.
 //! **Sources**: RFC 3501, 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 2342 (NAMESPACE), 4315 (UIDPLUS), 3691 (UNSELECT),
 //! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 5530 (response codes).
 
+pub mod answer;
+pub mod command;
 pub mod frame;
 pub mod parse;
 pub mod respond;
+pub mod selected;
+pub mod session;

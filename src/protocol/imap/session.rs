@@ -17,7 +17,7 @@ use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
 use crate::directory::Directory;
 use crate::log::{self, Category};
-use crate::store::{AccountId, FolderId, FolderPath, Store, StoreError};
+use crate::store::{AccountId, FolderId, FolderPath, Kind, Store, StoreError};
 
 /// What all sessions of a server share.
 pub struct Server {
@@ -197,6 +197,9 @@ impl Session {
         );
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
+        if greeting && self.login.is_none() && !self.server.password_allowed(self.peer) {
+            return Some(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
+        }
         match (&self.login, &self.selected) {
             _ if any => None,
             (Some(_), _) if greeting => Some(Answer::bad("Already logged in")),
@@ -251,7 +254,7 @@ impl Session {
             C::Status { mailbox, items } => command::status::run(self, &mailbox, &items, out),
             C::Close => command::close::run(self, now_s),
             C::Unselect => {
-                self.selected = None;
+                self.leave();
                 Ok(Answer::completed())
             }
             C::Expunge => command::expunge::run(self, None, now_s),
@@ -366,6 +369,23 @@ impl Session {
         match self.selected.as_mut() {
             Some(selected) => selected.refresh(&self.server.store, told, out),
             None => Ok(Ok(())),
+        }
+    }
+
+    /// The mail store.
+    pub fn store(&self) -> &Store {
+        &self.server.store
+    }
+
+    /// Leaves the selected mailbox.
+    pub fn leave(&mut self) {
+        let Some(selected) = self.selected.take().filter(|selected| !selected.read_only) else {
+            return;
+        };
+        if let Err(error) = self.server.store.settle_recent(selected.account, selected.folder)
+            && error.kind() != Kind::NotFound
+        {
+            log::error(Category::Store, format!("recent messages of {}: {error}", selected.name));
         }
     }
 

@@ -132,16 +132,13 @@ impl Session {
     }
 
     fn append_all(&self, append: &Append, now_s: i64) -> Answered {
-        let keywords: Vec<Vec<&str>> =
-            append.messages.iter().map(|message| message.about.keywords.iter().map(String::as_str).collect()).collect();
         let items: Vec<NewMessage<'_>> = append
             .messages
             .iter()
-            .zip(&keywords)
-            .map(|(message, keywords)| NewMessage {
+            .map(|message| NewMessage {
                 staged: &message.staged,
                 flags: message.about.flags,
-                keywords,
+                keywords: message.about.keywords.clone(),
                 internal_date_s: message.about.date.map_or(now_s, |date| date.epoch_s),
                 internal_zone_min: message.about.date.map_or(0, |date| date.zone_min),
             })

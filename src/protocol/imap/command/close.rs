@@ -11,6 +11,6 @@ pub fn run(session: &mut Session, now_s: i64) -> Answered {
     if let Some(selected) = session.selected.as_ref().filter(|selected| !selected.read_only) {
         session.server.store.expunge(selected.account, selected.folder, None, now_s)?;
     }
-    session.selected = None;
+    session.leave();
     Ok(Answer::completed())
 }

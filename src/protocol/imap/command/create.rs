@@ -21,7 +21,6 @@ pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
     if path.components().first().is_some_and(|first| first == SHARED) {
         return Err(Answer::no_with(Code::Cannot, "Mailboxes of other users cannot be created here"));
     }
-    let options = CreateOptions { with_ancestors: true, ..CreateOptions::default() };
-    session.server.store.folder_create(account, &path, options, now_s)?;
+    session.server.store.folder_create(account, &path, &CreateOptions::default(), now_s)?;
     Ok(Answer::completed())
 }

@@ -4,7 +4,7 @@ use crate::directory::{Authenticated, DirectoryError, Home, User, canonical_user
 use crate::log::{self, Category};
 use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
-use crate::protocol::imap::respond::{Code, Status};
+use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::session::{Login, Session};
 use crate::store::{AccountId, Kind, StoreError};
 
@@ -21,9 +21,6 @@ pub fn run(session: &mut Session, user: &str, password: &Secret, now_s: i64) -> 
 /// # Errors
 /// NO: the login failed.
 pub fn admit(session: &mut Session, mechanism: &str, authzid: &str, authcid: &str, password: &Secret, now_s: i64) -> Answered {
-    if !session.server.password_allowed(session.peer) {
-        return Err(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
-    }
     let user = match identify(session, authzid, authcid, password) {
         Ok(user) => user,
         Err(error) => {

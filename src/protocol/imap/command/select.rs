@@ -10,7 +10,7 @@ use crate::protocol::imap::session::Session;
 /// # Errors
 /// NO: there is no such mailbox.
 pub fn run(session: &mut Session, name: &str, read_only: bool, out: &mut Vec<u8>) -> Answered {
-    session.selected = None;
+    session.leave();
     let account = session.account()?;
     let path = session.path(name)?;
     let store = &session.server.store;

@@ -1,0 +1,493 @@
+//! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::listener::{Guest, Stranger};
+use super::workers::{Lost, Workers};
+use crate::log::{self, Category};
+use crate::os::clock;
+use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::frame::{Event, Framer, Limits, Literal, Refusal};
+use crate::protocol::imap::parse::{self, Command, Request};
+use crate::protocol::imap::respond::{self, Code, Status};
+use crate::protocol::imap::session::{Progress, Server, Session};
+use crate::store::{Staging, Subscription};
+
+/// What a connection is told about the service.
+pub struct Service {
+    /// What the sessions share.
+    pub server: Arc<Server>,
+    /// Silence after which a client is sent away.
+    pub idle: Duration,
+    /// How long the answer to a failed login waits.
+    pub fail_pause: Duration,
+    /// How long the answer to a successful login in the clear waits.
+    pub login_pause: Duration,
+}
+
+/// Time to log in.
+const GREETED: Duration = Duration::from_secs(60);
+/// A client that takes longer to read what one write holds is gone.
+const STALLED: Duration = Duration::from_secs(300);
+/// Read buffer while nothing is going on, and while a message streams in.
+const SMALL: usize = 4 * 1024;
+const LARGE: usize = 64 * 1024;
+/// Bytes of a message that are gathered for one write to its staging file.
+const GATHER: usize = 512 * 1024;
+
+/// Why the connection ends.
+enum End {
+    /// The client closed it, or the network did.
+    Gone,
+    /// Everything was said.
+    Said,
+    /// With this last word.
+    Bye(&'static str),
+}
+
+type Flow<T> = Result<T, End>;
+
+enum Mode {
+    Commands,
+    /// The next line ends IDLE.
+    Idle { tag: String, _watch: Option<Subscription> },
+    /// The next line is the response to AUTHENTICATE.
+    Authenticate { tag: String },
+}
+
+/// What the framer found, with its own bytes.
+enum Found {
+    More,
+    Continue,
+    Command(Vec<u8>),
+    Line(Vec<u8>),
+    Message(Vec<u8>, Literal),
+    Chunk,
+    MessageEnd,
+    AppendEnd(Vec<u8>),
+    Refused(String, Refusal),
+    Fatal,
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: IpAddr,
+    service: Arc<Service>,
+    workers: Workers,
+    stop: watch::Receiver<bool>,
+    framer: Framer,
+    input: Vec<u8>,
+    at: usize,
+    /// `None` only while a worker has it.
+    session: Option<Session>,
+    mode: Mode,
+    changed: Arc<Notify>,
+    staging: Option<Staging>,
+    gathered: Vec<u8>,
+    /// The answer of an APPEND that was refused and is not over.
+    refused: Option<(String, Answer)>,
+    stranger: Option<Stranger>,
+    deadline: Instant,
+    began_s: i64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// Serves a client until it goes, is sent away, or `stop` becomes true.
+pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
+    let Guest { stream, peer, place, stranger } = guest;
+    let peer = peer.ip().to_canonical();
+    let mut connection = Connection {
+        stream,
+        peer,
+        session: Some(Session::new(Arc::clone(&service.server), peer)),
+        service,
+        workers,
+        stop,
+        framer: Framer::new(Limits::GREETED),
+        input: Vec::new(),
+        at: 0,
+        mode: Mode::Commands,
+        changed: Arc::new(Notify::new()),
+        staging: None,
+        gathered: Vec::new(),
+        refused: None,
+        stranger: Some(stranger),
+        deadline: Instant::now() + GREETED,
+        began_s: clock::now_s(),
+        bytes_in: 0,
+        bytes_out: 0,
+    };
+    let end = match connection.converse().await {
+        Ok(()) => End::Said,
+        Err(end) => end,
+    };
+    if let End::Bye(words) = end {
+        let mut out = Vec::new();
+        respond::status(&mut out, "*", Status::Bye, None, words);
+        // The connection ends either way.
+        drop(timeout(Duration::from_secs(5), connection.write(&out)).await);
+    }
+    connection.close().await;
+    drop(place);
+}
+
+impl Connection {
+    async fn converse(&mut self) -> Flow<()> {
+        let mut out = Vec::new();
+        self.session()?.greet(&mut out);
+        self.write(&out).await?;
+        loop {
+            match self.next() {
+                Found::More => self.fill().await?,
+                Found::Continue => self.write(b"+ go ahead\r\n").await?,
+                Found::Command(bytes) => self.command(&bytes).await?,
+                Found::Line(line) => self.line(line).await?,
+                Found::Message(head, literal) => self.message(head, literal).await?,
+                Found::Chunk => {
+                    if self.gathered.len() >= GATHER {
+                        self.spill().await?;
+                    }
+                }
+                Found::MessageEnd => self.message_end().await?,
+                Found::AppendEnd(rest) => self.append_end(rest).await?,
+                Found::Refused(tag, why) => self.refused(tag, why).await?,
+                Found::Fatal => return Err(End::Bye("Too much input")),
+            }
+        }
+    }
+
+    /// The next event in the bytes that are there.
+    fn next(&mut self) -> Found {
+        let rest = self.input.get(self.at..).unwrap_or_default();
+        let (used, event) = self.framer.step(rest);
+        self.at += used;
+        match event {
+            Event::More => Found::More,
+            Event::Continue => Found::Continue,
+            Event::Command(bytes) => Found::Command(bytes),
+            Event::Line(line) => Found::Line(line),
+            Event::Message { head, literal } => Found::Message(head, literal),
+            Event::Chunk(bytes) => {
+                self.gathered.extend_from_slice(bytes);
+                Found::Chunk
+            }
+            Event::MessageEnd => Found::MessageEnd,
+            Event::AppendEnd { rest } => Found::AppendEnd(rest),
+            Event::Refused { tag, why } => Found::Refused(tag, why),
+            Event::Fatal => Found::Fatal,
+        }
+    }
+
+    /// Reads more, or tells an idling client what is new.
+    async fn fill(&mut self) -> Flow<()> {
+        self.input.clear();
+        self.at = 0;
+        let room = if self.staging.is_some() { LARGE } else { SMALL };
+        if self.input.capacity() > LARGE || (room == SMALL && self.input.capacity() > SMALL) {
+            self.input = Vec::new();
+        }
+        self.input.reserve(room);
+        let logged_in = self.stranger.is_none();
+        let deadline = if logged_in { Instant::now() + self.service.idle } else { self.deadline };
+        let idling = matches!(self.mode, Mode::Idle { .. });
+        let between = self.framer.is_idle();
+        let changed = Arc::clone(&self.changed);
+        tokio::select! {
+            read = self.stream.read_buf(&mut self.input) => match read {
+                Ok(0) | Err(_) => Err(End::Gone),
+                Ok(count) => {
+                    self.bytes_in += count as u64;
+                    Ok(())
+                }
+            },
+            () = changed.notified(), if idling => self.news().await,
+            _ = self.stop.wait_for(|stop| *stop), if between => Err(End::Bye("Server shutting down")),
+            () = tokio::time::sleep_until(deadline) => Err(End::Bye(if logged_in {
+                "Autologout; idle for too long"
+            } else {
+                "Login timeout"
+            })),
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Flow<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match timeout(STALLED, self.stream.write_all(bytes)).await {
+            Ok(Ok(())) => {
+                self.bytes_out += bytes.len() as u64;
+                Ok(())
+            }
+            _ => Err(End::Gone),
+        }
+    }
+
+    fn session(&mut self) -> Flow<&mut Session> {
+        self.session.as_mut().ok_or(End::Bye("Internal error"))
+    }
+
+    /// Runs work with the session on a worker.
+    async fn on_worker<T: Send + 'static>(
+        &mut self,
+        password: bool,
+        work: impl FnOnce(&mut Session) -> T + Send + 'static,
+    ) -> Flow<T> {
+        let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
+        let job = move || {
+            let result = work(&mut session);
+            (session, result)
+        };
+        let done = if password { self.workers.run_password(job).await } else { self.workers.run(job).await };
+        match done {
+            Ok((session, result)) => {
+                self.session = Some(session);
+                Ok(result)
+            }
+            Err(Lost) => {
+                log::critical(Category::General, format!("a command of [{}] ended in a bug", self.peer));
+                Err(End::Bye("Internal error"))
+            }
+        }
+    }
+
+    async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
+        let mut out = Vec::new();
+        let request = match parse::parse(bytes) {
+            Ok(request) => request,
+            Err(refused) => {
+                Answer::bad(refused.bad.to_string()).write(&refused.tag, &mut out);
+                return self.write(&out).await;
+            }
+        };
+        if let Some(progress) = self.session()?.in_place(&request, &mut out) {
+            return self.progress(progress, out, false).await;
+        }
+        let Request { tag, command } = request;
+        match command {
+            Command::Idle => self.idle(tag).await,
+            Command::Authenticate { mechanism, .. } if mechanism != "PLAIN" => {
+                Answer::no("Authentication mechanism is not supported").write(&tag, &mut out);
+                self.write(&out).await
+            }
+            Command::Authenticate { initial: None, .. } => {
+                self.framer.expect_line();
+                self.mode = Mode::Authenticate { tag };
+                self.write(b"+ \r\n").await
+            }
+            Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0).await,
+            command => {
+                let login = matches!(command, Command::Login { .. });
+                let request = Request { tag, command };
+                let (progress, out) = self
+                    .on_worker(login, move |session| {
+                        let mut out = Vec::new();
+                        (session.begin(request, clock::now_s(), &mut out), out)
+                    })
+                    .await?;
+                self.progress(progress, out, login).await
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, tag: String, response: Vec<u8>) -> Flow<()> {
+        let (progress, out) = self
+            .on_worker(true, move |session| {
+                let mut out = Vec::new();
+                (session.authenticate(&tag, &response, clock::now_s(), &mut out), out)
+            })
+            .await?;
+        self.progress(progress, out, true).await
+    }
+
+    /// Sends what a command wrote, and goes on with it while it has more.
+    async fn progress(&mut self, mut progress: Progress, mut out: Vec<u8>, login: bool) -> Flow<()> {
+        if login {
+            self.after_login(progress).await?;
+        }
+        loop {
+            self.write(&out).await?;
+            match progress {
+                Progress::Done | Progress::Failed => return Ok(()),
+                Progress::Bye => return Err(End::Said),
+                Progress::More => {
+                    out.clear();
+                    (progress, out) = self
+                        .on_worker(false, move |session| {
+                            let progress = session.go_on(&mut out);
+                            (progress, out)
+                        })
+                        .await?;
+                }
+            }
+        }
+    }
+
+    async fn after_login(&mut self, progress: Progress) -> Flow<()> {
+        if progress == Progress::Failed {
+            sleep(self.service.fail_pause).await;
+        }
+        if self.session()?.userid().is_some() && self.stranger.take().is_some() {
+            self.framer.set_limits(Limits::SESSION);
+            self.began_s = clock::now_s();
+            sleep(self.service.login_pause).await;
+        }
+        Ok(())
+    }
+
+    async fn idle(&mut self, tag: String) -> Flow<()> {
+        let changed = Arc::clone(&self.changed);
+        let session = self.session()?;
+        let watch = session.watched().map(|(account, folder)| {
+            let notices = session.store().notices();
+            notices.subscribe(account, folder, Box::new(move || changed.notify_one()))
+        });
+        self.framer.expect_line();
+        self.mode = Mode::Idle { tag, _watch: watch };
+        self.write(b"+ idling\r\n").await?;
+        // What happened before the watch began.
+        self.news().await
+    }
+
+    async fn news(&mut self) -> Flow<()> {
+        let (progress, out) = self
+            .on_worker(false, |session| {
+                let mut out = Vec::new();
+                (session.news(&mut out), out)
+            })
+            .await?;
+        self.progress(progress, out, false).await
+    }
+
+    async fn line(&mut self, line: Vec<u8>) -> Flow<()> {
+        match std::mem::replace(&mut self.mode, Mode::Commands) {
+            Mode::Authenticate { tag } => self.authenticate(tag, line).await,
+            Mode::Idle { tag, .. } => {
+                let mut out = Vec::new();
+                let answer = if line.eq_ignore_ascii_case(b"DONE") {
+                    Answer::completed()
+                } else {
+                    Answer::bad("Invalid Idle continuation")
+                };
+                answer.write(&tag, &mut out);
+                self.write(&out).await
+            }
+            Mode::Commands => Ok(()),
+        }
+    }
+
+    async fn message(&mut self, head: Vec<u8>, literal: Literal) -> Flow<()> {
+        if self.refused.is_some() {
+            self.framer.refuse();
+            return Ok(());
+        }
+        match self.on_worker(false, move |session| session.append_message(&head, literal)).await? {
+            Ok(staging) => {
+                self.staging = Some(staging);
+                self.framer.accept();
+                if literal.waits {
+                    self.write(b"+ go ahead\r\n").await?;
+                }
+            }
+            Err(refused) => {
+                self.refused = Some(refused);
+                self.framer.refuse();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was gathered to the staging file.
+    async fn spill(&mut self) -> Flow<()> {
+        let bytes = std::mem::take(&mut self.gathered);
+        let Some(mut staging) = self.staging.take() else {
+            return Ok(());
+        };
+        let written = self.workers.run(move || staging.write_all(&bytes).map(|()| staging)).await;
+        match written {
+            Ok(Ok(staging)) => self.staging = Some(staging),
+            Ok(Err(error)) => {
+                self.give_up(Answer::internal(Code::Unavailable, &error)).await?;
+                self.framer.abandon();
+            }
+            Err(Lost) => return Err(End::Bye("Internal error")),
+        }
+        Ok(())
+    }
+
+    /// The APPEND under way failed; its answer waits until the client has sent all of it.
+    async fn give_up(&mut self, answer: Answer) -> Flow<()> {
+        let tag = self.on_worker(false, Session::append_abandon).await?;
+        self.refused = Some((tag.unwrap_or_else(|| "*".to_owned()), answer));
+        Ok(())
+    }
+
+    async fn message_end(&mut self) -> Flow<()> {
+        self.spill().await?;
+        let Some(staging) = self.staging.take() else {
+            return Ok(());
+        };
+        if let Err(answer) = self.on_worker(false, move |session| session.append_received(staging)).await? {
+            self.give_up(answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn append_end(&mut self, rest: Vec<u8>) -> Flow<()> {
+        if let Some((tag, answer)) = self.refused.take() {
+            return self.answer(&tag, &answer).await;
+        }
+        let (progress, out) = self
+            .on_worker(false, move |session| {
+                let mut out = Vec::new();
+                (session.append_finish(&rest, clock::now_s(), &mut out), out)
+            })
+            .await?;
+        self.progress(progress, out, false).await
+    }
+
+    async fn refused(&mut self, tag: String, why: Refusal) -> Flow<()> {
+        let mode = std::mem::replace(&mut self.mode, Mode::Commands);
+        if let Mode::Idle { tag, .. } | Mode::Authenticate { tag } = mode {
+            return self.answer(&tag, &Answer::bad(why.to_string())).await;
+        }
+        // An APPEND whose messages so far are of no use any more.
+        drop(self.on_worker(false, Session::append_abandon).await?);
+        let (tag, answer) = match (why, self.refused.take()) {
+            (Refusal::Session, Some(refused)) => refused,
+            _ => (tag, Answer::bad(why.to_string())),
+        };
+        self.answer(&tag, &answer).await
+    }
+
+    async fn answer(&mut self, tag: &str, answer: &Answer) -> Flow<()> {
+        let mut out = Vec::new();
+        answer.write(tag, &mut out);
+        self.write(&out).await
+    }
+
+    /// The end: the log line, and a last word of TCP.
+    async fn close(mut self) {
+        self.mode = Mode::Commands;
+        self.staging = None;
+        drop(timeout(Duration::from_secs(5), self.stream.shutdown()).await);
+        let began_s = self.began_s;
+        let (bytes_in, bytes_out) = (self.bytes_in, self.bytes_out);
+        let line = self.on_worker(false, move |session| {
+            session.leave();
+            session.close_line(began_s, clock::now_s(), bytes_in, bytes_out)
+        });
+        if let Ok(line) = line.await {
+            log::notice(Category::Account, line);
+        }
+    }
+}

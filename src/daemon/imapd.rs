@@ -1,0 +1,261 @@
+//! The IMAP daemon: its socket, its settings, its end. One connection is `connection.rs`.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::connection::{self, Service};
+use super::listener::Listener;
+use super::process::{self, ProcessError, Signals, Wake};
+use super::workers::Workers;
+use crate::config::{Conf, ConfigError, Instance};
+use crate::log::{self, Category};
+use crate::ops::instance::{become_server, log_settings, open_directory};
+use crate::os::durable;
+use crate::os::user::UserError;
+use crate::protocol::imap::session::{Cleartext, Server};
+use crate::store::{Store, StoreError};
+
+/// The name of the service, of its pid file and its log.
+pub const SERVICE: &str = "imap";
+
+/// The time between two looks at the signals.
+const TICK: Duration = Duration::from_secs(1);
+/// How long sessions may take to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Largest message that APPEND takes.
+const MESSAGE_BYTES: u64 = 1 << 30;
+
+/// Why the daemon ended in other than good order.
+#[derive(Debug, thiserror::Error)]
+pub enum ImapdError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The account of the services cannot be used.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// Its pid file, or another daemon.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system.
+    #[error("the IMAP daemon cannot go on: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again, for the sessions that begin later. The port in use is written to
+/// `data/proc/imap.port`.
+///
+/// # Errors
+/// [`ImapdError`], which is in the log as well from the point on where there is one.
+pub fn run(instance: &Instance) -> Result<(), ImapdError> {
+    let conf = instance.conf()?;
+    // Ports below 1024 are root's: the socket comes before the change of the account.
+    let socket = listen(&conf)?;
+    become_server(&conf)?;
+    log::init(log_settings(instance, &conf, SERVICE, "imapd"));
+    let signals = Signals::take()?;
+    let pid_file = process::claim(instance, SERVICE)?;
+    let port_file = instance.proc_dir().join("imap.port");
+    let result = (|| {
+        let address = socket.local_addr()?;
+        let store = crate::ops::store::open(instance, &conf)?;
+        store.start_notices(SERVICE)?;
+        durable::replace(&port_file, format!("{}\n", address.port()).as_bytes(), 0o644)?;
+        let ready = || -> io::Result<()> {
+            pid_file.set_ready()?;
+            process::notify_supervisor("READY=1");
+            log::notice(Category::General, format!("imapd is ready on {address}"));
+            Ok(())
+        };
+        serve(instance, &conf, socket, store, signals, ready)
+    })();
+    process::notify_supervisor("STOPPING=1");
+    // It may not be there yet.
+    drop(std::fs::remove_file(&port_file));
+    match &result {
+        Ok(()) => log::notice(Category::General, "imapd ends"),
+        Err(error) => log::critical(Category::General, format!("imapd ends: {error}")),
+    }
+    result
+}
+
+fn listen(conf: &Conf) -> Result<std::net::TcpListener, ImapdError> {
+    let port = conf.int("service.imap.port");
+    let host = conf.string("service.listenaddr");
+    let host = if host.is_empty() { "[::]".to_owned() } else { host };
+    let bind = |host: &str| std::net::TcpListener::bind(format!("{host}:{port}"));
+    let socket = match bind(&host) {
+        // A host without IPv6.
+        Err(error) if host == "[::]" && error.kind() != io::ErrorKind::AddrInUse => bind("0.0.0.0"),
+        other => other,
+    };
+    let socket = socket.map_err(|source| ImapdError::Listen { address: format!("{host}:{port}"), source })?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn serve(
+    instance: &Instance,
+    conf: &Conf,
+    socket: std::net::TcpListener,
+    store: Store,
+    mut signals: Signals,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<(), ImapdError> {
+    let number = |conf: &Conf, name: &str| usize::try_from(conf.int(name)).unwrap_or(1).max(1);
+    let limit = number(conf, "service.imap.maxthreads");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(Workers::threads(limit) + 1)
+        .thread_name("imap")
+        .enable_all()
+        .build()?;
+    let workers = Workers::new(limit);
+    let listener = Listener::new(number(conf, "service.imap.maxsessions"), b"* BYE Too many connections, try again later\r\n");
+    let (stop, stopped) = watch::channel(false);
+    let (alive, mut ended) = mpsc::channel::<()>(1);
+    let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
+    let current = Arc::clone(&service);
+    let accepting = runtime.spawn(async move {
+        let socket = TcpListener::from_std(socket)?;
+        loop {
+            let guest = listener.next(&socket).await?;
+            let service = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
+            let (workers, stopped, alive) = (workers.clone(), stopped.clone(), alive.clone());
+            tokio::spawn(async move {
+                connection::serve(guest, service, workers, stopped).await;
+                drop(alive);
+            });
+        }
+    });
+    ready()?;
+    let result = loop {
+        if accepting.is_finished() {
+            break match runtime.block_on(accepting) {
+                Ok(Err(error)) => Err(ImapdError::System(error)),
+                Ok(Ok(never)) => match never {},
+                Err(error) => Err(ImapdError::System(io::Error::other(error))),
+            };
+        }
+        match signals.wait(TICK)? {
+            Wake::Stop => {
+                accepting.abort();
+                break Ok(());
+            }
+            Wake::Time => {}
+            Wake::Refresh => match instance.conf() {
+                Ok(conf) => {
+                    log::init(log_settings(instance, &conf, SERVICE, "imapd"));
+                    *service.write().unwrap_or_else(PoisonError::into_inner) =
+                        Arc::new(settings(instance, &conf, store.clone()));
+                    log::notice(Category::General, "imapd has read the configuration again");
+                }
+                Err(error) => {
+                    log::error(Category::General, format!("the configuration is wrong, the old one stays in use: {error}"));
+                }
+            },
+        }
+    };
+    // The last sender goes with the last session.
+    stop.send_replace(true);
+    runtime.block_on(async {
+        drop(tokio::time::timeout(DRAIN, ended.recv()).await);
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What the configuration says to sessions that begin now.
+fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
+    let seconds = |name: &str| Duration::from_secs(u64::try_from(conf.int(name)).unwrap_or(0));
+    let domain = conf.string("service.defaultdomain");
+    let domain = if domain.is_empty() { conf.string("local.defdomain") } else { domain };
+    let cleartext = if conf.int("service.imap.plaintextmincipher") != 0 {
+        Cleartext::Never
+    } else if conf.bool("service.imap.requiretls") {
+        Cleartext::Loopback
+    } else {
+        Cleartext::Always
+    };
+    let server = Server {
+        store,
+        directory: open_directory(instance, conf),
+        admins: conf.list("store.admins").into_iter().collect(),
+        default_domain: Some(domain).filter(|domain| !domain.is_empty()),
+        cleartext,
+        hidden: hidden(conf),
+        banner: banner(&conf.string("service.imap.banner"), &host(conf)),
+        message_bytes: MESSAGE_BYTES,
+    };
+    Service {
+        server: Arc::new(server),
+        idle: (seconds("service.imap.idletimeout") * 60).max(Duration::from_secs(30 * 60)),
+        fail_pause: seconds("service.authfailpause"),
+        login_pause: seconds("service.plaintextloginpause"),
+    }
+}
+
+fn hidden(conf: &Conf) -> HashSet<String> {
+    let prefix = "service.imap.capability.";
+    let off = conf.settings(prefix).into_iter().filter(|setting| crate::config::boolean(&setting.value) == Some(false));
+    off.filter_map(|setting| setting.name.get(prefix.len()..).map(str::to_ascii_uppercase)).collect()
+}
+
+fn host(conf: &Conf) -> String {
+    let host = conf.string("local.hostname");
+    if !host.is_empty() {
+        return host;
+    }
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|_| "localhost".to_owned())
+}
+
+/// Expands the template of the greeting. Source: 6.3 Administration Guide, service.imap.banner.
+fn banner(template: &str, host: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = String::new();
+    let mut rest = template.chars();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            text.push(if c.is_ascii_control() { ' ' } else { c });
+            continue;
+        }
+        match rest.next() {
+            Some('h') => text.push_str(host),
+            Some('p') => text.push_str("IMAP4"),
+            Some('P') => text.push_str("msgstore"),
+            Some('v' | 'V') => text.push_str(version),
+            Some(other) => text.push(other),
+            None => text.push('%'),
+        }
+    }
+    // The grammar wants a word (RFC 3501 resp-text).
+    if text.trim().is_empty() { "IMAP4".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::banner;
+
+    #[test]
+    fn the_greeting_is_expanded() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(banner("%h %p service (%P %V)", "mail1"), format!("mail1 IMAP4 service (msgstore {version})"));
+        assert_eq!(banner("100%% \r\nready%", "h"), "100%   ready%");
+        assert_eq!(banner("", "h"), "IMAP4");
+    }
+}

@@ -1,0 +1,151 @@
+//! Accepts connections within bounds: so many in all, so many from one address that have not said who they are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::log::{self, Category};
+
+/// Connections of one address that have not logged in.
+const STRANGERS: usize = 100;
+/// How long a client that is sent away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The doorkeeper of a service.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    sessions: Arc<Semaphore>,
+    strangers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// What a client is told that cannot be served.
+    full: &'static [u8],
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub struct Guest {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Its other end.
+    pub peer: SocketAddr,
+    /// Dropped with the session: its place is free again.
+    pub place: OwnedSemaphorePermit,
+    /// Dropped when the client has logged in.
+    pub stranger: Stranger,
+}
+
+/// Counts a client that has not logged in.
+#[derive(Debug)]
+pub struct Stranger {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// A doorkeeper that lets `limit` sessions in and says `full` to the others.
+    pub fn new(limit: usize, full: &'static [u8]) -> Listener {
+        Listener {
+            sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
+            strangers: Arc::default(),
+            full,
+        }
+    }
+
+    /// The next connection that is let in.
+    ///
+    /// # Errors
+    /// What `accept(2)` said, other than that one connection failed.
+    pub async fn next(&self, socket: &TcpListener) -> io::Result<Guest> {
+        loop {
+            let (stream, peer) = match socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if is_passing(&error) => {
+                    log::warning(Category::Network, format!("accept: {error}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            drop(stream.set_nodelay(true));
+            let place = Arc::clone(&self.sessions).try_acquire_owned();
+            match (place, self.stranger(peer.ip())) {
+                (Ok(place), Some(stranger)) => return Ok(Guest { stream, peer, place, stranger }),
+                (place, _) => {
+                    let why = if place.is_ok() { "of this address" } else { "in all" };
+                    log::warning(Category::Network, format!("too many sessions {why}: [{}] sent away", peer.ip()));
+                    tokio::spawn(send_away(stream, self.full));
+                }
+            }
+        }
+    }
+
+    fn stranger(&self, address: IpAddr) -> Option<Stranger> {
+        let mut counts = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        if *count >= STRANGERS {
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { counts: Arc::clone(&self.strangers), address })
+    }
+}
+
+async fn send_away(mut stream: TcpStream, words: &'static [u8]) {
+    // A client that does not read is closed all the same.
+    drop(tokio::time::timeout(FAREWELL, stream.write_all(words)).await);
+}
+
+/// Errors of `accept` after which the next one may do: the client went away, or descriptors are short for now.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ECONNABORTED | libc::EINTR | libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EPROTO | libc::EPERM)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let listener = Listener::new(1, b"* BYE full\r\n");
+            let _first = TcpStream::connect(address).await.unwrap();
+            let guest = listener.next(&socket).await.unwrap();
+            let mut second = TcpStream::connect(address).await.unwrap();
+            let waiting = tokio::spawn({
+                let listener = listener.clone();
+                async move { listener.next(&socket).await.map(|guest| guest.peer) }
+            });
+            let mut words = Vec::new();
+            second.read_to_end(&mut words).await.unwrap();
+            assert_eq!(words, b"* BYE full\r\n");
+            drop(guest);
+            assert!(listener.strangers.lock().unwrap().is_empty());
+            let third = TcpStream::connect(address).await.unwrap();
+            assert_eq!(waiting.await.unwrap().unwrap(), third.local_addr().unwrap());
+        });
+    }
+}

@@ -1,0 +1,92 @@
+//! Work that blocks (store, directory) away from the runtime: a bounded number of threads, and few passwords at a time.
+//!
+//! A session travels into its work and back, so it is never on two threads.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+/// The bounds. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    store: Arc<Semaphore>,
+    passwords: Arc<Semaphore>,
+}
+
+/// The work ended in a bug: what travelled with it is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("a worker ended unexpectedly")]
+pub struct Lost;
+
+/// More threads than this wait for the disk only.
+const THREADS: usize = 64;
+
+impl Workers {
+    /// At most `limit` pieces of work at a time, and never more than 64.
+    pub fn new(limit: usize) -> Workers {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let count = limit.clamp(1, THREADS);
+        Workers {
+            store: Arc::new(Semaphore::new(count)),
+            passwords: Arc::new(Semaphore::new(cores.min(count))),
+        }
+    }
+
+    /// The most threads that are ever used.
+    pub fn threads(limit: usize) -> usize {
+        limit.clamp(1, THREADS)
+    }
+
+    /// Runs work of the store.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
+        let _permit = self.store.acquire().await.map_err(|_| Lost)?;
+        tokio::task::spawn_blocking(work).await.map_err(|_| Lost)
+    }
+
+    /// Runs work that checks a password: slow, and large in memory.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run_password<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
+        let _one = self.passwords.acquire().await.map_err(|_| Lost)?;
+        self.run(work).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn work_is_bounded_and_a_bug_is_told() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let workers = Workers::new(2);
+            let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let mut tasks = Vec::new();
+            for _ in 0..8 {
+                let (workers, now, most) = (workers.clone(), now.clone(), most.clone());
+                tasks.push(tokio::spawn(async move {
+                    workers
+                        .run(move || {
+                            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            std::thread::sleep(std::time::Duration::from_millis(5));
+                            now.fetch_sub(1, Ordering::SeqCst);
+                        })
+                        .await
+                        .unwrap();
+                }));
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+            assert_eq!(most.load(Ordering::SeqCst), 2);
+            assert!(workers.run(|| panic!("a bug")).await.is_err());
+            assert_eq!(workers.run(|| 7).await.unwrap(), 7);
+        });
+    }
+}
