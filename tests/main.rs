@@ -2,6 +2,7 @@
 
 mod configure;
 mod configutil;
+mod imap;
 mod instance;
 mod layering;
 mod store;

@@ -8,6 +8,7 @@ pub mod args;
 pub mod configure;
 pub mod configutil;
 pub mod exit;
+pub mod imapd;
 pub mod instance;
 pub mod refresh;
 pub mod start_msg;
@@ -41,6 +42,7 @@ pub struct Tool {
 pub static TOOLS: &[Tool] = &[
     configure::TOOL,
     configutil::TOOL,
+    imapd::TOOL,
     refresh::TOOL,
     start_msg::TOOL,
     stop_msg::TOOL,

@@ -16,6 +16,17 @@ pub enum Status {
 #[rustfmt::skip]
 pub const WORKS: &[(&str, &str)] = &[
     ("store.partition.<nickname>.path", ".partitions("),
+    ("service.imap.port", ""),
+    ("service.listenaddr", ""),
+    ("service.imap.maxsessions", ""),
+    ("service.imap.maxthreads", ""),
+    ("service.imap.idletimeout", ""),
+    ("service.imap.banner", ""),
+    ("service.imap.capability.<name>", "service.imap.capability."),
+    ("service.authfailpause", ""),
+    ("service.plaintextloginpause", ""),
+    ("service.defaultdomain", ""),
+    ("store.admins", ""),
     ("store.partition.primary.path", ".partitions("),
     ("store.defaultpartition", ".default_partition("),
     ("local.store.shards", ""),

@@ -201,22 +201,23 @@ impl Connection {
         let idling = matches!(self.mode, Mode::Idle { .. });
         let between = self.framer.is_idle();
         let changed = Arc::clone(&self.changed);
-        tokio::select! {
+        let woken = tokio::select! {
             read = self.stream.read_buf(&mut self.input) => match read {
                 Ok(0) | Err(_) => Err(End::Gone),
                 Ok(count) => {
                     self.bytes_in += count as u64;
-                    Ok(())
+                    Ok(false)
                 }
             },
-            () = changed.notified(), if idling => self.news().await,
+            () = changed.notified(), if idling => Ok(true),
             _ = self.stop.wait_for(|stop| *stop), if between => Err(End::Bye("Server shutting down")),
             () = tokio::time::sleep_until(deadline) => Err(End::Bye(if logged_in {
                 "Autologout; idle for too long"
             } else {
                 "Login timeout"
             })),
-        }
+        };
+        if woken? { self.news().await } else { Ok(()) }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Flow<()> {
@@ -464,6 +465,7 @@ impl Connection {
         drop(self.on_worker(false, Session::append_abandon).await?);
         let (tag, answer) = match (why, self.refused.take()) {
             (Refusal::Session, Some(refused)) => refused,
+            (Refusal::Literal, _) => (tag, Answer { code: Some(Code::TooBig), ..Answer::bad(why.to_string()) }),
             _ => (tag, Answer::bad(why.to_string())),
         };
         self.answer(&tag, &answer).await

@@ -131,10 +131,16 @@ fn serve(
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
     let current = Arc::clone(&service);
-    let accepting = runtime.spawn(async move {
-        let socket = TcpListener::from_std(socket)?;
+    let accepting: tokio::task::JoinHandle<io::Error> = runtime.spawn(async move {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => return error,
+        };
         loop {
-            let guest = listener.next(&socket).await?;
+            let guest = match listener.next(&socket).await {
+                Ok(guest) => guest,
+                Err(error) => return error,
+            };
             let service = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
             let (workers, stopped, alive) = (workers.clone(), stopped.clone(), alive.clone());
             tokio::spawn(async move {
@@ -146,11 +152,8 @@ fn serve(
     ready()?;
     let result = loop {
         if accepting.is_finished() {
-            break match runtime.block_on(accepting) {
-                Ok(Err(error)) => Err(ImapdError::System(error)),
-                Ok(Ok(never)) => match never {},
-                Err(error) => Err(ImapdError::System(io::Error::other(error))),
-            };
+            let error = runtime.block_on(accepting).unwrap_or_else(io::Error::other);
+            break Err(ImapdError::System(error));
         }
         match signals.wait(TICK)? {
             Wake::Stop => {

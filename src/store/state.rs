@@ -79,6 +79,12 @@ impl Store {
         Ok(first)
     }
 
+    /// The first UID that nobody has claimed as \Recent: for who looks without claiming (EXAMINE, STATUS).
+    pub fn recent_from(&self, account: AccountId, folder: &super::record::Folder) -> Uid {
+        let recent = super::lock(&self.inner.recent);
+        recent.get(&(account, folder.id)).map_or(folder.recent_from, |known| folder.recent_from.max(*known))
+    }
+
     /// Writes what [`Store::claim_recent`] gave out for this folder, unless it is written already.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::{MAX, Parameter, row};
 pub(super) static TABLE: &[Parameter] = &[
     // service.imap
     row("service.imap.enable", Bool, "yes", "", Restart, "Offer the IMAP service on this server."),
-    row("service.imap.port", Port, "143", "", Restart, "Port of the IMAP service."),
+    row("service.imap.port", Int(0, 65_535), "143", "", Restart, "Port of the IMAP service; 0: any free one, see data/proc/imap.port."),
     row("service.imap.enablesslport", Bool, "no", "", Restart, "Also listen on a separate port for IMAP under encryption."),
     row("service.imap.sslport", Port, "993", "", Restart, "Port for IMAP under encryption."),
     row("service.imap.sslusessl", Bool, "yes", "", Restart, "Permit encryption for the IMAP service."),

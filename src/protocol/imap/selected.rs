@@ -361,7 +361,7 @@ impl Selected {
     fn claim_recent(&mut self, store: &Store) -> Result<(), StoreError> {
         let from = if self.read_only {
             let view = store.view(self.account)?;
-            view.folder(self.folder)?.map_or(Uid::MAX, |folder| folder.recent_from)
+            view.folder(self.folder)?.map_or(Uid::MAX, |folder| store.recent_from(self.account, &folder))
         } else {
             store.claim_recent(self.account, self.folder)?
         };

@@ -20,14 +20,15 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     };
     let mut values = Vec::with_capacity(items.len());
     for item in items {
-        values.push((*item, value(&view, &folder, *item)?));
+        let recent_from = session.server.store.recent_from(account, &folder);
+        values.push((*item, value(&view, &folder, recent_from, *item)?));
     }
     drop(view);
     respond::mailbox_status(out, &path.to_string(), &values);
     Ok(Answer::completed())
 }
 
-fn value(view: &View<'_>, folder: &Folder, item: StatusItem) -> Result<u32, StoreError> {
+fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u32, StoreError> {
     Ok(match item {
         StatusItem::Messages => folder.exists,
         StatusItem::UidNext => folder.uidnext,
@@ -35,7 +36,7 @@ fn value(view: &View<'_>, folder: &Folder, item: StatusItem) -> Result<u32, Stor
         StatusItem::Unseen => folder.unseen,
         StatusItem::Recent => {
             let mut recent = 0u32;
-            view.states(folder.id, folder.recent_from.max(1)..=Uid::MAX, &mut |run| recent = recent.saturating_add(run.count))?;
+            view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| recent = recent.saturating_add(run.count))?;
             recent
         }
     })

@@ -1,0 +1,66 @@
+//! Bounds: lines, literals, sessions, time.
+
+use super::{Client, Daemon};
+
+#[test]
+fn a_refused_command_does_not_desynchronise() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    client.send(format!("a search subject {}\r\n", "x".repeat(70_000)));
+    assert_eq!(client.until("a"), ["BAD Command line too long"]);
+    client.send("b search subject {2000000}\r\n");
+    assert_eq!(client.until("b"), ["BAD [TOOBIG] Literal too long"]);
+    client.send(format!("c search subject {{2000000+}}\r\n{} {{3+}}\r\nabc\r\n", "y".repeat(2_000_000)));
+    assert_eq!(client.until("c"), ["BAD [TOOBIG] Literal too long"]);
+    client.send("d append inbox {9999999999}\r\n");
+    assert_eq!(client.until("d"), ["NO [TOOBIG] Message too large"]);
+    client.send("e append nowhere {10+}\r\n0123456789 {3+}\r\nabc\r\n");
+    assert_eq!(client.until("e"), ["NO [TRYCREATE] Mailbox does not exist"]);
+    client.send("f append inbox {4+}\r\na\0bc\r\n");
+    assert_eq!(client.until("f"), ["NO [CANNOT] the message contains NUL bytes"]);
+    client.send("g append inbox {0+}\r\n\r\n");
+    assert_eq!(client.until("g"), ["NO Message is empty"]);
+    assert_eq!(client.ask("noop"), ["OK Completed"]);
+    client.send("h search subject {999999999999+}\r\n");
+    assert_eq!(client.line(), "* BYE Too much input");
+    assert_eq!(client.line(), "");
+}
+
+#[test]
+fn too_many_sessions_are_told() {
+    let daemon = Daemon::start(&[], &[("service.imap.maxsessions", "2")]);
+    let first = daemon.connect();
+    let _second = daemon.connect();
+    let mut third = Client::new(daemon.port);
+    assert_eq!(third.line(), "* BYE Too many connections, try again later");
+    assert_eq!(third.line(), "");
+    drop(first);
+    // The place is free once the daemon has seen that.
+    let begun = std::time::Instant::now();
+    while !Client::new(daemon.port).line().starts_with("* OK") {
+        assert!(begun.elapsed() < super::PATIENCE);
+    }
+}
+
+#[test]
+fn passwords_in_the_clear_can_be_switched_off() {
+    let daemon = Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "-1"), ("service.imap.capability.move", "no")]);
+    let mut client = daemon.connect();
+    let capability = client.ask("capability").remove(0);
+    assert!(capability.ends_with(" LOGINDISABLED"), "{capability}");
+    assert!(!capability.contains("AUTH=") && !capability.contains("MOVE"), "{capability}");
+    let refused = ["NO [PRIVACYREQUIRED] Login in the clear is disabled"];
+    assert_eq!(client.ask("login joe secret"), refused);
+    assert_eq!(client.ask("authenticate plain"), refused);
+}
+
+#[test]
+fn after_ten_failures_the_client_is_sent_away() {
+    let daemon = Daemon::start(&["joe"], &[("service.authfailpause", "1")]);
+    let mut client = daemon.connect();
+    let begun = std::time::Instant::now();
+    client.ask("login joe wrong");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
+    drop(client);
+    assert!(daemon.log().contains("Account Notice: badlogin: [127.0.0.1] plaintext joe authentication failure"), "{}", daemon.log());
+}

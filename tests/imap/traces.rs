@@ -1,0 +1,76 @@
+//! Dialogues: `testdata/traces/*.trace` line by line against the daemon.
+//!
+//! `C: ` is sent, `S: ` must come; `C2: ` and `S2: ` are a second connection of the same trace. The greeting is the first `S: ` of a connection. In `S` lines
+//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own. Lines that begin with `#` are remarks.
+
+use std::collections::BTreeMap;
+
+use super::{Client, Daemon};
+
+fn traces() -> Vec<(String, String)> {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/traces");
+    let mut found: Vec<(String, String)> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "trace"))
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 8, "traces are missing");
+    found
+}
+
+fn matches(expected: &str, line: &str) -> bool {
+    let mut pattern = String::from("^");
+    for (at, piece) in expected.split("<*>").enumerate() {
+        if at > 0 {
+            pattern.push_str("[^ ]*?");
+        }
+        pattern.push_str(&regex::escape(piece));
+    }
+    pattern.push('$');
+    regex::Regex::new(&pattern).unwrap().is_match(line)
+}
+
+fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), String> {
+    let mut clients: BTreeMap<String, Client> = BTreeMap::new();
+    for (number, line) in script.lines().enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.replace("$USER", user);
+        let (who, words) = line.split_once(':').unwrap_or_else(|| panic!("{name}:{}: {line}", number + 1));
+        let words = words.strip_prefix(' ').unwrap_or(words);
+        let client = clients.entry(who[1..].to_owned()).or_insert_with(|| Client::new(daemon.port));
+        match who.as_bytes()[0] {
+            b'C' => client.send(format!("{words}\r\n")),
+            b'S' => {
+                let came = client.line_in_time();
+                if !matches(words, &came) {
+                    return Err(format!("{name}.trace:{}:\n  expected {words}\n      came {came}", number + 1));
+                }
+            }
+            _ => panic!("{name}:{}: {line}", number + 1),
+        }
+    }
+    for client in clients.values() {
+        client.stream.set_nonblocking(true).unwrap();
+        let mut rest = [0; 100];
+        let left = std::io::Read::read(&mut &client.stream, &mut rest);
+        if !matches!(left, Ok(0)) && left.is_ok() {
+            return Err(format!("{name}.trace: left over: {}", String::from_utf8_lossy(&rest)));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn dialogues() {
+    let traces = traces();
+    let users: Vec<String> = (0..traces.len()).map(|number| format!("user{number}")).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).collect();
+    let daemon = Daemon::start(&names, &[("local.hostname", "mail1.example.org"), ("store.admins", "user0")]);
+    let failed: Vec<String> =
+        traces.iter().zip(&users).filter_map(|((name, script), user)| play(&daemon, name, user, script).err()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
