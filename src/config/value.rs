@@ -298,7 +298,7 @@ mod tests {
         assert!(check_named("no.such", "x", true).is_ok());
         assert!(check_named("a b", "x", true).is_err());
         assert!(check_named("", "x", true).is_err());
-        assert!(check_named("service.imap.port", "0", true).is_err());
+        assert!(check_named("service.pop.port", "0", true).is_err());
     }
 
     #[test]

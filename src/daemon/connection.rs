@@ -58,9 +58,14 @@ type Flow<T> = Result<T, End>;
 enum Mode {
     Commands,
     /// The next line ends IDLE.
-    Idle { tag: String, _watch: Option<Subscription> },
+    Idle {
+        tag: String,
+        _watch: Option<Subscription>,
+    },
     /// The next line is the response to AUTHENTICATE.
-    Authenticate { tag: String },
+    Authenticate {
+        tag: String,
+    },
 }
 
 /// What the framer found, with its own bytes.

@@ -126,7 +126,8 @@ fn serve(
         .enable_all()
         .build()?;
     let workers = Workers::new(limit);
-    let listener = Listener::new(number(conf, "service.imap.maxsessions"), b"* BYE Too many connections, try again later\r\n");
+    let listener =
+        Listener::new(number(conf, "service.imap.maxsessions"), b"* BYE Too many connections, try again later\r\n");
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
@@ -169,7 +170,10 @@ fn serve(
                     log::notice(Category::General, "imapd has read the configuration again");
                 }
                 Err(error) => {
-                    log::error(Category::General, format!("the configuration is wrong, the old one stays in use: {error}"));
+                    log::error(
+                        Category::General,
+                        format!("the configuration is wrong, the old one stays in use: {error}"),
+                    );
                 }
             },
         }
@@ -224,7 +228,9 @@ fn host(conf: &Conf) -> String {
     if !host.is_empty() {
         return host;
     }
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|_| "localhost".to_owned())
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned())
 }
 
 /// Expands the template of the greeting. Source: 6.3 Administration Guide, service.imap.banner.

@@ -26,10 +26,7 @@ impl Workers {
     pub fn new(limit: usize) -> Workers {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let count = limit.clamp(1, THREADS);
-        Workers {
-            store: Arc::new(Semaphore::new(count)),
-            passwords: Arc::new(Semaphore::new(cores.min(count))),
-        }
+        Workers { store: Arc::new(Semaphore::new(count)), passwords: Arc::new(Semaphore::new(cores.min(count))) }
     }
 
     /// The most threads that are ever used.

@@ -44,7 +44,8 @@ fn too_many_sessions_are_told() {
 
 #[test]
 fn passwords_in_the_clear_can_be_switched_off() {
-    let daemon = Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "-1"), ("service.imap.capability.move", "no")]);
+    let daemon =
+        Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "-1"), ("service.imap.capability.move", "no")]);
     let mut client = daemon.connect();
     let capability = client.ask("capability").remove(0);
     assert!(capability.ends_with(" LOGINDISABLED"), "{capability}");
@@ -62,5 +63,9 @@ fn after_ten_failures_the_client_is_sent_away() {
     client.ask("login joe wrong");
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
     drop(client);
-    assert!(daemon.log().contains("Account Notice: badlogin: [127.0.0.1] plaintext joe authentication failure"), "{}", daemon.log());
+    assert!(
+        daemon.log().contains("Account Notice: badlogin: [127.0.0.1] plaintext joe authentication failure"),
+        "{}",
+        daemon.log()
+    );
 }

@@ -33,7 +33,11 @@ impl Daemon {
     pub fn start(users: &[&str], settings: &[(&str, &str)]) -> Daemon {
         let dir = configured();
         let base = dir.path();
-        for (name, value) in [("service.imap.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")].iter().chain(settings) {
+        for (name, value) in
+            [("service.imap.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")]
+                .iter()
+                .chain(settings)
+        {
             let done = tool(base, &["configutil", "-o", name, "-v", value], "");
             assert!(done.status.success(), "{name}: {}", text(&done.stderr));
         }
@@ -99,7 +103,11 @@ fn wait_for_port(base: &Path) -> u16 {
         if let Ok(text) = std::fs::read_to_string(base.join("data/proc/imap.port")) {
             return text.trim().parse().unwrap();
         }
-        assert!(begun.elapsed() < PATIENCE, "imapd is not ready: {:?}", std::fs::read_dir(base.join("data/log")).map(|d| d.count()));
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "imapd is not ready: {:?}",
+            std::fs::read_dir(base.join("data/log")).map(|d| d.count())
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -135,7 +135,10 @@ fn the_end_of_the_daemon_is_told_and_logged() {
     assert!(status.success(), "{status}");
     assert!(!daemon.dir.path().join("data/proc/imap.port").exists());
     let log = daemon.log();
-    let close = regex::Regex::new(r"Account Notice: close \[127\.0\.0\.1\] \[joe\] \d{4}/\d+/\d+ \d+:\d\d:\d\d 0:00:0\d \d+ \d+ 1\n").unwrap();
+    let close = regex::Regex::new(
+        r"Account Notice: close \[127\.0\.0\.1\] \[joe\] \d{4}/\d+/\d+ \d+:\d\d:\d\d 0:00:0\d \d+ \d+ 1\n",
+    )
+    .unwrap();
     assert!(close.is_match(&log), "{log}");
     assert!(log.contains("close [127.0.0.1] [unauthenticated] "), "{log}");
 }
@@ -144,7 +147,9 @@ fn the_end_of_the_daemon_is_told_and_logged() {
 fn pipelined_commands_are_answered_in_order() {
     let daemon = Daemon::start(&["joe"], &[]);
     let mut client = daemon.login("joe");
-    client.send("a create A\r\nb select A\r\nc append A {6+}\r\na: 1\r\n\r\nd fetch 1 rfc822\r\ne idle\r\nDONE\r\nf logout\r\n");
+    client.send(
+        "a create A\r\nb select A\r\nc append A {6+}\r\na: 1\r\n\r\nd fetch 1 rfc822\r\ne idle\r\nDONE\r\nf logout\r\n",
+    );
     assert_eq!(client.until("a"), ["OK Completed"]);
     assert_eq!(client.until("b").last().unwrap(), "OK [READ-WRITE] Completed");
     let appended = client.until("c");

@@ -70,7 +70,10 @@ fn dialogues() {
     let users: Vec<String> = (0..traces.len()).map(|number| format!("user{number}")).collect();
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
     let daemon = Daemon::start(&names, &[("local.hostname", "mail1.example.org"), ("store.admins", "user0")]);
-    let failed: Vec<String> =
-        traces.iter().zip(&users).filter_map(|((name, script), user)| play(&daemon, name, user, script).err()).collect();
+    let failed: Vec<String> = traces
+        .iter()
+        .zip(&users)
+        .filter_map(|((name, script), user)| play(&daemon, name, user, script).err())
+        .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

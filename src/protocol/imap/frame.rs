@@ -17,17 +17,10 @@ pub struct Limits {
 
 impl Limits {
     /// For a client that has logged in.
-    pub const SESSION: Limits = Limits {
-        line_bytes: 64 * 1024,
-        command_bytes: 1024 * 1024,
-        swallow_bytes: 256 * 1024 * 1024,
-    };
+    pub const SESSION: Limits =
+        Limits { line_bytes: 64 * 1024, command_bytes: 1024 * 1024, swallow_bytes: 256 * 1024 * 1024 };
     /// For a client that has not said who it is.
-    pub const GREETED: Limits = Limits {
-        line_bytes: 8 * 1024,
-        command_bytes: 16 * 1024,
-        swallow_bytes: 64 * 1024,
-    };
+    pub const GREETED: Limits = Limits { line_bytes: 8 * 1024, command_bytes: 16 * 1024, swallow_bytes: 64 * 1024 };
 }
 
 /// An announced literal.
@@ -105,11 +98,7 @@ enum State {
     /// Message bytes pass through.
     Message { left: u64 },
     /// A refused command runs out: `skip` literal bytes, then lines; `tail` holds the end of the present line.
-    Swallow {
-        why: Refusal,
-        skip: u64,
-        tail: Vec<u8>,
-    },
+    Swallow { why: Refusal, skip: u64, tail: Vec<u8> },
 }
 
 /// The cutter of one connection.
@@ -181,11 +170,7 @@ impl Framer {
         if let State::Message { left } = self.state {
             self.drop_buffer();
             self.appending = false;
-            self.state = State::Swallow {
-                why: Refusal::Session,
-                skip: left,
-                tail: Vec::new(),
-            };
+            self.state = State::Swallow { why: Refusal::Session, skip: left, tail: Vec::new() };
         }
     }
 
@@ -206,10 +191,7 @@ impl Framer {
                     }
                     let take = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= take as u64;
-                    return (
-                        used + take,
-                        Event::Chunk(rest.get(..take).unwrap_or_default()),
-                    );
+                    return (used + take, Event::Chunk(rest.get(..take).unwrap_or_default()));
                 }
                 State::Literal { left: 0 } => {
                     self.line_start = self.buffer.len();
@@ -221,8 +203,7 @@ impl Framer {
                     }
                     let take = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= take as u64;
-                    self.buffer
-                        .extend_from_slice(rest.get(..take).unwrap_or_default());
+                    self.buffer.extend_from_slice(rest.get(..take).unwrap_or_default());
                     used += take;
                 }
                 State::Line => {
@@ -280,9 +261,7 @@ impl Framer {
             Some((announced, at)) => self.announced(announced, self.line_start + at),
             None if self.appending => {
                 self.appending = false;
-                Some(Event::AppendEnd {
-                    rest: self.take_buffer(),
-                })
+                Some(Event::AppendEnd { rest: self.take_buffer() })
             }
             None => Some(Event::Command(self.take_buffer())),
         };
@@ -297,14 +276,7 @@ impl Framer {
             let tag = self.tag();
             self.drop_buffer();
             self.appending = false;
-            return Some(if waits {
-                Event::Refused {
-                    tag,
-                    why: Refusal::Literal,
-                }
-            } else {
-                Event::Fatal
-            });
+            return Some(if waits { Event::Refused { tag, why: Refusal::Literal } } else { Event::Fatal });
         };
         let before = self.buffer.get(..at).unwrap_or_default();
         if self.appending || is_message_of_append(before) {
@@ -333,21 +305,13 @@ impl Framer {
             self.tag = self.tag();
         }
         let dropped = (self.buffer.len() - self.line_start) as u64;
-        let from = self
-            .buffer
-            .len()
-            .saturating_sub(TAIL_BYTES)
-            .max(self.line_start);
+        let from = self.buffer.len().saturating_sub(TAIL_BYTES).max(self.line_start);
         let tail = self.buffer.get(from..).unwrap_or_default().to_vec();
         self.drop_buffer();
         self.raw_line = false;
         self.appending = false;
         self.swallowed = dropped;
-        self.state = State::Swallow {
-            why: Refusal::Line,
-            skip: 0,
-            tail,
-        };
+        self.state = State::Swallow { why: Refusal::Line, skip: 0, tail };
         None
     }
 
@@ -358,11 +322,7 @@ impl Framer {
         self.state = State::Swallow {
             why,
             // A client that waits does not send: u64::MAX marks the end of the command.
-            skip: if literal.waits {
-                u64::MAX
-            } else {
-                literal.size
-            },
+            skip: if literal.waits { u64::MAX } else { literal.size },
             tail: Vec::new(),
         };
     }
@@ -416,10 +376,7 @@ impl Framer {
     fn swallow_end(&mut self, why: Refusal) -> Event<'static> {
         self.state = State::Line;
         self.swallowed = 0;
-        Event::Refused {
-            tag: std::mem::take(&mut self.tag),
-            why,
-        }
+        Event::Refused { tag: std::mem::take(&mut self.tag), why }
     }
 
     fn tag(&self) -> String {
@@ -463,26 +420,17 @@ fn literal_at_end(line: &[u8]) -> Option<(Announced, usize)> {
         Some(inner) => (inner, false),
         None => (inner, true),
     };
-    let digits = inner
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let digits = inner.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let open = inner.len().checked_sub(digits + 1)?;
     if digits == 0 || inner.get(open) != Some(&b'{') {
         // A line so long that only its end is known may have lost the brace: a number that fills the tail is no length.
-        return (digits + 1 >= TAIL_BYTES - 2 && open == 0)
-            .then_some((Announced::Absurd { waits }, 0));
+        return (digits + 1 >= TAIL_BYTES - 2 && open == 0).then_some((Announced::Absurd { waits }, 0));
     }
     let binary = open > 0 && line.get(open - 1) == Some(&b'~');
     let at = if binary { open - 1 } else { open };
     let number = std::str::from_utf8(inner.get(open + 1..)?).ok()?;
     let announced = match number.parse::<u64>() {
-        Ok(size) if size < u64::MAX / 2 => Announced::Literal(Literal {
-            size,
-            waits,
-            binary,
-        }),
+        Ok(size) if size < u64::MAX / 2 => Announced::Literal(Literal { size, waits, binary }),
         _ => Announced::Absurd { waits },
     };
     Some((announced, at))
@@ -492,180 +440,8 @@ fn literal_at_end(line: &[u8]) -> Option<(Announced, usize)> {
 fn is_message_of_append(before: &[u8]) -> bool {
     let mut words = before.splitn(3, |byte| *byte == b' ');
     let (_tag, word, rest) = (words.next(), words.next(), words.next());
-    word.is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
-        && rest.is_some_and(|rest| !rest.is_empty())
+    word.is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND")) && rest.is_some_and(|rest| !rest.is_empty())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Feeds `input` in pieces of `size` bytes and writes down what happens; messages are accepted.
-    fn run(limits: Limits, input: &[u8], size: usize, accept: bool) -> Vec<String> {
-        let mut framer = Framer::new(limits);
-        let mut seen = Vec::new();
-        let mut message = Vec::new();
-        for piece in input.chunks(size) {
-            let mut rest = piece;
-            loop {
-                let (used, event) = framer.step(rest);
-                rest = &rest[used..];
-                match event {
-                    Event::More => break,
-                    Event::Continue => seen.push("+".into()),
-                    Event::Command(c) => seen.push(format!("cmd {}", String::from_utf8_lossy(&c))),
-                    Event::Line(c) => seen.push(format!("line {}", String::from_utf8_lossy(&c))),
-                    Event::Message { head, literal } => {
-                        seen.push(format!(
-                            "msg {} {} {}",
-                            String::from_utf8_lossy(&head),
-                            literal.size,
-                            literal.waits
-                        ));
-                        if accept {
-                            framer.accept();
-                        } else {
-                            framer.refuse();
-                        }
-                    }
-                    Event::Chunk(bytes) => message.extend_from_slice(bytes),
-                    Event::MessageEnd => {
-                        seen.push(format!("end {}", String::from_utf8_lossy(&message)));
-                        message.clear();
-                    }
-                    Event::AppendEnd { rest } => {
-                        seen.push(format!("append-end {}", String::from_utf8_lossy(&rest)));
-                    }
-                    Event::Refused { tag, why } => seen.push(format!("refused {tag} {why}")),
-                    Event::Fatal => {
-                        seen.push("fatal".into());
-                        return seen;
-                    }
-                }
-            }
-        }
-        seen
-    }
-
-    fn all_sizes(limits: Limits, input: &[u8], accept: bool) -> Vec<String> {
-        let whole = run(limits, input, input.len(), accept);
-        for size in 1..input.len().min(40) {
-            assert_eq!(run(limits, input, size, accept), whole, "pieces of {size}");
-        }
-        whole
-    }
-
-    const SMALL: Limits = Limits {
-        line_bytes: 40,
-        command_bytes: 60,
-        swallow_bytes: 200,
-    };
-
-    #[test]
-    fn lines_and_literals() {
-        let seen = all_sizes(
-            Limits::SESSION,
-            b"a NOOP\r\nb LOGIN {3}\r\nfoo {4+}\r\nb\r\nr\r\nc NOOP\n",
-            true,
-        );
-        assert_eq!(
-            seen,
-            [
-                "cmd a NOOP",
-                "+",
-                "cmd b LOGIN {3}\r\nfoo {4+}\r\nb\r\nr",
-                "cmd c NOOP"
-            ]
-        );
-    }
-
-    #[test]
-    fn append_is_streamed() {
-        let seen = all_sizes(
-            Limits::SESSION,
-            b"a APPEND {5+}\r\nINBOX (\\Seen) {4}\r\nx\r\ny {2+}\r\nzz\r\nb NOOP\r\n",
-            true,
-        );
-        assert_eq!(
-            seen,
-            [
-                "msg a APPEND {5+}\r\nINBOX (\\Seen)  4 true",
-                "end x\r\ny",
-                "msg   2 false",
-                "end zz",
-                "append-end ",
-                "cmd b NOOP"
-            ]
-        );
-    }
-
-    #[test]
-    fn refused_append_does_not_desynchronise() {
-        let seen = all_sizes(
-            Limits::SESSION,
-            b"a APPEND INBOX {4+}\r\nb X\n {3+}\r\nc Y\r\nd NOOP\r\ne APPEND INBOX {9}\r\nf NOOP\r\n",
-            false,
-        );
-        assert_eq!(
-            seen,
-            [
-                "msg a APPEND INBOX  4 false",
-                "refused a Refused",
-                "cmd d NOOP",
-                "msg e APPEND INBOX  9 true",
-                "refused e Refused",
-                "cmd f NOOP"
-            ]
-        );
-    }
-
-    #[test]
-    fn limits_hold() {
-        assert_eq!(
-            all_sizes(SMALL, b"a LOGIN {61}\r\nb NOOP\r\n", true),
-            ["refused a Literal too long", "cmd b NOOP"]
-        );
-        assert_eq!(
-            all_sizes(SMALL, b"a LOGIN {5+}\r\nhello {50+}\r\n01234567890123456789012345678901234567890123456789\r\nb NOOP\r\n", true),
-            ["refused a Literal too long", "cmd b NOOP"]
-        );
-        let mut long = b"a SEARCH ".to_vec();
-        long.extend_from_slice(&[b'x'; 60]);
-        long.extend_from_slice(b" {3+}\r\nabc\r\nb NOOP\r\n");
-        assert_eq!(
-            all_sizes(SMALL, &long, true),
-            ["refused a Command line too long", "cmd b NOOP"]
-        );
-        assert_eq!(all_sizes(SMALL, b"a LOGIN {999+}\r\n", true), ["fatal"]);
-        assert_eq!(
-            all_sizes(SMALL, b"a LOGIN {99999999999999999999999}\r\n", true),
-            ["refused a Literal too long"]
-        );
-        assert_eq!(
-            all_sizes(SMALL, b"a LOGIN {99999999999999999999999+}\r\n", true),
-            ["fatal"]
-        );
-        assert_eq!(run(SMALL, &[b'x'; 500], 50, true), ["fatal"]);
-    }
-
-    #[test]
-    fn asked_for_lines_hold_no_literals() {
-        let mut framer = Framer::new(SMALL);
-        framer.expect_line();
-        assert_eq!(
-            framer.step(b"DONE {3}\r\n"),
-            (10, Event::Line(b"DONE {3}".to_vec()))
-        );
-        assert_eq!(
-            framer.step(b"a X\r\n"),
-            (5, Event::Command(b"a X".to_vec()))
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn arbitrary_bytes_in_any_pieces(input in proptest::collection::vec(proptest::sample::select(b"ab {}0123+~\r\n APPEND".to_vec()), 0..200), size in 1usize..20, accept: bool) {
-            proptest::prop_assert_eq!(run(SMALL, &input, size, accept), run(SMALL, &input, 1, accept));
-        }
-    }
-}
+mod tests;

@@ -34,10 +34,7 @@ impl Status {
 pub enum Code {
     Alert,
     AlreadyExists,
-    AppendUid {
-        uidvalidity: u32,
-        uids: Vec<(u32, u32)>,
-    },
+    AppendUid { uidvalidity: u32, uids: Vec<(u32, u32)> },
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset(Vec<String>),
@@ -45,11 +42,7 @@ pub enum Code {
     Capability(String),
     ClientBug,
     Closed,
-    CopyUid {
-        uidvalidity: u32,
-        from: Vec<(u32, u32)>,
-        to: Vec<(u32, u32)>,
-    },
+    CopyUid { uidvalidity: u32, from: Vec<(u32, u32)>, to: Vec<(u32, u32)> },
     Corruption,
     ExpungeIssued,
     InUse,
@@ -109,11 +102,7 @@ impl Code {
                 text(out, &format!("APPENDUID {uidvalidity} "));
                 uid_set(out, uids);
             }
-            Code::CopyUid {
-                uidvalidity,
-                from,
-                to,
-            } => {
+            Code::CopyUid { uidvalidity, from, to } => {
                 text(out, &format!("COPYUID {uidvalidity} "));
                 uid_set(out, from);
                 out.push(b' ');
@@ -146,13 +135,7 @@ pub fn status(out: &mut Vec<u8>, tag: &str, status: Status, code: Option<&Code>,
         code.write(out);
         text(out, "] ");
     }
-    out.extend(words.bytes().map(|byte| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            byte
-        }
-    }));
+    out.extend(words.bytes().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
     text(out, "\r\n");
 }
 
@@ -249,10 +232,7 @@ pub fn date_time(out: &mut Vec<u8>, epoch_s: i64, zone_min: i16) {
     let zone = FixedOffset::east_opt(i32::from(zone_min) * 60);
     let moment = DateTime::from_timestamp(epoch_s, 0).unwrap_or_default();
     let written = match zone {
-        Some(zone) => moment
-            .with_timezone(&zone)
-            .format("\"%e-%b-%Y %H:%M:%S %z\"")
-            .to_string(),
+        Some(zone) => moment.with_timezone(&zone).format("\"%e-%b-%Y %H:%M:%S %z\"").to_string(),
         None => moment.format("\"%e-%b-%Y %H:%M:%S +0000\"").to_string(),
     };
     text(out, &written);
@@ -274,15 +254,8 @@ mod tests {
             written(|out| status(out, "a1", Status::Ok, Some(&Code::ReadWrite), "Completed")),
             "a1 OK [READ-WRITE] Completed\r\n"
         );
-        assert_eq!(
-            written(|out| status(out, "*", Status::Bye, None, "a\r\nb")),
-            "* BYE a  b\r\n"
-        );
-        let copied = Code::CopyUid {
-            uidvalidity: 38505,
-            from: vec![(304, 304), (319, 320)],
-            to: vec![(3956, 3958)],
-        };
+        assert_eq!(written(|out| status(out, "*", Status::Bye, None, "a\r\nb")), "* BYE a  b\r\n");
+        let copied = Code::CopyUid { uidvalidity: 38505, from: vec![(304, 304), (319, 320)], to: vec![(3956, 3958)] };
         assert_eq!(
             written(|out| status(out, "A004", Status::Ok, Some(&copied), "Completed")),
             "A004 OK [COPYUID 38505 304,319:320 3956:3958] Completed\r\n"
@@ -296,20 +269,10 @@ mod tests {
             "* LIST (\\HasNoChildren) \"/\" \"a\\\"b\"\r\n"
         );
         assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
+        assert_eq!(written(|out| date_time(out, 837_596_665, -420)), "\"17-Jul-1996 02:44:25 -0700\"");
+        assert_eq!(written(|out| date_time(out, i64::MAX, 0)), "\" 1-Jan-1970 00:00:00 +0000\"");
         assert_eq!(
-            written(|out| date_time(out, 837_596_665, -420)),
-            "\"17-Jul-1996 02:44:25 -0700\""
-        );
-        assert_eq!(
-            written(|out| date_time(out, i64::MAX, 0)),
-            "\" 1-Jan-1970 00:00:00 +0000\""
-        );
-        assert_eq!(
-            written(|out| mailbox_status(
-                out,
-                "INBOX",
-                &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)]
-            )),
+            written(|out| mailbox_status(out, "INBOX", &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)])),
             "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 1)\r\n"
         );
     }

@@ -316,12 +316,8 @@ impl Selected {
 
     /// Reads what is new; expunged messages go to `pending`.
     fn look(&mut self, view: &View<'_>, folder: &Folder, told: &Told) -> Result<News, StoreError> {
-        let mut news = News {
-            changed: Vec::new(),
-            new: Vec::new(),
-            modseq: folder.highest_modseq,
-            uidnext: folder.uidnext,
-        };
+        let mut news =
+            News { changed: Vec::new(), new: Vec::new(), modseq: folder.highest_modseq, uidnext: folder.uidnext };
         match view.expunged_since(self.folder, self.modseq)? {
             Some(gone) => {
                 for (first, last) in gone.ranges() {

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::{Answer, Answered};
+use super::command;
 use super::command::append::Append;
 use super::command::fetch::FetchRun;
 use super::command::search::SearchRun;
-use super::command;
 use super::parse::{Command, Request};
 use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
@@ -118,7 +118,18 @@ const FAILURES: u32 = 10;
 
 /// What is named by CAPABILITY, without the login mechanisms.
 const CAPABILITIES: &[&str] = &[
-    "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "NAMESPACE", "UIDPLUS", "CHILDREN", "UNSELECT", "IDLE", "MOVE", "MULTIAPPEND",
+    "IMAP4rev1",
+    "LITERAL+",
+    "SASL-IR",
+    "ID",
+    "ENABLE",
+    "NAMESPACE",
+    "UIDPLUS",
+    "CHILDREN",
+    "UNSELECT",
+    "IDLE",
+    "MOVE",
+    "MULTIAPPEND",
 ];
 
 impl Session {
@@ -178,10 +189,7 @@ impl Session {
             }
             Command::Id(_) => command::id::run(out),
             Command::StartTls => Answer::bad("STARTTLS is not available"),
-            _ => match self.refusal(&request.command) {
-                Some(answer) => answer,
-                None => return None,
-            },
+            _ => self.refusal(&request.command)?,
         };
         self.counts.commands += 1;
         answer.write(&request.tag, out);
@@ -193,7 +201,16 @@ impl Session {
         use Command as C;
         let needs_selected = matches!(
             command,
-            C::Check | C::Close | C::Unselect | C::Expunge | C::UidExpunge(_) | C::Search { .. } | C::Fetch { .. } | C::Store { .. } | C::Copy { .. } | C::Move { .. }
+            C::Check
+                | C::Close
+                | C::Unselect
+                | C::Expunge
+                | C::UidExpunge(_)
+                | C::Search { .. }
+                | C::Fetch { .. }
+                | C::Store { .. }
+                | C::Copy { .. }
+                | C::Move { .. }
         );
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
@@ -222,7 +239,9 @@ impl Session {
         let login = matches!(command, Command::Login { .. } | Command::Authenticate { .. });
         let answered = match command {
             Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
-            Command::Search { uid, charset, key } => command::search::start(self, uid, charset.as_deref(), key).map(Started::Running),
+            Command::Search { uid, charset, key } => {
+                command::search::start(self, uid, charset.as_deref(), key).map(Started::Running)
+            }
             other => self.dispatch(other, now_s, out).map(Started::Answer),
         };
         let answer = match answered {
@@ -445,7 +464,9 @@ fn told_after(command: &Command) -> Told {
 fn clock_words(at_s: i64) -> String {
     use chrono::{Datelike, Local, TimeZone, Timelike};
     match Local.timestamp_opt(at_s, 0).earliest() {
-        Some(at) => format!("{}/{}/{} {}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second()),
+        Some(at) => {
+            format!("{}/{}/{} {}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second())
+        }
         None => at_s.to_string(),
     }
 }

@@ -16,7 +16,8 @@ use crate::protocol::imap::parse::{Item, SequenceSet};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
-    AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source, StateRun, Store, StoreError, Uid, UidSet,
+    AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source,
+    StateRun, Store, StoreError, Uid, UidSet,
 };
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
@@ -83,7 +84,12 @@ struct Opened<'a> {
 ///
 /// # Errors
 /// BAD: a number beyond the last message.
-pub(in crate::protocol::imap) fn start(session: &mut Session, uid: bool, set: &SequenceSet, mut items: Vec<Item>) -> Result<Running, Answer> {
+pub(in crate::protocol::imap) fn start(
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+    mut items: Vec<Item>,
+) -> Result<Running, Answer> {
     let selected = session.mailbox()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Fetch"));
@@ -130,7 +136,11 @@ impl FetchRun {
     }
 
     /// Writes the next piece. `None`: there is more.
-    pub(in crate::protocol::imap) fn step(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<Option<Answer>, Answer> {
+    pub(in crate::protocol::imap) fn step(
+        &mut self,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Answer>, Answer> {
         while out.len() < PIECE_BYTES {
             if let Some(piece) = self.pieces.pop_front() {
                 self.write(piece, out)?;
@@ -187,7 +197,8 @@ impl FetchRun {
         let mut states = self.read_batch(&store, account, folder_id, &ranges)?;
         self.missing |= self.batch.len() < wanted;
         if self.needs.seen {
-            let unseen: UidSet = self.batch.iter().filter(|row| !row.flags.contains(Flags::SEEN)).map(|row| row.uid).collect();
+            let unseen: UidSet =
+                self.batch.iter().filter(|row| !row.flags.contains(Flags::SEEN)).map(|row| row.uid).collect();
             if !unseen.is_empty() {
                 let change = FlagChange { op: FlagOp::Add, flags: Flags::SEEN, keywords: Vec::new() };
                 let stored = store.store_flags(account, folder_id, &unseen, &change, None)?;
@@ -243,7 +254,8 @@ impl FetchRun {
                 })?;
             }
         }
-        let folder: Option<Folder> = if self.needs.entry && self.index.is_none() { view.folder(folder_id)? } else { None };
+        let folder: Option<Folder> =
+            if self.needs.entry && self.index.is_none() { view.folder(folder_id)? } else { None };
         drop(view);
         if let Some(folder) = folder {
             self.index = Some(store.index(account, &folder)?);
@@ -289,14 +301,15 @@ impl FetchRun {
         for item in &self.items {
             pieces.text(blank);
             blank = " ";
-            let written = match (item, opened.as_mut()) {
-                (Item::Uid, _) => Ok(pieces.text(&format!("UID {}", row.uid))),
-                (Item::Flags, _) => Ok(pieces.text(&flags)),
-                (_, None) => Ok(()),
-                (item, Some(opened)) => opened.write(item, &mut pieces),
-            };
-            if let Err(error) = written {
-                return self.failed(&error);
+            match (item, opened.as_mut()) {
+                (Item::Uid, _) => pieces.text(&format!("UID {}", row.uid)),
+                (Item::Flags, _) => pieces.text(&flags),
+                (_, None) => {}
+                (item, Some(opened)) => {
+                    if let Err(error) = opened.write(item, &mut pieces) {
+                        return self.failed(&error);
+                    }
+                }
             }
         }
         if row.changed && !self.needs.flags {
@@ -391,9 +404,15 @@ impl Opened<'_> {
         }
         let file = Arc::new(self.store.open_body(self.place.0, self.place.1, self.message.uid)?);
         let place = format!("message {}", self.message.uid);
-        let len = file.metadata().map_err(|error| StoreError::Corrupt { what: error.to_string(), place: place.clone() })?.len();
+        let len = file
+            .metadata()
+            .map_err(|error| StoreError::Corrupt { what: error.to_string(), place: place.clone() })?
+            .len();
         if len < self.message.size {
-            return Err(StoreError::Corrupt { what: format!("the file has {len} of {} bytes", self.message.size), place });
+            return Err(StoreError::Corrupt {
+                what: format!("the file has {len} of {} bytes", self.message.size),
+                place,
+            });
         }
         self.file = Some(Arc::clone(&file));
         Ok(file)
@@ -404,8 +423,10 @@ impl Opened<'_> {
         let count = to.saturating_sub(from).min(crate::message::scan::MAX_HEADER as u64);
         let mut block = vec![0; usize::try_from(count).unwrap_or(0)];
         let file = self.file()?;
-        file.read_exact_at(&mut block, from)
-            .map_err(|error| StoreError::Corrupt { what: error.to_string(), place: format!("message {}", self.message.uid) })?;
+        file.read_exact_at(&mut block, from).map_err(|error| StoreError::Corrupt {
+            what: error.to_string(),
+            place: format!("message {}", self.message.uid),
+        })?;
         Ok(block)
     }
 

@@ -20,20 +20,27 @@ pub fn run(session: &mut Session, user: &str, password: &Secret, now_s: i64) -> 
 ///
 /// # Errors
 /// NO: the login failed.
-pub fn admit(session: &mut Session, mechanism: &str, authzid: &str, authcid: &str, password: &Secret, now_s: i64) -> Answered {
+pub fn admit(
+    session: &mut Session,
+    mechanism: &str,
+    authzid: &str,
+    authcid: &str,
+    password: &Secret,
+    now_s: i64,
+) -> Answered {
     let user = match identify(session, authzid, authcid, password) {
         Ok(user) => user,
         Err(error) => {
-            log::notice(
-                Category::Account,
-                format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer),
-            );
+            log::notice(Category::Account, format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer));
             return Err(of_directory(&error));
         }
     };
     let account = account_of(session, &user, now_s)?;
     if authzid != authcid {
-        log::notice(Category::Account, format!("proxy login: [{}] {mechanism} {authcid} as {}", session.peer, user.userid));
+        log::notice(
+            Category::Account,
+            format!("proxy login: [{}] {mechanism} {authcid} as {}", session.peer, user.userid),
+        );
     }
     session.login = Some(Login { userid: user.userid, account });
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
@@ -44,7 +51,9 @@ fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) 
     let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
     let Authenticated { user } = server.directory.authenticate(authcid, password)?;
     let domain = server.default_domain.as_deref();
-    if canonical_userid(authzid, domain) == canonical_userid(authcid, domain) || authzid.eq_ignore_ascii_case(&user.userid) {
+    if canonical_userid(authzid, domain) == canonical_userid(authcid, domain)
+        || authzid.eq_ignore_ascii_case(&user.userid)
+    {
         return Ok(user);
     }
     if !server.admins.contains(&user.userid) {

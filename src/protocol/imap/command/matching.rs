@@ -131,7 +131,9 @@ impl Test {
             Test::Not(test) => !test.matches(message)?,
             Test::Flags(flags) => message.flags.contains(*flags),
             Test::Recent => message.recent,
-            Test::Keyword(bit) => bit.is_some_and(|bit| message.keywords.0.checked_shr(bit).is_some_and(|bits| bits & 1 == 1)),
+            Test::Keyword(bit) => {
+                bit.is_some_and(|bit| message.keywords.0.checked_shr(bit).is_some_and(|bits| bits & 1 == 1))
+            }
             Test::Uids(uids) => uids.contains(message.uid),
             Test::Larger(bytes) => message.row()?.size > *bytes,
             Test::Smaller(bytes) => message.row()?.size < *bytes,
@@ -205,7 +207,8 @@ impl<'a> Candidate<'a> {
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
         let place = format!("message {}", self.uid);
         if let Some(file) = &self.file {
-            file.read_exact_at(&mut bytes, from).map_err(|error| StoreError::Corrupt { what: error.to_string(), place })?;
+            file.read_exact_at(&mut bytes, from)
+                .map_err(|error| StoreError::Corrupt { what: error.to_string(), place })?;
         }
         Ok(bytes)
     }
@@ -222,7 +225,8 @@ impl<'a> Candidate<'a> {
 
     fn header_contains(&mut self, name: &str, needle: &str) -> Result<bool, StoreError> {
         let contains = |block: &[u8]| {
-            header::find_all(block, name).any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(needle))
+            header::find_all(block, name)
+                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(needle))
         };
         if header::is_cached(name.as_bytes()) {
             return Ok(contains(self.entry()?.headers()));

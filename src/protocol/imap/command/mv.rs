@@ -10,7 +10,14 @@ use crate::protocol::imap::session::Session;
 ///
 /// # Errors
 /// As COPY; NO when the selected mailbox is read-only.
-pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, now_s: i64, out: &mut Vec<u8>) -> Answered {
+pub fn run(
+    session: &mut Session,
+    uid: bool,
+    set: &SequenceSet,
+    mailbox: &str,
+    now_s: i64,
+    out: &mut Vec<u8>,
+) -> Answered {
     let to = target(session, mailbox)?;
     let store = session.server.store.clone();
     let selected = session.writable()?;

@@ -29,7 +29,12 @@ pub struct SearchRun {
 ///
 /// # Errors
 /// NO: the character set is not known; BAD: a number beyond the last message.
-pub(in crate::protocol::imap) fn start(session: &mut Session, uid: bool, charset: Option<&str>, key: Key) -> Result<Running, Answer> {
+pub(in crate::protocol::imap) fn start(
+    session: &mut Session,
+    uid: bool,
+    charset: Option<&str>,
+    key: Key,
+) -> Result<Running, Answer> {
     let label = charset.unwrap_or_default();
     if !label.is_empty() && !label.eq_ignore_ascii_case("US-ASCII") && charset::charset(label.as_bytes()).is_none() {
         let known = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
@@ -48,7 +53,11 @@ pub(in crate::protocol::imap) fn start(session: &mut Session, uid: bool, charset
 
 impl SearchRun {
     /// Looks at the next messages. `None`: there are more.
-    pub(in crate::protocol::imap) fn step(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<Option<Answer>, Answer> {
+    pub(in crate::protocol::imap) fn step(
+        &mut self,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Answer>, Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let cost = self.test.cost();
@@ -85,7 +94,13 @@ impl SearchRun {
                     while messages.next_if(|message| message.uid < uid).is_some() {}
                     let message = messages.next_if(|message| message.uid == uid);
                     let state = (uid, run.flags, run.keywords, selected.recent.contains(uid));
-                    let mut candidate = Candidate::new(&store, (selected.account, selected.folder), state, message, self.index.as_mut());
+                    let mut candidate = Candidate::new(
+                        &store,
+                        (selected.account, selected.folder),
+                        state,
+                        message,
+                        self.index.as_mut(),
+                    );
                     match self.test.matches(&mut candidate) {
                         Ok(true) => self.found.extend(if self.uid { Some(uid) } else { selected.numbers.number(uid) }),
                         Ok(false) => {}

@@ -30,7 +30,10 @@ pub(super) fn find_cached(section: &Section, entry: &Entry) -> Option<Found> {
         return None;
     };
     // Without an entry there is not even a part tree.
-    if !section.part.is_empty() || entry.envelope().is_empty() || !names.iter().all(|name| header::is_cached(name.as_bytes())) {
+    if !section.part.is_empty()
+        || entry.envelope().is_empty()
+        || !names.iter().all(|name| header::is_cached(name.as_bytes()))
+    {
         return None;
     }
     Some(Found::Bytes(header::subset(entry.headers(), names, false)))

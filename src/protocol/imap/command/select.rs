@@ -18,7 +18,8 @@ pub fn run(session: &mut Session, name: &str, read_only: bool, out: &mut Vec<u8>
     let Some(folder) = found.filter(|folder| !folder.noselect) else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
-    let recent_from = if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, folder.id)? };
+    let recent_from =
+        if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, folder.id)? };
     let view = store.view(account)?;
     // The row again: the mailbox may have changed between the two snapshots.
     let Some(folder) = view.folder(folder.id)? else {

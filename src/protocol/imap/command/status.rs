@@ -36,7 +36,9 @@ fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -
         StatusItem::Unseen => folder.unseen,
         StatusItem::Recent => {
             let mut recent = 0u32;
-            view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| recent = recent.saturating_add(run.count))?;
+            view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| {
+                recent = recent.saturating_add(run.count)
+            })?;
             recent
         }
     })

@@ -42,7 +42,11 @@ pub fn split(flags: &[Flag]) -> (Flags, Vec<String>) {
 ///
 /// # Errors
 /// NO: the mailbox is read-only, too many keywords; BAD: no such message.
-pub fn run(session: &mut Session, arguments: &Arguments, out: &mut Vec<u8>) -> Result<Option<(Modseq, UidSet)>, Answer> {
+pub fn run(
+    session: &mut Session,
+    arguments: &Arguments,
+    out: &mut Vec<u8>,
+) -> Result<Option<(Modseq, UidSet)>, Answer> {
     let store = session.server.store.clone();
     let selected = session.writable()?;
     let Some(uids) = selected.uids(&arguments.set, arguments.uid) else {
@@ -57,7 +61,8 @@ pub fn run(session: &mut Session, arguments: &Arguments, out: &mut Vec<u8>) -> R
         FlagOp::Add => store::FlagOp::Add,
         FlagOp::Remove => store::FlagOp::Remove,
     };
-    let stored = store.store_flags(selected.account, selected.folder, &uids, &FlagChange { op, flags, keywords }, None)?;
+    let stored =
+        store.store_flags(selected.account, selected.folder, &uids, &FlagChange { op, flags, keywords }, None)?;
     if !arguments.silent {
         let view = store.view(selected.account)?;
         selected.reload_keywords(&view, out)?;

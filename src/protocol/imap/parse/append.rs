@@ -7,9 +7,8 @@ use super::command::{Bad, Flag, What};
 use super::cursor::{Cursor, Parsed};
 use super::search::month_number;
 
-pub(super) const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// What stands before the first message of an APPEND.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +36,7 @@ pub struct InternalDate {
 /// The tag and a typed reason, to be sent as `tag BAD reason` when the refused command is over.
 pub fn append_head(head: &[u8]) -> Result<(String, AppendHead), Refused> {
     let mut c = Cursor::new(head);
-    let tag = c.tag().map_err(|bad| Refused {
-        tag: "*".to_owned(),
-        bad,
-    })?;
+    let tag = c.tag().map_err(|bad| Refused { tag: "*".to_owned(), bad })?;
     let parsed = (|| {
         c.space()?;
         c.word()?;
@@ -48,11 +44,7 @@ pub fn append_head(head: &[u8]) -> Result<(String, AppendHead), Refused> {
         c.space()?;
         let mailbox = c.mailbox()?;
         let (flags, date) = message_head(&mut c)?;
-        Ok(AppendHead {
-            mailbox,
-            flags,
-            date,
-        })
+        Ok(AppendHead { mailbox, flags, date })
     })();
     match parsed {
         Ok(head) => Ok((tag, head)),
@@ -96,11 +88,7 @@ fn message_head(c: &mut Cursor<'_>) -> Parsed<(Vec<Flag>, Option<InternalDate>)>
         date = Some(date_time(&text).ok_or_else(|| c.invalid(What::DateTime))?);
         c.space()?;
     }
-    if c.at_end() {
-        Ok((flags, date))
-    } else {
-        Err(c.invalid(What::Syntax))
-    }
+    if c.at_end() { Ok((flags, date)) } else { Err(c.invalid(What::Syntax)) }
 }
 
 /// ` 1-Jul-1996 02:44:25 -0700`, 26 bytes.
@@ -110,29 +98,15 @@ fn date_time(text: &str) -> Option<InternalDate> {
     }
     let number = |from: usize, to: usize| -> Option<u32> {
         let digits = text.get(from..to)?;
-        let digits = if from == 0 {
-            digits.trim_start_matches(' ')
-        } else {
-            digits
-        };
+        let digits = if from == 0 { digits.trim_start_matches(' ') } else { digits };
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         digits.parse().ok()
     };
     let at = |position: usize| text.as_bytes().get(position).copied();
-    let marks = [
-        (2, b'-'),
-        (6, b'-'),
-        (11, b' '),
-        (14, b':'),
-        (17, b':'),
-        (20, b' '),
-    ];
-    if marks
-        .iter()
-        .any(|(position, mark)| at(*position) != Some(*mark))
-    {
+    let marks = [(2, b'-'), (6, b'-'), (11, b' '), (14, b':'), (17, b':'), (20, b' ')];
+    if marks.iter().any(|(position, mark)| at(*position) != Some(*mark)) {
         return None;
     }
     let year = i32::try_from(number(7, 11)?).ok()?;
@@ -148,8 +122,5 @@ fn date_time(text: &str) -> Option<InternalDate> {
     };
     let zone = FixedOffset::east_opt(minutes * 60)?;
     let moment = zone.from_local_datetime(&time).single()?;
-    Some(InternalDate {
-        epoch_s: moment.timestamp(),
-        zone_min: i16::try_from(minutes).ok()?,
-    })
+    Some(InternalDate { epoch_s: moment.timestamp(), zone_min: i16::try_from(minutes).ok()? })
 }

@@ -22,8 +22,7 @@ pub fn is_tag_byte(byte: u8) -> bool {
 }
 
 fn is_atom_byte(byte: u8) -> bool {
-    (0x21..0x7f).contains(&byte)
-        && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']')
+    (0x21..0x7f).contains(&byte) && !matches!(byte, b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\' | b']')
 }
 
 fn is_astring_byte(byte: u8) -> bool {
@@ -53,10 +52,7 @@ fn is_list_byte(byte: u8) -> bool {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor {
-            left: bytes,
-            command: "command",
-        }
+        Cursor { left: bytes, command: "command" }
     }
 
     /// Names the command for refusals.
@@ -65,11 +61,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Parses inside of the command called `command`.
-    pub(super) fn within<T>(
-        &mut self,
-        command: &'static str,
-        inner: impl FnOnce(&mut Self) -> Parsed<T>,
-    ) -> Parsed<T> {
+    pub(super) fn within<T>(&mut self, command: &'static str, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         self.command = command;
         inner(self)
     }
@@ -86,18 +78,11 @@ impl<'a> Cursor<'a> {
 
     /// The refusal of a `what` here; an ended line is a missing argument.
     pub(super) fn invalid(&self, what: What) -> Bad {
-        Bad::Invalid {
-            what,
-            command: self.command,
-        }
+        Bad::Invalid { what, command: self.command }
     }
 
     fn expected(&self, what: What) -> Bad {
-        if self.left.is_empty() {
-            Bad::Missing(self.command)
-        } else {
-            self.invalid(what)
-        }
+        if self.left.is_empty() { Bad::Missing(self.command) } else { self.invalid(what) }
     }
 
     pub(super) fn at_end(&self) -> bool {
@@ -131,11 +116,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn byte(&mut self, byte: u8) -> Parsed<()> {
-        if self.eat(byte) {
-            Ok(())
-        } else {
-            Err(self.expected(What::Syntax))
-        }
+        if self.eat(byte) { Ok(()) } else { Err(self.expected(What::Syntax)) }
     }
 
     /// One SP between arguments.
@@ -178,11 +159,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn word(&mut self) -> Parsed<String> {
         let word = self.run(|byte| byte.is_ascii_alphanumeric());
         if word.is_empty() && self.at_end() {
-            return Err(if self.command == "command" {
-                Bad::Null
-            } else {
-                Bad::Missing(self.command)
-            });
+            return Err(if self.command == "command" { Bad::Null } else { Bad::Missing(self.command) });
         }
         if !matches!(self.peek(), None | Some(b' ')) {
             return Err(Bad::Unrecognized);
@@ -270,11 +247,7 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn astring(&mut self) -> Parsed<Cow<'a, [u8]>> {
         match self.peek() {
-            Some(b'"' | b'{' | b'~')
-                if self.peek() != Some(b'~') || self.left.get(1) == Some(&b'{') =>
-            {
-                self.string()
-            }
+            Some(b'"' | b'{' | b'~') if self.peek() != Some(b'~') || self.left.get(1) == Some(&b'{') => self.string(),
             _ => {
                 let atom = self.run(is_astring_byte);
                 if atom.is_empty() {
@@ -325,16 +298,11 @@ impl<'a> Cursor<'a> {
         if digits.is_empty() {
             return Err(self.expected(What::Number));
         }
-        Self::ascii(digits)
-            .parse()
-            .map_err(|_| self.invalid(What::Number))
+        Self::ascii(digits).parse().map_err(|_| self.invalid(What::Number))
     }
 
     /// A parenthesised list, possibly empty, elements divided by one SP.
-    pub(super) fn list<T>(
-        &mut self,
-        mut element: impl FnMut(&mut Self) -> Parsed<T>,
-    ) -> Parsed<Vec<T>> {
+    pub(super) fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         self.byte(b'(')?;
         let mut elements = Vec::new();
         while !self.eat(b')') {

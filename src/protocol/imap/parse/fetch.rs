@@ -115,11 +115,7 @@ fn named(c: &mut Cursor<'_>, word: &str) -> Parsed<Item> {
         "BODY" if c.peek() != Some(b'[') => Item::Body,
         "BODY" | "BODY.PEEK" => {
             let section = section(c)?;
-            Item::Section {
-                peek: word != "BODY",
-                section,
-                partial: partial(c)?,
-            }
+            Item::Section { peek: word != "BODY", section, partial: partial(c)? }
         }
         _ => return Err(c.invalid(What::FetchItem)),
     })
@@ -141,11 +137,7 @@ fn section(c: &mut Cursor<'_>) -> Parsed<Section> {
             break;
         }
     }
-    let text = if part.is_empty() || dot {
-        section_text(c, &part)?
-    } else {
-        Text::Whole
-    };
+    let text = if part.is_empty() || dot { section_text(c, &part)? } else { Text::Whole };
     if !c.eat(b']') {
         return Err(c.invalid(What::Section));
     }

@@ -35,10 +35,7 @@ pub struct Refused {
 /// The tag and a typed reason, to be sent as `tag BAD reason`.
 pub fn parse(bytes: &[u8]) -> Result<Request, Refused> {
     let mut cursor = Cursor::new(bytes);
-    let tag = cursor.tag().map_err(|bad| Refused {
-        tag: "*".to_owned(),
-        bad,
-    })?;
+    let tag = cursor.tag().map_err(|bad| Refused { tag: "*".to_owned(), bad })?;
     match command(&mut cursor) {
         Ok(command) => Ok(Request { tag, command }),
         Err(bad) => Err(Refused { tag, bad }),
@@ -147,27 +144,21 @@ fn list(c: &mut Cursor<'_>, name: &'static str) -> Parsed<Command> {
     let reference = c.astring_text()?;
     c.space()?;
     let pattern = c.list_mailbox()?;
-    Ok(if name == "Lsub" {
-        Command::Lsub { reference, pattern }
-    } else {
-        Command::List { reference, pattern }
-    })
+    Ok(if name == "Lsub" { Command::Lsub { reference, pattern } } else { Command::List { reference, pattern } })
 }
 
 fn status(c: &mut Cursor<'_>) -> Parsed<Command> {
     let mailbox = one_mailbox(c, "Status")?;
     c.space()?;
     let items = c.list(|c| {
-        Ok(
-            match c.atom(What::StatusItem)?.to_ascii_uppercase().as_str() {
-                "MESSAGES" => StatusItem::Messages,
-                "RECENT" => StatusItem::Recent,
-                "UIDNEXT" => StatusItem::UidNext,
-                "UIDVALIDITY" => StatusItem::UidValidity,
-                "UNSEEN" => StatusItem::Unseen,
-                _ => return Err(c.invalid(What::StatusItem)),
-            },
-        )
+        Ok(match c.atom(What::StatusItem)?.to_ascii_uppercase().as_str() {
+            "MESSAGES" => StatusItem::Messages,
+            "RECENT" => StatusItem::Recent,
+            "UIDNEXT" => StatusItem::UidNext,
+            "UIDVALIDITY" => StatusItem::UidValidity,
+            "UNSEEN" => StatusItem::Unseen,
+            _ => return Err(c.invalid(What::StatusItem)),
+        })
     })?;
     if items.is_empty() {
         return Err(c.invalid(What::StatusItem));
@@ -195,11 +186,7 @@ fn id(c: &mut Cursor<'_>) -> Parsed<Command> {
         }
         let field = c.string_text()?;
         c.space()?;
-        let value = if c.nil() {
-            None
-        } else {
-            Some(c.string_text()?)
-        };
+        let value = if c.nil() { None } else { Some(c.string_text()?) };
         pairs.push((field, value));
     }
     Ok(Command::Id(pairs))
@@ -243,13 +230,7 @@ fn store(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         }
         flags
     };
-    Ok(Command::Store {
-        uid,
-        set,
-        op,
-        silent,
-        flags,
-    })
+    Ok(Command::Store { uid, set, op, silent, flags })
 }
 
 fn copy(c: &mut Cursor<'_>, uid: bool, moves: bool) -> Parsed<Command> {
@@ -257,11 +238,7 @@ fn copy(c: &mut Cursor<'_>, uid: bool, moves: bool) -> Parsed<Command> {
     let set = sequence::set(c)?;
     c.space()?;
     let mailbox = c.mailbox()?;
-    Ok(if moves {
-        Command::Move { uid, set, mailbox }
-    } else {
-        Command::Copy { uid, set, mailbox }
-    })
+    Ok(if moves { Command::Move { uid, set, mailbox } } else { Command::Copy { uid, set, mailbox } })
 }
 
 #[cfg(test)]

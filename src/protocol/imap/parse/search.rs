@@ -80,11 +80,7 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         }
         keys.push(next(c, DEPTH, &mut left)?);
     }
-    Ok(Command::Search {
-        uid,
-        charset,
-        key: all_of(keys),
-    })
+    Ok(Command::Search { uid, charset, key: all_of(keys) })
 }
 
 fn all_of(mut keys: Vec<Key>) -> Key {
@@ -195,11 +191,7 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
         "LARGER" | "SMALLER" => {
             c.space()?;
             let number = c.number()?;
-            if word == "LARGER" {
-                Key::Larger(number)
-            } else {
-                Key::Smaller(number)
-            }
+            if word == "LARGER" { Key::Larger(number) } else { Key::Smaller(number) }
         }
         "UID" => {
             c.space()?;

@@ -47,18 +47,12 @@ impl SequenceSet {
             Bound::Number(number) => *number,
             Bound::Last => 0,
         };
-        self.0
-            .iter()
-            .map(|(a, b)| number(a).max(number(b)))
-            .max()
-            .unwrap_or(0)
+        self.0.iter().map(|(a, b)| number(a).max(number(b))).max().unwrap_or(0)
     }
 
     /// True when `*` occurs.
     pub fn has_last(&self) -> bool {
-        self.0
-            .iter()
-            .any(|(a, b)| *a == Bound::Last || *b == Bound::Last)
+        self.0.iter().any(|(a, b)| *a == Bound::Last || *b == Bound::Last)
     }
 }
 

@@ -11,11 +11,7 @@ fn bad(text: &str) -> String {
 
 fn set(ranges: &[(u32, u32)]) -> SequenceSet {
     let bound = |n: u32| {
-        if n == 0 {
-            Bound::Last
-        } else {
-            Bound::Number(n)
-        }
+        if n == 0 { Bound::Last } else { Bound::Number(n) }
     };
     SequenceSet(ranges.iter().map(|(a, b)| (bound(*a), bound(*b))).collect())
 }
@@ -24,73 +20,39 @@ fn set(ranges: &[(u32, u32)]) -> SequenceSet {
 fn rfc_3501_examples() {
     assert_eq!(
         command("LOGIN SMITH SESAME"),
-        Command::Login {
-            user: "SMITH".into(),
-            password: Secret(b"SESAME".to_vec())
-        }
+        Command::Login { user: "SMITH".into(), password: Secret(b"SESAME".to_vec()) }
     );
     assert_eq!(
         command("LOGIN {11}\r\nFRED FOOBAR {7}\r\nfat man"),
-        Command::Login {
-            user: "FRED FOOBAR".into(),
-            password: Secret(b"fat man".to_vec())
-        }
+        Command::Login { user: "FRED FOOBAR".into(), password: Secret(b"fat man".to_vec()) }
     );
     assert_eq!(
         command("LIST \"\" \"/usr/staff/%\""),
-        Command::List {
-            reference: String::new(),
-            pattern: "/usr/staff/%".into()
-        }
+        Command::List { reference: String::new(), pattern: "/usr/staff/%".into() }
     );
     assert_eq!(
         command("STATUS blurdybloop (UIDNEXT MESSAGES)"),
-        Command::Status {
-            mailbox: "blurdybloop".into(),
-            items: vec![StatusItem::UidNext, StatusItem::Messages]
-        }
+        Command::Status { mailbox: "blurdybloop".into(), items: vec![StatusItem::UidNext, StatusItem::Messages] }
     );
     assert_eq!(
         command("STORE 2:4 +FLAGS (\\Deleted)"),
-        Command::Store {
-            uid: false,
-            set: set(&[(2, 4)]),
-            op: FlagOp::Add,
-            silent: false,
-            flags: vec![Flag::Deleted]
-        }
+        Command::Store { uid: false, set: set(&[(2, 4)]), op: FlagOp::Add, silent: false, flags: vec![Flag::Deleted] }
     );
     assert_eq!(
         command("uid copy 443:557,* MEETING"),
-        Command::Copy {
-            uid: true,
-            set: set(&[(443, 557), (0, 0)]),
-            mailbox: "MEETING".into()
-        }
+        Command::Copy { uid: true, set: set(&[(443, 557), (0, 0)]), mailbox: "MEETING".into() }
     );
     assert_eq!(
         command("AUTHENTICATE plain AHRlc3QAdGVzdA=="),
-        Command::Authenticate {
-            mechanism: "PLAIN".into(),
-            initial: Some(Secret(b"AHRlc3QAdGVzdA==".to_vec()))
-        }
+        Command::Authenticate { mechanism: "PLAIN".into(), initial: Some(Secret(b"AHRlc3QAdGVzdA==".to_vec())) }
     );
     assert_eq!(
         command("ID (\"name\" \"sodr\" \"version\" NIL)"),
-        Command::Id(vec![
-            ("name".into(), Some("sodr".into())),
-            ("version".into(), None)
-        ])
+        Command::Id(vec![("name".into(), Some("sodr".into())), ("version".into(), None)])
     );
     assert_eq!(command("ID NIL"), Command::Id(vec![]));
-    assert_eq!(
-        command("ENABLE condstore X"),
-        Command::Enable(vec!["CONDSTORE".into(), "X".into()])
-    );
-    assert_eq!(
-        command("UID EXPUNGE 3000:3002"),
-        Command::UidExpunge(set(&[(3000, 3002)]))
-    );
+    assert_eq!(command("ENABLE condstore X"), Command::Enable(vec!["CONDSTORE".into(), "X".into()]));
+    assert_eq!(command("UID EXPUNGE 3000:3002"), Command::UidExpunge(set(&[(3000, 3002)])));
 }
 
 #[test]
@@ -99,33 +61,17 @@ fn fetch_items() {
         Command::Fetch { items, .. } => items,
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        items("FAST"),
-        [Item::Flags, Item::InternalDate, Item::Rfc822Size]
-    );
-    assert_eq!(
-        items("(BODY BODYSTRUCTURE)"),
-        [Item::Body, Item::BodyStructure]
-    );
+    assert_eq!(items("FAST"), [Item::Flags, Item::InternalDate, Item::Rfc822Size]);
+    assert_eq!(items("(BODY BODYSTRUCTURE)"), [Item::Body, Item::BodyStructure]);
     assert_eq!(
         items("body.peek[4.2.HEADER.FIELDS.NOT (DATE \"FROM\")]<0.2048>"),
         [Item::Section {
             peek: true,
-            section: Section {
-                part: vec![4, 2],
-                text: Text::HeaderFieldsNot(vec!["DATE".into(), "FROM".into()])
-            },
-            partial: Some(Partial {
-                offset: 0,
-                length: 2048
-            })
+            section: Section { part: vec![4, 2], text: Text::HeaderFieldsNot(vec!["DATE".into(), "FROM".into()]) },
+            partial: Some(Partial { offset: 0, length: 2048 })
         }]
     );
-    let whole = |part: Vec<u32>, text| Item::Section {
-        peek: false,
-        section: Section { part, text },
-        partial: None,
-    };
+    let whole = |part: Vec<u32>, text| Item::Section { peek: false, section: Section { part, text }, partial: None };
     assert_eq!(
         items("(BODY[] BODY[3] BODY[1.MIME] BODY[TEXT] BODY[2.HEADER])"),
         [
@@ -150,10 +96,7 @@ fn fetch_items() {
         "BODY[HEADER.FIELDS ()]",
         "X",
     ] {
-        assert!(
-            parse(format!("a FETCH 1 {wrong}").as_bytes()).is_err(),
-            "{wrong}"
-        );
+        assert!(parse(format!("a FETCH 1 {wrong}").as_bytes()).is_err(), "{wrong}");
     }
 }
 
@@ -174,45 +117,24 @@ fn search_keys() {
     );
     assert_eq!(
         search("CHARSET UTF-8 TEXT {6}\r\n\u{434}\u{434}\u{434}"),
-        (
-            Some("UTF-8".into()),
-            Key::Text("\u{434}\u{434}\u{434}".into())
-        )
+        (Some("UTF-8".into()), Key::Text("\u{434}\u{434}\u{434}".into()))
     );
     assert_eq!(
         search("OR (1:* UNSEEN) SENTON \"01-Feb-1994\"").1,
         Key::Or(
-            Box::new(Key::And(vec![
-                Key::Sequence(set(&[(1, 0)])),
-                Key::Flag(SystemFlag::Seen, false)
-            ])),
+            Box::new(Key::And(vec![Key::Sequence(set(&[(1, 0)])), Key::Flag(SystemFlag::Seen, false)])),
             Box::new(Key::Sent(DateOp::On, date))
         )
     );
-    assert_eq!(
-        search("HEADER Message-ID \"\"").1,
-        Key::Header("Message-ID".into(), vec![])
-    );
+    assert_eq!(search("HEADER Message-ID \"\"").1, Key::Header("Message-ID".into(), vec![]));
     assert_eq!(bad("a SEARCH"), "Missing required argument to Search");
-    assert_eq!(
-        bad("a SEARCH CHARSET UTF-8"),
-        "Missing required argument to Search"
-    );
-    assert_eq!(
-        bad("a UID SEARCH ON 30-Feb-2000"),
-        "Invalid date in UID Search"
-    );
+    assert_eq!(bad("a SEARCH CHARSET UTF-8"), "Missing required argument to Search");
+    assert_eq!(bad("a UID SEARCH ON 30-Feb-2000"), "Invalid date in UID Search");
     assert_eq!(bad("a SEARCH FOO"), "Invalid criteria in Search");
     let deep = format!("a SEARCH {}ALL{}", "(".repeat(2000), ")".repeat(2000));
     assert_eq!(bad(&deep), "Nesting too deep in Search");
-    assert_eq!(
-        bad(&format!("a SEARCH {}ALL", "NOT ".repeat(2000))),
-        "Nesting too deep in Search"
-    );
-    assert_eq!(
-        bad(&format!("a SEARCH{}", " ALL".repeat(20_000))),
-        "Too many arguments to Search"
-    );
+    assert_eq!(bad(&format!("a SEARCH {}ALL", "NOT ".repeat(2000))), "Nesting too deep in Search");
+    assert_eq!(bad(&format!("a SEARCH{}", " ALL".repeat(20_000))), "Too many arguments to Search");
 }
 
 #[test]
@@ -227,42 +149,26 @@ fn refusals() {
     assert_eq!(bad("a LOGIN x"), "Missing required argument to Login");
     assert_eq!(bad("a FETCH 0 FLAGS"), "Invalid sequence in Fetch");
     assert_eq!(bad("a FETCH 4294967296 FLAGS"), "Invalid sequence in Fetch");
-    assert_eq!(
-        bad("a STORE 1 FLAGS (\\Recent)"),
-        "Invalid system flag in Store"
-    );
+    assert_eq!(bad("a STORE 1 FLAGS (\\Recent)"), "Invalid system flag in Store");
     assert_eq!(bad("a SELECT b&"), "Invalid mailbox name in Select");
     assert_eq!(bad("a SELECT \"\u{e9}\""), "Invalid mailbox name in Select");
     assert_eq!(bad("a APPEND INBOX"), "Missing required argument to Append");
-    assert_eq!(
-        command("SELECT &AOk-t&AOk-"),
-        Command::Select("&AOk-t&AOk-".into())
-    );
+    assert_eq!(command("SELECT &AOk-t&AOk-"), Command::Select("&AOk-t&AOk-".into()));
     assert_eq!(command("NOOP  "), Command::Noop);
     assert_eq!(
         command("LOGIN \"j\u{f6}\" \"a\\\"b\\\\\""),
-        Command::Login {
-            user: "j\u{f6}".into(),
-            password: Secret(b"a\"b\\".to_vec())
-        }
+        Command::Login { user: "j\u{f6}".into(), password: Secret(b"a\"b\\".to_vec()) }
     );
 }
 
 #[test]
 fn append_heads() {
     let (tag, head) =
-        append_head(b"A003 APPEND saved-messages (\\Seen $Junk) \"17-Jul-1996 02:44:25 -0700\" ")
-            .unwrap();
+        append_head(b"A003 APPEND saved-messages (\\Seen $Junk) \"17-Jul-1996 02:44:25 -0700\" ").unwrap();
     assert_eq!(tag, "A003");
     assert_eq!(head.mailbox, "saved-messages");
     assert_eq!(head.flags, [Flag::Seen, Flag::Keyword("$Junk".into())]);
-    assert_eq!(
-        head.date,
-        Some(InternalDate {
-            epoch_s: 837_596_665,
-            zone_min: -420
-        })
-    );
+    assert_eq!(head.date, Some(InternalDate { epoch_s: 837_596_665, zone_min: -420 }));
     assert_eq!(append_next(b" ").unwrap(), (vec![], None));
     assert_eq!(append_head(b"a APPEND {2}\r\nxy ").unwrap().1.mailbox, "xy");
     assert!(append_head(b"a APPEND x (\\Seen)").is_err());
@@ -281,10 +187,7 @@ fn sets_resolve() {
     assert_eq!(parsed.resolve(0), [(1, 1), (5, 5)]);
     assert!(parsed.has_last());
     assert_eq!(parsed.largest(), 5);
-    assert_eq!(
-        set(&[(u32::MAX, u32::MAX), (1, u32::MAX - 1)]).resolve(1),
-        [(1, u32::MAX)]
-    );
+    assert_eq!(set(&[(u32::MAX, u32::MAX), (1, u32::MAX - 1)]).resolve(1), [(1, u32::MAX)]);
 }
 
 /// Commands of the shared grammar as text.
@@ -292,16 +195,12 @@ mod generate {
     use proptest::prelude::*;
 
     fn number() -> impl Strategy<Value = String> {
-        prop_oneof![
-            (1u32..50).prop_map(|n| n.to_string()),
-            Just("*".to_owned()),
-            Just("4294967295".to_owned())
-        ]
+        prop_oneof![(1u32..50).prop_map(|n| n.to_string()), Just("*".to_owned()), Just("4294967295".to_owned())]
     }
 
     pub fn sequence() -> impl Strategy<Value = String> {
-        let range = (number(), proptest::option::of(number()))
-            .prop_map(|(a, b)| b.map_or(a.clone(), |b| format!("{a}:{b}")));
+        let range =
+            (number(), proptest::option::of(number())).prop_map(|(a, b)| b.map_or(a.clone(), |b| format!("{a}:{b}")));
         proptest::collection::vec(range, 1..4).prop_map(|ranges| ranges.join(","))
     }
 
@@ -315,35 +214,21 @@ mod generate {
     }
 
     pub fn mailbox() -> impl Strategy<Value = String> {
-        prop_oneof![
-            "[A-Za-z0-9.][A-Za-z0-9._/-]{0,8}",
-            Just("inbox".to_owned()),
-            Just("\"a b/&AOk-\"".to_owned())
-        ]
+        prop_oneof!["[A-Za-z0-9.][A-Za-z0-9._/-]{0,8}", Just("inbox".to_owned()), Just("\"a b/&AOk-\"".to_owned())]
     }
 
     fn flags() -> impl Strategy<Value = String> {
         let flag = prop_oneof![
-            proptest::sample::select(vec![
-                "\\Seen",
-                "\\answered",
-                "\\Flagged",
-                "\\Deleted",
-                "\\Draft"
-            ])
-            .prop_map(str::to_owned),
+            proptest::sample::select(vec!["\\Seen", "\\answered", "\\Flagged", "\\Deleted", "\\Draft"])
+                .prop_map(str::to_owned),
             "[a-z$][a-z0-9]{0,6}"
         ];
         proptest::collection::vec(flag, 0..4).prop_map(|flags| format!("({})", flags.join(" ")))
     }
 
     fn section() -> impl Strategy<Value = String> {
-        let part = proptest::collection::vec(1u32..20, 0..4).prop_map(|part| {
-            part.iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(".")
-        });
+        let part = proptest::collection::vec(1u32..20, 0..4)
+            .prop_map(|part| part.iter().map(u32::to_string).collect::<Vec<_>>().join("."));
         let text = proptest::sample::select(vec![
             "",
             "HEADER",
@@ -353,23 +238,15 @@ mod generate {
             "HEADER.FIELDS.NOT (x)",
         ]);
         let partial = proptest::option::of((0u32..100, 1u32..100));
-        (any::<bool>(), part, text, partial).prop_filter_map(
-            "MIME needs a part",
-            |(peek, part, text, partial)| {
-                if part.is_empty() && text == "MIME" {
-                    return None;
-                }
-                let dot = if part.is_empty() || text.is_empty() {
-                    ""
-                } else {
-                    "."
-                };
-                let peek = if peek { ".PEEK" } else { "" };
-                let partial =
-                    partial.map_or(String::new(), |(from, length)| format!("<{from}.{length}>"));
-                Some(format!("BODY{peek}[{part}{dot}{text}]{partial}"))
-            },
-        )
+        (any::<bool>(), part, text, partial).prop_filter_map("MIME needs a part", |(peek, part, text, partial)| {
+            if part.is_empty() && text == "MIME" {
+                return None;
+            }
+            let dot = if part.is_empty() || text.is_empty() { "" } else { "." };
+            let peek = if peek { ".PEEK" } else { "" };
+            let partial = partial.map_or(String::new(), |(from, length)| format!("<{from}.{length}>"));
+            Some(format!("BODY{peek}[{part}{dot}{text}]{partial}"))
+        })
     }
 
     fn items() -> impl Strategy<Value = String> {
@@ -392,17 +269,12 @@ mod generate {
         prop_oneof![
             proptest::sample::select(vec!["ALL", "FAST", "FULL"]).prop_map(str::to_owned),
             item.clone(),
-            proptest::collection::vec(item, 1..5)
-                .prop_map(|items| format!("({})", items.join(" ")))
+            proptest::collection::vec(item, 1..5).prop_map(|items| format!("({})", items.join(" ")))
         ]
     }
 
     pub fn key() -> impl Strategy<Value = String> {
-        let date = (
-            1u32..29,
-            proptest::sample::select(vec!["Jan", "feb", "DEC"]),
-            1970u32..2040,
-        )
+        let date = (1u32..29, proptest::sample::select(vec!["Jan", "feb", "DEC"]), 1970u32..2040)
             .prop_map(|(day, month, year)| format!("{day}-{month}-{year}"));
         let leaf = prop_oneof![
             proptest::sample::select(vec![
@@ -423,40 +295,15 @@ mod generate {
             ])
             .prop_map(str::to_owned),
             (
-                proptest::sample::select(vec![
-                    "BCC",
-                    "BODY",
-                    "CC",
-                    "FROM",
-                    "SUBJECT",
-                    "TEXT",
-                    "TO",
-                    "HEADER X-A"
-                ]),
+                proptest::sample::select(vec!["BCC", "BODY", "CC", "FROM", "SUBJECT", "TEXT", "TO", "HEADER X-A"]),
                 astring()
             )
                 .prop_map(|(word, text)| format!("{word} {text}")),
-            (
-                proptest::sample::select(vec![
-                    "BEFORE",
-                    "ON",
-                    "SINCE",
-                    "SENTBEFORE",
-                    "SENTON",
-                    "SENTSINCE"
-                ]),
-                date
-            )
+            (proptest::sample::select(vec!["BEFORE", "ON", "SINCE", "SENTBEFORE", "SENTON", "SENTSINCE"]), date)
                 .prop_map(|(word, date)| format!("{word} {date}")),
-            (
-                proptest::sample::select(vec!["LARGER", "SMALLER"]),
-                any::<u32>()
-            )
+            (proptest::sample::select(vec!["LARGER", "SMALLER"]), any::<u32>())
                 .prop_map(|(word, n)| format!("{word} {n}")),
-            (
-                proptest::sample::select(vec!["KEYWORD", "UNKEYWORD"]),
-                "[a-z]{1,5}"
-            )
+            (proptest::sample::select(vec!["KEYWORD", "UNKEYWORD"]), "[a-z]{1,5}")
                 .prop_map(|(word, k)| format!("{word} {k}")),
             sequence(),
             sequence().prop_map(|set| format!("UID {set}")),
@@ -465,8 +312,7 @@ mod generate {
             prop_oneof![
                 inner.clone().prop_map(|key| format!("NOT {key}")),
                 (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("OR {a} {b}")),
-                proptest::collection::vec(inner, 1..4)
-                    .prop_map(|keys| format!("({})", keys.join(" "))),
+                proptest::collection::vec(inner, 1..4).prop_map(|keys| format!("({})", keys.join(" "))),
             ]
         })
     }
@@ -482,34 +328,19 @@ mod generate {
                 "CLOSE",
                 "UNSELECT",
                 "EXPUNGE",
-                "IDLE",
-                "STARTTLS"
-            ])
+                "IDLE"])
             .prop_map(str::to_owned),
             (astring(), astring()).prop_map(|(user, password)| format!("LOGIN {user} {password}")),
             (
-                proptest::sample::select(vec![
-                    "SELECT",
-                    "EXAMINE",
-                    "CREATE",
-                    "DELETE",
-                    "SUBSCRIBE",
-                    "UNSUBSCRIBE"
-                ]),
+                proptest::sample::select(vec!["SELECT", "EXAMINE", "CREATE", "DELETE", "SUBSCRIBE", "UNSUBSCRIBE"]),
                 mailbox()
             )
                 .prop_map(|(word, mailbox)| format!("{word} {mailbox}")),
             (mailbox(), mailbox()).prop_map(|(a, b)| format!("RENAME {a} {b}")),
-            (
-                proptest::sample::select(vec!["LIST", "LSUB"]),
-                mailbox(),
-                "[A-Za-z.%*]{1,6}"
-            )
+            (proptest::sample::select(vec!["LIST", "LSUB"]), mailbox(), "[A-Za-z.%*]{1,6}")
                 .prop_map(|(word, a, b)| format!("{word} {a} {b}")),
-            mailbox()
-                .prop_map(|a| format!("STATUS {a} (MESSAGES UNSEEN recent UIDNEXT UIDVALIDITY)")),
-            (uid.clone(), sequence(), items())
-                .prop_map(|(uid, set, items)| format!("{uid}FETCH {set} {items}")),
+            mailbox().prop_map(|a| format!("STATUS {a} (MESSAGES UNSEEN recent UIDNEXT UIDVALIDITY)")),
+            (uid.clone(), sequence(), items()).prop_map(|(uid, set, items)| format!("{uid}FETCH {set} {items}")),
             (
                 uid.clone(),
                 sequence(),
@@ -517,15 +348,8 @@ mod generate {
                 proptest::sample::select(vec!["", ".SILENT"]),
                 flags()
             )
-                .prop_map(|(uid, set, op, silent, flags)| format!(
-                    "{uid}STORE {set} {op}FLAGS{silent} {flags}"
-                )),
-            (
-                uid.clone(),
-                proptest::sample::select(vec!["COPY", "MOVE"]),
-                sequence(),
-                mailbox()
-            )
+                .prop_map(|(uid, set, op, silent, flags)| format!("{uid}STORE {set} {op}FLAGS{silent} {flags}")),
+            (uid.clone(), proptest::sample::select(vec!["COPY", "MOVE"]), sequence(), mailbox())
                 .prop_map(|(uid, word, set, mailbox)| format!("{uid}{word} {set} {mailbox}")),
             (uid, proptest::collection::vec(key(), 1..3))
                 .prop_map(|(uid, keys)| format!("{uid}SEARCH {}", keys.join(" "))),
@@ -539,16 +363,10 @@ type Gist = (String, Vec<Vec<u8>>);
 fn our_gist(command: &Command) -> Gist {
     let set_text = |set: &SequenceSet| format!("{:?}", set.resolve(77)).into_bytes();
     let name = |name: &String| {
-        if name.eq_ignore_ascii_case("inbox") {
-            b"INBOX".to_vec()
-        } else {
-            name.clone().into_bytes()
-        }
+        if name.eq_ignore_ascii_case("inbox") { b"INBOX".to_vec() } else { name.clone().into_bytes() }
     };
     let (kind, fields) = match command {
-        Command::Login { user, password } => {
-            ("login", vec![user.clone().into_bytes(), password.0.clone()])
-        }
+        Command::Login { user, password } => ("login", vec![user.clone().into_bytes(), password.0.clone()]),
         Command::Select(m) => ("select", vec![name(m)]),
         Command::Examine(m) => ("examine", vec![name(m)]),
         Command::Create(m) => ("create", vec![name(m)]),
@@ -556,42 +374,17 @@ fn our_gist(command: &Command) -> Gist {
         Command::Subscribe(m) => ("subscribe", vec![name(m)]),
         Command::Unsubscribe(m) => ("unsubscribe", vec![name(m)]),
         Command::Rename { from, to } => ("rename", vec![name(from), name(to)]),
-        Command::List { reference, pattern } => {
-            ("list", vec![name(reference), pattern.clone().into_bytes()])
+        Command::List { reference, pattern } => ("list", vec![name(reference), pattern.clone().into_bytes()]),
+        Command::Lsub { reference, pattern } => ("lsub", vec![name(reference), pattern.clone().into_bytes()]),
+        Command::Fetch { uid, set, items } => {
+            ("fetch", vec![vec![u8::from(*uid)], set_text(set), items.len().to_string().into_bytes()])
         }
-        Command::Lsub { reference, pattern } => {
-            ("lsub", vec![name(reference), pattern.clone().into_bytes()])
-        }
-        Command::Fetch { uid, set, items } => (
-            "fetch",
-            vec![
-                vec![u8::from(*uid)],
-                set_text(set),
-                items.len().to_string().into_bytes(),
-            ],
-        ),
-        Command::Store {
-            uid,
-            set,
-            op,
-            silent,
-            flags,
-        } => (
+        Command::Store { uid, set, op, silent, flags } => (
             "store",
-            vec![
-                vec![u8::from(*uid)],
-                set_text(set),
-                format!("{op:?} {silent} {}", flags.len()).into_bytes(),
-            ],
+            vec![vec![u8::from(*uid)], set_text(set), format!("{op:?} {silent} {}", flags.len()).into_bytes()],
         ),
-        Command::Copy { uid, set, mailbox } => (
-            "copy",
-            vec![vec![u8::from(*uid)], set_text(set), name(mailbox)],
-        ),
-        Command::Move { uid, set, mailbox } => (
-            "move",
-            vec![vec![u8::from(*uid)], set_text(set), name(mailbox)],
-        ),
+        Command::Copy { uid, set, mailbox } => ("copy", vec![vec![u8::from(*uid)], set_text(set), name(mailbox)]),
+        Command::Move { uid, set, mailbox } => ("move", vec![vec![u8::from(*uid)], set_text(set), name(mailbox)]),
         _ => ("other", vec![]),
     };
     (kind.to_owned(), fields)
@@ -627,17 +420,12 @@ fn oracle(bytes: &[u8]) -> Result<Gist, String> {
     let astring = |text: &AString<'_>| text.as_ref().to_vec();
     let mut line = bytes.to_vec();
     line.extend_from_slice(b"\r\n");
-    let (rest, command) = imap_codec::CommandCodec::default()
-        .decode(&line)
-        .map_err(|error| format!("{error:?}"))?;
+    let (rest, command) = imap_codec::CommandCodec::default().decode(&line).map_err(|error| format!("{error:?}"))?;
     if !rest.is_empty() {
         return Err("rest".into());
     }
     let (kind, fields) = match &command.body {
-        B::Login { username, password } => (
-            "login",
-            vec![astring(username), astring(password.declassify())],
-        ),
+        B::Login { username, password } => ("login", vec![astring(username), astring(password.declassify())]),
         B::Select { mailbox, .. } => ("select", vec![name(mailbox)]),
         B::Examine { mailbox, .. } => ("examine", vec![name(mailbox)]),
         B::Create { mailbox } => ("create", vec![name(mailbox)]),
@@ -645,20 +433,9 @@ fn oracle(bytes: &[u8]) -> Result<Gist, String> {
         B::Subscribe { mailbox } => ("subscribe", vec![name(mailbox)]),
         B::Unsubscribe { mailbox } => ("unsubscribe", vec![name(mailbox)]),
         B::Rename { from, to } => ("rename", vec![name(from), name(to)]),
-        B::List {
-            reference,
-            mailbox_wildcard,
-        } => ("list", vec![name(reference), pattern(mailbox_wildcard)]),
-        B::Lsub {
-            reference,
-            mailbox_wildcard,
-        } => ("lsub", vec![name(reference), pattern(mailbox_wildcard)]),
-        B::Fetch {
-            uid,
-            sequence_set,
-            macro_or_item_names,
-            ..
-        } => {
+        B::List { reference, mailbox_wildcard } => ("list", vec![name(reference), pattern(mailbox_wildcard)]),
+        B::Lsub { reference, mailbox_wildcard } => ("lsub", vec![name(reference), pattern(mailbox_wildcard)]),
+        B::Fetch { uid, sequence_set, macro_or_item_names, .. } => {
             let count = match macro_or_item_names {
                 Names::Macro(Macro::All) => 4,
                 Names::Macro(Macro::Fast) => 3,
@@ -666,23 +443,9 @@ fn oracle(bytes: &[u8]) -> Result<Gist, String> {
                 Names::Macro(_) => 0,
                 Names::MessageDataItemNames(names) => names.len(),
             };
-            (
-                "fetch",
-                vec![
-                    vec![u8::from(*uid)],
-                    set_text(sequence_set),
-                    count.to_string().into_bytes(),
-                ],
-            )
+            ("fetch", vec![vec![u8::from(*uid)], set_text(sequence_set), count.to_string().into_bytes()])
         }
-        B::Store {
-            uid,
-            sequence_set,
-            kind,
-            response,
-            flags,
-            ..
-        } => {
+        B::Store { uid, sequence_set, kind, response, flags, .. } => {
             let silent = format!("{response:?}") == "Silent";
             (
                 "store",
@@ -693,22 +456,12 @@ fn oracle(bytes: &[u8]) -> Result<Gist, String> {
                 ],
             )
         }
-        B::Copy {
-            uid,
-            sequence_set,
-            mailbox,
-        } => (
-            "copy",
-            vec![vec![u8::from(*uid)], set_text(sequence_set), name(mailbox)],
-        ),
-        B::Move {
-            uid,
-            sequence_set,
-            mailbox,
-        } => (
-            "move",
-            vec![vec![u8::from(*uid)], set_text(sequence_set), name(mailbox)],
-        ),
+        B::Copy { uid, sequence_set, mailbox } => {
+            ("copy", vec![vec![u8::from(*uid)], set_text(sequence_set), name(mailbox)])
+        }
+        B::Move { uid, sequence_set, mailbox } => {
+            ("move", vec![vec![u8::from(*uid)], set_text(sequence_set), name(mailbox)])
+        }
         _ => ("other", vec![]),
     };
     Ok((kind.to_owned(), fields))
