@@ -142,6 +142,15 @@ impl Store {
                 }
             }
         }
+        for (result, delivery) in results.iter_mut().zip(to) {
+            // Somebody holds the folder: this recipient waits, the others are done.
+            if matches!(result, Some(Err(StoreError::InUse { .. }))) {
+                *result = Some(self.change(delivery.account, |tx| {
+                    let item = std::slice::from_ref(item);
+                    tx.append(delivery.account, delivery.folder, item, delivery.ignore_quota, now_s)
+                }));
+            }
+        }
         let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
         results.into_iter().map(|result| result.unwrap_or_else(unfinished)).collect()
     }

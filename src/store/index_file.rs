@@ -200,7 +200,11 @@ pub struct IndexReader {
     generation: u32,
     at: u64,
     ahead: Vec<u8>,
+    /// Opens a message whose file is not where it was: its folder may have been renamed since.
+    reopen: Option<Reopen>,
 }
+
+type Reopen = Box<dyn Fn(Uid) -> Result<File, StoreError> + Send>;
 
 /// Where an entry came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +220,12 @@ pub enum Source {
 impl IndexReader {
     pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
-        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new() }
+        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new(), reopen: None }
+    }
+
+    /// The same, with a way to find messages whose folder has been renamed since.
+    pub(crate) fn reopening(self, reopen: Reopen) -> IndexReader {
+        IndexReader { reopen: Some(reopen), ..self }
     }
 
     /// The entry of a message: from store.idx, or from the message itself when the entry is missing or wrong.
@@ -263,15 +272,24 @@ impl IndexReader {
 
     fn scan(&self, row: &Message) -> Result<Entry, StoreError> {
         let path = self.dir.join(super::layout::message_file(row.uid));
-        Ok(Entry::of(&scan_file(&path)?))
+        let scanned = match (scan_file(&path), &self.reopen) {
+            (Err(StoreError::Io { error, .. }), Some(reopen)) if error.kind() == io::ErrorKind::NotFound => {
+                scan(reopen(row.uid)?, &path)
+            }
+            (other, _) => other,
+        };
+        Ok(Entry::of(&scanned?))
     }
 }
 
 /// Scans a message file.
 pub(crate) fn scan_file(path: &Path) -> Result<Scanned, StoreError> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    scan(file.map_err(|error| StoreError::io("read", path, error))?, path)
+}
+
+fn scan(mut file: File, path: &Path) -> Result<Scanned, StoreError> {
     use std::io::Read;
-    let failed = |error| StoreError::io("read", path, error);
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
     let mut scanner = Scanner::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -279,7 +297,7 @@ pub(crate) fn scan_file(path: &Path) -> Result<Scanned, StoreError> {
             Ok(0) => return Ok(scanner.finish()),
             Ok(read) => scanner.push(buffer.get(..read).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(StoreError::io("read", path, error)),
         }
     }
 }

@@ -70,7 +70,11 @@ pub(super) fn take(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId, pu
         }
     }
     let me = Identity::me();
-    rows::put(tx.txn, &key(account, folder), Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(purpose).finish())
+    rows::put(
+        tx.txn,
+        &key(account, folder),
+        Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(purpose).finish(),
+    )
 }
 
 /// Gives the lock back inside a transaction.

@@ -63,7 +63,9 @@ impl Store {
     /// The folder's place cannot be found out.
     pub fn index(&self, account: AccountId, folder: &Folder) -> Result<IndexReader, StoreError> {
         let dir = self.view(account)?.folder_dir(folder.id)?;
-        Ok(IndexReader::open(&dir, folder.idx_generation))
+        let (store, id) = (self.clone(), folder.id);
+        let reopen = Box::new(move |uid| store.open_body(account, id, uid));
+        Ok(IndexReader::open(&dir, folder.idx_generation).reopening(reopen))
     }
 }
 
