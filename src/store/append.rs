@@ -71,7 +71,9 @@ impl Store {
     /// # Errors
     /// The partition does not exist or is not available, or the file cannot be made.
     pub fn stage(&self, partition: &str) -> Result<Staging, StoreError> {
-        Staging::new(partition, self.inner.partition(partition)?, &self.inner.process)
+        let root = self.inner.partition(partition)?;
+        self.inner.room(root)?;
+        Staging::new(partition, root, &self.inner.process)
     }
 
     /// Appends messages to a folder: all or none.
@@ -181,6 +183,7 @@ impl Tx<'_, '_> {
         ignore_quota: bool,
         now_s: i64,
     ) -> Result<Appended, StoreError> {
+        self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, folder)?;
         let mut owner = rows::need_account(self.txn, account)?;
         if !ignore_quota {
@@ -320,6 +323,7 @@ impl Tx<'_, '_> {
         sources: &[super::copy::Source],
         now_s: i64,
     ) -> Result<super::Copied, StoreError> {
+        self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, to)?;
         let owner = rows::need_account(self.txn, account)?;
         let bytes: u64 = sources.iter().map(|source| source.message.size).sum();

@@ -365,6 +365,17 @@ impl Inner {
         row.map(|bytes| UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))).transpose()
     }
 
+    /// An error when the file system of `path` is so full that nothing new may come in.
+    fn room(&self, path: &Path) -> Result<(), StoreError> {
+        let free = nix::sys::statvfs::statvfs(path)
+            .map(|stat| stat.blocks_available().saturating_mul(stat.fragment_size()))
+            .map_err(|error| StoreError::io("examine the file system of", path, error.into()))?;
+        if free < LOW_WATER_BYTES {
+            return Err(StoreError::io("write to", path, std::io::Error::from_raw_os_error(libc::ENOSPC)));
+        }
+        Ok(())
+    }
+
     /// The directory of a partition. Its `.partition` file must be there: an unmounted disk must not look like an empty store.
     pub(crate) fn partition(&self, nickname: &str) -> Result<&Path, StoreError> {
         let path = self.settings.partitions.iter().find(|(name, _)| name == nickname).map(|(_, path)| path.as_path());
@@ -382,6 +393,9 @@ impl Inner {
         })
     }
 }
+
+/// With less free space than this, nothing new is taken in: what is left is for expunge and purge, which need pages too.
+const LOW_WATER_BYTES: u64 = 8 << 20;
 
 const OPEN_LOCK: &str = "open.lock";
 const PARTITION_FILE: &str = ".partition";

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod full_disk;
 mod messages;
 mod relocation;
 
@@ -22,7 +23,10 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new() -> Fixture {
-        let dir = tempfile::tempdir().unwrap();
+        Fixture::at(tempfile::tempdir().unwrap())
+    }
+
+    pub fn at(dir: tempfile::TempDir) -> Fixture {
         let settings = Settings {
             root: dir.path().join("store"),
             partitions: vec![
