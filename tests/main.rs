@@ -9,3 +9,5 @@ mod store;
 mod message;
 mod message_mbox;
 mod processes_cli;
+mod generated;
+mod licences;

@@ -8,6 +8,7 @@ pub mod args;
 pub mod configure;
 pub mod configutil;
 pub mod exit;
+pub mod generate;
 pub mod imapd;
 pub mod instance;
 pub mod refresh;
@@ -43,6 +44,7 @@ pub static TOOLS: &[Tool] = &[
     configure::TOOL,
     configutil::TOOL,
     imapd::TOOL,
+    generate::TOOL,
     refresh::TOOL,
     start_msg::TOOL,
     stop_msg::TOOL,
@@ -54,10 +56,7 @@ pub static TOOLS: &[Tool] = &[
 pub fn main(argv: Vec<OsString>) -> ExitCode {
     let mut words = argv.into_iter();
     let called = words.next().unwrap_or_default();
-    let base = Path::new(&called)
-        .file_name()
-        .map(OsStr::to_os_string)
-        .unwrap_or_default();
+    let base = Path::new(&called).file_name().map(OsStr::to_os_string).unwrap_or_default();
     let mut rest: Vec<OsString> = words.collect();
     let tool = match find(&base) {
         Some(tool) => Some(tool),
@@ -90,9 +89,7 @@ fn find(name: &OsStr) -> Option<&'static Tool> {
 /// Prints an error: what could not be done, then the causes, then the hint; and tells how the tool ends.
 pub fn report(ui: &mut Ui, error: &anyhow::Error) -> Exit {
     ui.error(format!("{error:#}"));
-    let failure = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Failure>());
+    let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>());
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
         ui.error(hint);
     }

@@ -1,0 +1,93 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_msgstore_global_optspecs
+    string join \n
+end
+
+function __fish_msgstore_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_msgstore_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_msgstore_using_subcommand
+    set -l cmd (__fish_msgstore_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configure" -d 'Make an instance: directories, configuration, links'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configutil" -d 'List and change configuration settings'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stored" -d 'The store daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "user" -d 'Add, change, list and delete the accounts of the directory file'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l base -d 'The directory of the instance (msg_svr_base)' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l domain -d 'The default mail domain: its users have plain userids' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l user -d 'The system account of the services, and its group; by default who runs this' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l partition -d 'A further partition of the store' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l set -d 'A setting for msg.conf' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s f -d 'Work on this configuration file instead of config/msg.conf' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s o -d 'Print the value of one setting, or change it with -v or -d; NAME or NAME;lang-xx' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s v -d 'The new value; "" clears a text' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s p -d 'List the settings whose names begin with PREFIX, or match it where it holds * or ?' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s i -d 'Import settings from FILE, or from standard input: one NAME=VALUE a line, all of them or none' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s d -d 'Remove the setting, so that the default counts again'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s m -d 'Say of each listed setting whether a refresh is enough'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s l -d 'List what is set in msg.conf only; when setting or importing, accept names that are not known'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s e -d 'List settings with empty values too'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s H -d 'Explain the settings: values, default, when a change takes effect, whether it works in this release'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s V -d 'Check both configuration files and list what is wrong'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s h -d 'Print the usage'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l json -d 'One JSON object a line instead of the classic lines'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand start-msg" -l timeout -d 'How long to wait for a service to be ready' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand start-msg" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand start-msg" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stop-msg" -l timeout -d 'How long a service may take to end before it is killed' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand stop-msg" -s f -d 'Kill at once instead of asking first'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stop-msg" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stop-msg" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -s d -d 'Run the daemon, as without options; for scripts that give it'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -s t -d 'Tell by the exit code whether the daemon runs and is ready (0) or not (69)'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -s r -d 'Synchronise the store and remove what is temporary, before an upgrade or a copy of its files; no service may run'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -s v -d 'With -t and -r print the status; else log more, twice: everything'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand stored" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -f -a "add" -d 'Add an account'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -f -a "passwd" -d 'Give an account another password'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -f -a "list" -d 'List the accounts'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -f -a "show" -d 'Show one account'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and not __fish_seen_subcommand_from add passwd list show delete" -f -a "delete" -d 'Delete an account from the directory. Its mail stays'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l name -d 'The person\'s name; the userid where it is not given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l mail -d 'The primary address; userid and domain where it is not given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l alias -d 'A further address' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l quota -d 'Quota in bytes, with K, M or G behind it; -1 unlimited' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l messages -d 'Quota in messages; -1 unlimited' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l partition -d 'The partition of the mailbox' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from list" -l json -d 'One JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from show" -l json -d 'One JSON object'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -l yes -d 'Do not ask'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -s n -l dry-run -d 'Only say what would be deleted (exit code 2)'
