@@ -33,7 +33,10 @@ impl Store {
             return Ok(None);
         };
         // The map may be ahead of the shard after a crash: the account's own row decides.
-        let row = rows::account(&shard.env.read()?, user.account)?;
+        let row = rows::account(&shard.env()?.read()?, user.account)?;
+        if row.is_some() {
+            super::lock(&self.inner.homes).insert(user.account, user.shard as usize);
+        }
         Ok(row.filter(|row| row.userid == userid).map(|_| user.account))
     }
 
@@ -66,7 +69,7 @@ impl Store {
             .get(claimed.shard as usize)
             .ok_or_else(|| StoreError::missing(format!("shard {}", claimed.shard)))?;
         let store = &*self.inner;
-        shard.group.run(|txn, extra| {
+        shard.group()?.run(|txn, extra| {
             let mut tx = Tx { txn, extra, store };
             if rows::account(tx.txn, claimed.account)?.is_some() {
                 return Err(exists());
@@ -99,7 +102,7 @@ impl Store {
     pub fn accounts(&self) -> Result<Vec<(String, AccountId)>, StoreError> {
         let mut found = BTreeMap::new();
         for shard in &self.inner.shards {
-            let read = shard.env.read()?;
+            let read = shard.env()?.read()?;
             let mut from = schema::account(AccountId(1));
             // One look an account: behind its row the next account's rows are asked for.
             loop {
@@ -148,7 +151,7 @@ impl Store {
                     .inner
                     .shards
                     .get(other.shard as usize)
-                    .map(|shard| rows::account(&shard.env.read()?, other.account))
+                    .map(|shard| rows::account(&shard.env()?.read()?, other.account))
                     .transpose()?
                     .flatten();
                 if other.account != account && taken.is_some_and(|row| row.userid == userid) {

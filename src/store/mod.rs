@@ -34,7 +34,7 @@ mod view;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use append::{Appended, Delivery, NewMessage};
 pub use body::{Staged, Staging};
@@ -92,9 +92,33 @@ struct Inner {
     homes: Mutex<HashMap<AccountId, usize>>,
 }
 
+/// One shard, opened when it is first needed: most tools touch one account.
 struct Shard {
-    env: &'static Env,
-    group: Group<Announce>,
+    dir: PathBuf,
+    store_id: [u8; 16],
+    notices: Notices,
+    open: OnceLock<(&'static Env, Group<Announce>)>,
+}
+
+impl Shard {
+    fn open(&self) -> Result<&(&'static Env, Group<Announce>), StoreError> {
+        if let Some(open) = self.open.get() {
+            return Ok(open);
+        }
+        let env = Env::open(&self.dir, false)?;
+        if read_meta(env)?.store_id != self.store_id {
+            return Err(StoreError::corrupt("this shard is of another store", env.path().display().to_string()));
+        }
+        Ok(self.open.get_or_init(|| (env, Group::new(env, Announce { notices: self.notices.clone() }))))
+    }
+
+    fn env(&self) -> Result<&'static Env, StoreError> {
+        self.open().map(|open| open.0)
+    }
+
+    fn group(&self) -> Result<&Group<Announce>, StoreError> {
+        self.open().map(|open| &open.1)
+    }
 }
 
 /// The batch of the common environment: nothing surrounds its jobs.
@@ -243,14 +267,13 @@ impl Store {
         let common_env = Env::open(&mboxlist(&settings.root).join("common"), false)?;
         let meta = read_meta(common_env)?;
         let notices = Notices::new(settings.notify_dir.clone());
-        let mut shards = Vec::new();
-        for number in 0..meta.shards {
-            let env = Env::open(&shard_dir(&settings.root, number), false)?;
-            if read_meta(env)?.store_id != meta.store_id {
-                return Err(StoreError::corrupt("this shard is of another store", env.path().display().to_string()));
-            }
-            shards.push(Shard { env, group: Group::new(env, Announce { notices: notices.clone() }) });
-        }
+        let shard = |number| Shard {
+            dir: shard_dir(&settings.root, number),
+            store_id: meta.store_id,
+            notices: notices.clone(),
+            open: OnceLock::new(),
+        };
+        let shards = (0..meta.shards).map(shard).collect();
         let tag: [u8; 4] = random()?;
         let process = format!("{}.{:08x}", std::process::id(), u32::from_le_bytes(tag));
         let common = Group::new(common_env, Quiet);
@@ -281,7 +304,7 @@ impl Store {
     pub fn reap_readers(&self) -> Result<u32, StoreError> {
         let mut dead = self.inner.common_env.reap_readers()?;
         for shard in &self.inner.shards {
-            dead += shard.env.reap_readers()?;
+            dead += shard.env()?.reap_readers()?;
         }
         Ok(dead)
     }
@@ -291,8 +314,9 @@ impl Store {
     /// # Errors
     /// The copy cannot be written.
     pub fn snapshot(&self, target: &Path) -> Result<(), StoreError> {
-        let envs = std::iter::once(self.inner.common_env).chain(self.inner.shards.iter().map(|shard| shard.env));
+        let envs = std::iter::once(Ok(self.inner.common_env)).chain(self.inner.shards.iter().map(Shard::env));
         for env in envs {
+            let env = env?;
             let dir = target.join(env.path().file_name().unwrap_or_default());
             body::make_dir(&dir)?;
             env.copy_to(&dir)?;
@@ -326,7 +350,7 @@ impl Store {
         mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
         let store = &*self.inner;
-        self.shard_of(account)?.group.run(|txn, extra| work(&mut Tx { txn, extra, store }))
+        self.shard_of(account)?.group()?.run(|txn, extra| work(&mut Tx { txn, extra, store }))
     }
 
     /// Wake-ups of sessions that watch folders.
@@ -352,7 +376,7 @@ impl Inner {
 
     fn find_home(&self, account: AccountId) -> Result<usize, StoreError> {
         for (number, shard) in self.shards.iter().enumerate() {
-            if shard.env.read()?.get(&schema::account(account))?.is_some() {
+            if shard.env()?.read()?.get(&schema::account(account))?.is_some() {
                 return Ok(number);
             }
         }

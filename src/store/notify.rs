@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::ids::{AccountId, FolderId, Modseq};
+use super::lmdb::Env;
 use super::{Store, lock, rows};
 
 /// The daemons that have a socket.
@@ -180,7 +181,7 @@ impl Store {
             while !store.inner.notices.shared.stop.load(Ordering::Relaxed) {
                 std::thread::sleep(LOOK);
                 for (number, (shard, last)) in store.inner.shards.iter().zip(known.iter_mut()).enumerate() {
-                    let now = shard.env.last_txn().unwrap_or(*last);
+                    let now = shard.env().and_then(Env::last_txn).unwrap_or(*last);
                     if std::mem::replace(last, now) != now {
                         store.look(Some(number));
                     }
@@ -201,7 +202,7 @@ impl Store {
             if shard.is_some_and(|shard| shard != home) {
                 continue;
             }
-            let Some(env) = self.inner.shards.get(home).map(|shard| shard.env) else {
+            let Some(env) = self.inner.shards.get(home).and_then(|shard| shard.env().ok()) else {
                 continue;
             };
             let row = env.read().and_then(|read| rows::folder(&read, place.0, place.1));

@@ -70,7 +70,7 @@ impl Store {
         let mut all = Vec::new();
         for shard in &self.inner.shards {
             let mut found = Vec::new();
-            shard.env.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
+            shard.env()?.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
                 if !schema::within_kind(key, SHARD, kind::REDO) || found.len() >= BATCH {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -162,7 +162,7 @@ impl Store {
         sync_dirs(dirs.iter().map(PathBuf::as_path).collect::<Vec<_>>().into_iter())?;
         crate::crash_point!("settle.after-sync");
         for (shard, redos) in self.inner.shards.iter().zip(&settled).filter(|(_, redos)| !redos.is_empty()) {
-            shard.group.run(|txn, _| redos.iter().try_for_each(|redo| txn.del(&redo.key).map(drop)))?;
+            shard.group()?.run(|txn, _| redos.iter().try_for_each(|redo| txn.del(&redo.key).map(drop)))?;
             done.links += redos.len();
         }
         crate::crash_point!("settle.after-rows");
@@ -243,7 +243,7 @@ impl Store {
     fn is_named(&self, partition: &str, staging: &str) -> Result<bool, StoreError> {
         let mut named = false;
         for shard in &self.inner.shards {
-            shard.env.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
+            shard.env()?.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
                 if !schema::within_kind(key, SHARD, kind::REDO) {
                     return Ok(ControlFlow::Break(()));
                 }

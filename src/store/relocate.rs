@@ -155,7 +155,7 @@ impl Store {
     pub(super) fn unfinished(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
         let mut unfinished = Vec::new();
         for shard in &self.inner.shards {
-            shard.env.read()?.scan(&schema::key(SHARD, kind::INTENT, FolderId::TOP, &[]), &mut |key, stored| {
+            shard.env()?.read()?.scan(&schema::key(SHARD, kind::INTENT, FolderId::TOP, &[]), &mut |key, stored| {
                 if !schema::within_kind(key, SHARD, kind::INTENT) {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -28,7 +28,7 @@ impl Store {
     /// # Errors
     /// The account does not exist, or the mailbox database cannot be read.
     pub fn view(&self, account: AccountId) -> Result<View<'_>, StoreError> {
-        Ok(View { read: self.shard_of(account)?.env.read()?, account, store: self })
+        Ok(View { read: self.shard_of(account)?.env()?.read()?, account, store: self })
     }
 
     /// The message's file, to be read at offsets.
