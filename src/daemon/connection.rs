@@ -1,7 +1,7 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ enum Found {
 
 struct Connection {
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     service: Arc<Service>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -109,7 +109,7 @@ struct Connection {
 /// Serves a client until it goes, is sent away, or `stop` becomes true.
 pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
     let Guest { stream, peer, place, stranger } = guest;
-    let peer = peer.ip().to_canonical();
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut connection = Connection {
         stream,
         peer,

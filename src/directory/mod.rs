@@ -5,6 +5,7 @@
 //! a wrong password and an unknown user cost the same time.
 //! **Sources**: RFC 2849 (LDIF), RFC 2307 (password schemes), the product's schema reference for the attribute names.
 
+pub mod access;
 pub mod edit;
 mod file;
 pub mod ldif;
@@ -59,6 +60,9 @@ pub enum DirectoryError {
     /// The password was right, the account's status does not let its user in.
     #[error("account disabled ({})", .0.name())]
     Blocked(Status),
+    /// The password was right, the account's service filter does not let its user use this service from there.
+    #[error("service not allowed")]
+    NotAllowed,
     /// The password was right, the mailbox is on another host.
     #[error("the mailbox is on host {0}")]
     Elsewhere(String),
@@ -90,7 +94,7 @@ impl DirectoryError {
             DirectoryError::Io { .. } => ErrorKind::Io,
             DirectoryError::Exists(_) => ErrorKind::Exists,
             DirectoryError::NoUser(_) => ErrorKind::NotFound,
-            DirectoryError::BadCredentials | DirectoryError::Blocked(_) | DirectoryError::Elsewhere(_) => {
+            DirectoryError::BadCredentials | DirectoryError::Blocked(_) | DirectoryError::NotAllowed | DirectoryError::Elsewhere(_) => {
                 ErrorKind::Denied
             }
         }

@@ -63,9 +63,43 @@ fn after_ten_failures_the_client_is_sent_away() {
     client.ask("login joe wrong");
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1));
     drop(client);
-    assert!(
-        daemon.log().contains("Account Notice: badlogin: [127.0.0.1] plaintext joe authentication failure"),
-        "{}",
-        daemon.log()
-    );
+    let badlogin =
+        regex::Regex::new(r"Account Notice: badlogin: \[127\.0\.0\.1:\d+\] plaintext joe authentication failure\n")
+            .unwrap();
+    assert!(badlogin.is_match(&daemon.log()), "{}", daemon.log());
+}
+
+#[test]
+fn the_service_filter_and_the_status_of_an_account_count() {
+    let daemon = Daemon::start(&["joe", "mary"], &[]);
+    let path = daemon.dir.path().join("config/directory.ldif");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\nuid: joe\n") && text.contains("\nuid: mary\n"), "{text}");
+    let text = text
+        .replace("\nuid: joe\n", "\nuid: joe\nmailAllowedServiceAccess: -imap:127.0.0.1$+*:*\n")
+        .replace("\nuid: mary\n", "\nuid: mary\nmailUserStatus: hold\n");
+    msgstore::os::durable::replace(&path, text.as_bytes(), 0o600).unwrap();
+    let mut client = daemon.connect();
+    assert_eq!(client.ask("login joe secret"), ["NO [AUTHORIZATIONFAILED] Service not allowed"]);
+    assert_eq!(client.ask("login mary secret"), ["NO [AUTHORIZATIONFAILED] Account disabled"]);
+    assert_eq!(client.ask("login mary wrong"), ["NO [AUTHENTICATIONFAILED] Login failed: authentication failure"]);
+    assert!(daemon.log().contains(" plaintext mary account disabled (hold)\n"), "{}", daemon.log());
+}
+
+#[test]
+fn a_full_mailbox_is_told_before_the_bytes() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    let store = daemon.store();
+    let account = store.account_id("joe").unwrap().unwrap();
+    store.set_quota(account, Some(1000), Some(2)).unwrap();
+    let over = ["NO [OVERQUOTA] Over quota"];
+    // The client waits for the continuation: the answer comes instead of it.
+    assert_eq!(client.ask("append INBOX {1001}"), over);
+    for _ in 0..2 {
+        assert!(client.append("INBOX", "", "a: 1\r\n").starts_with("OK "));
+    }
+    assert_eq!(client.ask("append INBOX {6+}\r\na: 1\r\n"), over);
+    client.ask("select INBOX");
+    assert_eq!(client.ask("copy 1 INBOX"), over);
 }

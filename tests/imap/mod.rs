@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod limits;
+mod model;
 mod sessions;
 mod traces;
 
@@ -135,6 +136,8 @@ pub struct Client {
     pub stream: TcpStream,
     reader: BufReader<TcpStream>,
     count: u32,
+    /// Everything that came in lines.
+    pub seen: Vec<u8>,
 }
 
 impl Client {
@@ -143,7 +146,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
-        Client { stream, reader, count: 0 }
+        Client { stream, reader, count: 0, seen: Vec::new() }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -154,7 +157,10 @@ impl Client {
     pub fn line_in_time(&mut self) -> String {
         let mut line = Vec::new();
         match self.reader.read_until(b'\n', &mut line) {
-            Ok(_) => String::from_utf8_lossy(&line).trim_end_matches("\r\n").to_owned(),
+            Ok(_) => {
+                self.seen.extend_from_slice(&line);
+                String::from_utf8_lossy(&line).trim_end_matches("\r\n").to_owned()
+            }
             Err(error) => format!("(nothing: {error})"),
         }
     }

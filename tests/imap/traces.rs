@@ -54,11 +54,32 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
         }
     }
     for client in clients.values() {
+        understood(&client.seen).map_err(|error| format!("{name}.trace: {error}"))?;
         client.stream.set_nonblocking(true).unwrap();
         let mut rest = [0; 100];
         let left = std::io::Read::read(&mut &client.stream, &mut rest);
         if !matches!(left, Ok(0)) && left.is_ok() {
             return Err(format!("{name}.trace: left over: {}", String::from_utf8_lossy(&rest)));
+        }
+    }
+    Ok(())
+}
+
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE and ENABLED are not compiled into it.
+fn understood(seen: &[u8]) -> Result<(), String> {
+    use imap_codec::decode::Decoder;
+    let (mut rest, _) =
+        imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
+    while !rest.is_empty() {
+        let unknown = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED"].iter().any(|word| rest.starts_with(word));
+        if unknown {
+            let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
+            rest = &rest[end + 1..];
+            continue;
+        }
+        match imap_codec::ResponseCodec::default().decode(rest) {
+            Ok((after, _)) => rest = after,
+            Err(error) => return Err(format!("{error:?}: {}", String::from_utf8_lossy(&rest[..rest.len().min(200)]))),
         }
     }
     Ok(())

@@ -96,6 +96,7 @@ pub fn of_directory(error: &DirectoryError) -> Answer {
     match error.kind() {
         directory::ErrorKind::Unavailable => Answer::internal(Code::Unavailable, error),
         _ => match error {
+            DirectoryError::NotAllowed => Answer::no_with(Code::AuthorizationFailed, "Service not allowed"),
             DirectoryError::Blocked(_) => Answer::no_with(Code::AuthorizationFailed, "Account disabled"),
             DirectoryError::Elsewhere(_) => Answer::no_with(Code::AuthorizationFailed, "Mailbox is on another host"),
             _ => Answer::no_with(Code::AuthenticationFailed, "Login failed: authentication failure"),

@@ -1,8 +1,7 @@
 //! Writers for responses (RFC 3501 section 7): each appends to a buffer that the session sends.
 
-use chrono::{DateTime, FixedOffset};
-
 use super::parse::StatusItem;
+use crate::text::quote;
 
 /// How a tagged or untagged status begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +169,7 @@ pub fn list(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str) {
 
 /// A mailbox name, quoted as the original server did.
 pub fn mailbox(out: &mut Vec<u8>, name: &str) {
-    string(out, name.as_bytes());
+    quote::string(out, name.as_bytes());
 }
 
 /// `* STATUS name (ITEM n ...)`.
@@ -192,28 +191,6 @@ pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, u32)]
     text(out, ")\r\n");
 }
 
-/// A quoted string, or a literal for what cannot be quoted.
-pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    let quotable = bytes.len() <= 1024 && bytes.iter().all(|byte| (0x20..0x7f).contains(byte));
-    if !quotable {
-        return literal(out, bytes);
-    }
-    out.push(b'"');
-    for byte in bytes {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(*byte);
-    }
-    out.push(b'"');
-}
-
-/// A literal.
-pub fn literal(out: &mut Vec<u8>, bytes: &[u8]) {
-    text(out, &format!("{{{}}}\r\n", bytes.len()));
-    out.extend_from_slice(bytes);
-}
-
 /// `1:3,7`, for sorted disjoint ranges.
 pub fn uid_set(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     for (at, (from, to)) in ranges.iter().enumerate() {
@@ -225,17 +202,6 @@ pub fn uid_set(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
             text(out, &format!(":{to}"));
         }
     }
-}
-
-/// `"17-Jul-1996 02:44:25 -0700"` with its quotes.
-pub fn date_time(out: &mut Vec<u8>, epoch_s: i64, zone_min: i16) {
-    let zone = FixedOffset::east_opt(i32::from(zone_min) * 60);
-    let moment = DateTime::from_timestamp(epoch_s, 0).unwrap_or_default();
-    let written = match zone {
-        Some(zone) => moment.with_timezone(&zone).format("\"%e-%b-%Y %H:%M:%S %z\"").to_string(),
-        None => moment.format("\"%e-%b-%Y %H:%M:%S +0000\"").to_string(),
-    };
-    text(out, &written);
 }
 
 #[cfg(test)]
@@ -263,14 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_dates() {
+    fn lists_and_names() {
         assert_eq!(
             written(|out| list(out, "LIST", &["\\HasNoChildren"], "a\"b")),
             "* LIST (\\HasNoChildren) \"/\" \"a\\\"b\"\r\n"
         );
         assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
-        assert_eq!(written(|out| date_time(out, 837_596_665, -420)), "\"17-Jul-1996 02:44:25 -0700\"");
-        assert_eq!(written(|out| date_time(out, i64::MAX, 0)), "\" 1-Jan-1970 00:00:00 +0000\"");
         assert_eq!(
             written(|out| mailbox_status(out, "INBOX", &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)])),
             "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 1)\r\n"

@@ -4,7 +4,7 @@
 //! to the client after they return, so nothing of the store is held while the network is slow; a long answer comes in pieces ([`Progress::More`]).
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::answer::{Answer, Answered};
@@ -103,7 +103,7 @@ pub struct Counts {
 /// A session.
 pub struct Session {
     pub(super) server: Arc<Server>,
-    pub(super) peer: IpAddr,
+    pub(super) peer: SocketAddr,
     pub(super) login: Option<Login>,
     pub(super) selected: Option<Selected>,
     pub(super) append: Option<Append>,
@@ -134,7 +134,7 @@ const CAPABILITIES: &[&str] = &[
 
 impl Session {
     /// A session with a client at `peer`.
-    pub fn new(server: Arc<Server>, peer: IpAddr) -> Session {
+    pub fn new(server: Arc<Server>, peer: SocketAddr) -> Session {
         Session {
             server,
             peer,
@@ -166,7 +166,7 @@ impl Session {
     pub fn capabilities(&self) -> String {
         let mut list: Vec<&str> = CAPABILITIES.to_vec();
         if self.login.is_none() {
-            let allowed = self.server.password_allowed(self.peer);
+            let allowed = self.server.password_allowed(self.peer.ip());
             list.push(if allowed { "AUTH=PLAIN" } else { "LOGINDISABLED" });
         }
         list.retain(|name| !self.server.hidden.contains(*name));
@@ -214,7 +214,7 @@ impl Session {
         );
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
-        if greeting && self.login.is_none() && !self.server.password_allowed(self.peer) {
+        if greeting && self.login.is_none() && !self.server.password_allowed(self.peer.ip()) {
             return Some(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
         }
         match (&self.login, &self.selected) {
@@ -439,7 +439,7 @@ impl Session {
         let (hours, minutes, seconds) = (length / 3600, length / 60 % 60, length % 60);
         format!(
             "close [{}] [{user}] {} {hours}:{minutes:02}:{seconds:02} {bytes_in} {bytes_out} {}",
-            self.peer,
+            self.peer.ip(),
             clock_words(began_s),
             self.counts.selected
         )

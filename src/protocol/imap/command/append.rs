@@ -64,6 +64,7 @@ impl Session {
             if bytes > self.server.message_bytes {
                 return Err(Answer::no_with(Code::TooBig, "Message too large"));
             }
+            self.check_quota(append.to.0, bytes, append.messages.len() as u64 + 1)?;
             if literal.size == 0 {
                 return Err(Answer::no("Message is empty"));
             }
@@ -88,6 +89,14 @@ impl Session {
             messages: Vec::new(),
             bytes: 0,
         })
+    }
+
+    /// Tells a client of a full mailbox before it sends the bytes; what counts is the store's own check.
+    fn check_quota(&self, account: AccountId, bytes: u64, messages: u64) -> Result<(), Answer> {
+        let account = self.server.store.view(account)?.account()?;
+        let full = account.quota_bytes.is_some_and(|limit| account.usage_bytes.saturating_add(bytes) > limit)
+            || account.quota_messages.is_some_and(|limit| account.usage_messages.saturating_add(messages) > limit);
+        if full { Err(Answer::no_with(Code::OverQuota, "Over quota")) } else { Ok(()) }
     }
 
     fn next_message(&self, append: Append, head: &[u8]) -> Result<Append, Answer> {

@@ -19,6 +19,7 @@ use crate::store::{
     AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source,
     StateRun, Store, StoreError, Uid, UidSet,
 };
+use crate::text::quote;
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -470,7 +471,7 @@ impl Pieces {
         let mut out = Vec::with_capacity(bytes.len() + label.len() + 16);
         respond::text(&mut out, label);
         out.push(b' ');
-        respond::literal(&mut out, bytes);
+        quote::literal(&mut out, bytes);
         self.bytes(&out);
     }
 }

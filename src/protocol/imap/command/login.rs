@@ -1,12 +1,12 @@
 //! LOGIN (RFC 3501 section 6.2.3), and what every way of logging in ends with.
 
-use crate::directory::{Authenticated, DirectoryError, Home, User, canonical_userid};
+use crate::directory::{Authenticated, DirectoryError, Home, User, access, canonical_userid};
 use crate::log::{self, Category};
+use crate::ops::account;
 use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::session::{Login, Session};
-use crate::store::{AccountId, Kind, StoreError};
 
 /// Logs in with a password.
 ///
@@ -35,7 +35,7 @@ pub fn admit(
             return Err(of_directory(&error));
         }
     };
-    let account = account_of(session, &user, now_s)?;
+    let account = account::of_user(&session.server.store, &user, now_s)?;
     if authzid != authcid {
         log::notice(
             Category::Account,
@@ -50,6 +50,9 @@ fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) 
     let server = &session.server;
     let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
     let Authenticated { user } = server.directory.authenticate(authcid, password)?;
+    if user.allowed_services.as_ref().is_some_and(|filter| !access::allows(filter, "imap", session.peer.ip())) {
+        return Err(DirectoryError::NotAllowed);
+    }
     let domain = server.default_domain.as_deref();
     if canonical_userid(authzid, domain) == canonical_userid(authcid, domain)
         || authzid.eq_ignore_ascii_case(&user.userid)
@@ -64,18 +67,4 @@ fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) 
         Home::At(host) => Err(DirectoryError::Elsewhere(host)),
         Home::Nowhere => Err(DirectoryError::BadCredentials),
     }
-}
-
-/// The account, made at the first login.
-fn account_of(session: &Session, user: &User, now_s: i64) -> Result<AccountId, StoreError> {
-    let store = &session.server.store;
-    if let Some(account) = store.account_id(&user.userid)? {
-        return Ok(account);
-    }
-    match store.account_create(&user.userid, user.partition.as_deref(), now_s) {
-        Err(error) if error.kind() == Kind::Exists => {}
-        other => return other,
-    }
-    // Another session was faster.
-    store.account_id(&user.userid)?.ok_or(StoreError::NotFound { what: user.userid.clone() })
 }

@@ -1,14 +1,9 @@
 //! APPEND up to its message (RFC 3501 section 6.3.11, several messages RFC 3502).
 
-use chrono::{FixedOffset, NaiveDate, TimeZone};
-
 use super::Refused;
 use super::command::{Bad, Flag, What};
 use super::cursor::{Cursor, Parsed};
-use super::search::month_number;
-
-pub(super) const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+use crate::message::date::{self, Stamp};
 
 /// What stands before the first message of an APPEND.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,42 +80,13 @@ fn message_head(c: &mut Cursor<'_>) -> Parsed<(Vec<Flag>, Option<InternalDate>)>
     let mut date = None;
     if c.peek() == Some(b'"') {
         let text = c.string_text()?;
-        date = Some(date_time(&text).ok_or_else(|| c.invalid(What::DateTime))?);
+        let stamp = date::parse_internal(text.as_bytes());
+        date = Some(stamp.and_then(internal_date).ok_or_else(|| c.invalid(What::DateTime))?);
         c.space()?;
     }
     if c.at_end() { Ok((flags, date)) } else { Err(c.invalid(What::Syntax)) }
 }
 
-/// ` 1-Jul-1996 02:44:25 -0700`, 26 bytes.
-fn date_time(text: &str) -> Option<InternalDate> {
-    if text.len() != 26 || !text.is_ascii() {
-        return None;
-    }
-    let number = |from: usize, to: usize| -> Option<u32> {
-        let digits = text.get(from..to)?;
-        let digits = if from == 0 { digits.trim_start_matches(' ') } else { digits };
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        digits.parse().ok()
-    };
-    let at = |position: usize| text.as_bytes().get(position).copied();
-    let marks = [(2, b'-'), (6, b'-'), (11, b' '), (14, b':'), (17, b':'), (20, b' ')];
-    if marks.iter().any(|(position, mark)| at(*position) != Some(*mark)) {
-        return None;
-    }
-    let year = i32::try_from(number(7, 11)?).ok()?;
-    let day = NaiveDate::from_ymd_opt(year, month_number(text.get(3..6)?)?, number(0, 2)?)?;
-    // A leap second is the second before it.
-    let seconds = number(18, 20).filter(|seconds| *seconds <= 60)?.min(59);
-    let time = day.and_hms_opt(number(12, 14)?, number(15, 17)?, seconds)?;
-    let minutes = i32::try_from(number(22, 24)? * 60 + number(24, 26).filter(|m| *m < 60)?).ok()?;
-    let minutes = match at(21) {
-        Some(b'+') => minutes,
-        Some(b'-') => -minutes,
-        _ => return None,
-    };
-    let zone = FixedOffset::east_opt(minutes * 60)?;
-    let moment = zone.from_local_datetime(&time).single()?;
-    Some(InternalDate { epoch_s: moment.timestamp(), zone_min: i16::try_from(minutes).ok()? })
+fn internal_date(stamp: Stamp) -> Option<InternalDate> {
+    Some(InternalDate { epoch_s: stamp.utc_s, zone_min: i16::try_from(stamp.offset_min).ok()? })
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::command::{Bad, Flag, What};
+use crate::text::utf7;
 
 /// Result of a piece of grammar.
 pub(super) type Parsed<T> = Result<T, Bad>;
@@ -27,23 +28,6 @@ fn is_atom_byte(byte: u8) -> bool {
 
 fn is_astring_byte(byte: u8) -> bool {
     is_atom_byte(byte) || byte == b']'
-}
-
-/// Modified UTF-7 by its alphabet: printable ASCII, `&-` or `&base64-`.
-fn is_utf7(name: &str) -> bool {
-    let mut shifted = false;
-    for byte in name.bytes() {
-        let fits = if shifted {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b',' | b'-')
-        } else {
-            (0x20..0x7f).contains(&byte)
-        };
-        if !fits {
-            return false;
-        }
-        shifted = if shifted { byte != b'-' } else { byte == b'&' };
-    }
-    !shifted
 }
 
 fn is_list_byte(byte: u8) -> bool {
@@ -275,7 +259,7 @@ impl<'a> Cursor<'a> {
     /// A mailbox name: modified UTF-7 (RFC 3501 section 5.1.3), one line, no control characters.
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.astring_text()?;
-        if !is_utf7(&name) {
+        if utf7::decode(name.as_bytes()).is_none() {
             return Err(self.invalid(What::Mailbox));
         }
         Ok(name)

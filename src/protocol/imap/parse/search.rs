@@ -209,33 +209,9 @@ fn date(c: &mut Cursor<'_>) -> Parsed<NaiveDate> {
     if text.is_empty() && c.at_end() {
         return Err(Bad::Missing(c.command()));
     }
-    let date = std::str::from_utf8(text).ok().and_then(parse_date);
+    let date = crate::message::date::parse_search_date(text);
     match date {
         Some(date) if !quoted || c.eat(b'"') => Ok(date),
         _ => Err(c.invalid(What::Date)),
     }
-}
-
-fn parse_date(text: &str) -> Option<NaiveDate> {
-    let mut parts = text.split('-');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || !(1..=2).contains(&day.len()) || year.len() != 4 {
-        return None;
-    }
-    NaiveDate::from_ymd_opt(number(year)?, month_number(month)?, number(day)?)
-}
-
-fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok()
-}
-
-/// 1 to 12 for `Jan` to `Dec` in any case.
-pub(super) fn month_number(name: &str) -> Option<u32> {
-    super::append::MONTHS
-        .iter()
-        .position(|month| month.eq_ignore_ascii_case(name))
-        .and_then(|at| u32::try_from(at + 1).ok())
 }

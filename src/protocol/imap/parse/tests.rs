@@ -328,7 +328,8 @@ mod generate {
                 "CLOSE",
                 "UNSELECT",
                 "EXPUNGE",
-                "IDLE"])
+                "IDLE"
+            ])
             .prop_map(str::to_owned),
             (astring(), astring()).prop_map(|(user, password)| format!("LOGIN {user} {password}")),
             (
