@@ -86,6 +86,7 @@ impl Store {
             crate::crash_point!("account.after-rows");
             Ok(())
         })?;
+        super::lock(&self.inner.homes).insert(claimed.account, claimed.shard as usize);
         Ok(claimed.account)
     }
 

@@ -116,6 +116,11 @@ impl Env {
                 check_size(&data, meta.len())?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable {
+                    what: format!("the mailbox database {} is not there", data.display()),
+                });
+            }
             Err(error) => return Err(StoreError::io("open the mailbox database", &data, error)),
         }
         let raw = Environment::new()
