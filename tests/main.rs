@@ -3,9 +3,11 @@
 mod configure;
 mod configutil;
 mod imap;
+mod hashdir;
 mod instance;
 mod layering;
 mod store;
+mod mboxutil;
 mod message;
 mod message_mbox;
 mod processes_cli;

@@ -26,17 +26,25 @@ pub fn instance(_ui: &mut Ui) -> anyhow::Result<Instance> {
 /// A [`Failure`]: [`Exit::Unavailable`] while the daemon does not serve, [`Exit::NoPerm`] for another account than root and the server's,
 /// else what [`store_failure`] says.
 pub fn ready_store(instance: &Instance, conf: &Conf) -> anyhow::Result<Store> {
+    server_account(conf)?;
+    if !is_ready(&instance.proc_dir(), "store") {
+        return Err(Failure::new(Exit::Unavailable, "the store daemon is not ready").hint("start-msg store").into());
+    }
+    Ok(ops::store::open(instance, conf).map_err(store_failure)?)
+}
+
+/// Becomes the account of the services for good, as every tool does before it touches their files.
+///
+/// # Errors
+/// A [`Failure`]: [`Exit::NoPerm`] for another account than root and the server's, [`Exit::Config`] for one that does not exist.
+pub fn server_account(conf: &Conf) -> Result<(), Failure> {
     ops::instance::become_server(conf).map_err(|error| {
         let (exit, hint) = match error {
             UserError::NotPermitted { .. } => (Exit::NoPerm, "run it as the mail server's account or as root"),
             _ => (Exit::Config, "configutil -o local.serveruid; configutil -o local.servergid"),
         };
         Failure::new(exit, error.to_string()).hint(hint)
-    })?;
-    if !is_ready(&instance.proc_dir(), "store") {
-        return Err(Failure::new(Exit::Unavailable, "the store daemon is not ready").hint("start-msg store").into());
-    }
-    Ok(ops::store::open(instance, conf).map_err(store_failure)?)
+    })
 }
 
 /// How a tool ends after an error of the store.

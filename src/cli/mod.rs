@@ -10,7 +10,10 @@ pub mod configutil;
 pub mod exit;
 pub mod generate;
 pub mod imapd;
+pub mod hashdir;
 pub mod instance;
+pub mod mboxutil;
+pub mod progress;
 pub mod refresh;
 pub mod start_msg;
 pub mod stop_msg;
@@ -45,6 +48,8 @@ pub static TOOLS: &[Tool] = &[
     configutil::TOOL,
     imapd::TOOL,
     generate::TOOL,
+    hashdir::TOOL,
+    mboxutil::TOOL,
     refresh::TOOL,
     start_msg::TOOL,
     stop_msg::TOOL,

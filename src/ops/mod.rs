@@ -4,5 +4,7 @@
 
 pub mod account;
 pub mod instance;
+pub mod mailbox;
 pub mod maintenance;
+pub mod placement;
 pub mod store;
