@@ -28,6 +28,8 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configure" -d 'Ma
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configutil" -d 'List and change configuration settings'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
@@ -59,6 +61,35 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Pri
 complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l reverse -d 'Tell the mailbox that lies at PATH; for a message file, after a tab, its UID' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -s a -d 'Append the name of the account\'s directory: 53/53/=mack1'
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -s i -d 'Read account names from standard input, one a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l check -d 'Check that every account and folder directory of the store is where the rule puts it'
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s P -d 'Mailboxes whose whole name matches a POSIX extended regular expression' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s f -d 'With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW)' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s t -d 'With -R: only what was expunged in the last NUM hours. With -o: not available in this release' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s w -d 'With -o: write the list to FILE' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s q -d 'Obsolete' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s u -d 'Obsolete' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s l -d 'List mailboxes'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s c -d 'Create a mailbox, with the account when the directory knows its owner'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s d -d 'Delete a mailbox; an INBOX: the account with all its folders'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s r -d 'Rename OLD to NEW, move it to PARTITION, or both'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s k -d 'Lock a mailbox while COMMAND runs'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s e -d 'Expunge messages that are marked as deleted, in all mailboxes or those of a pattern'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s R -d 'Bring back expunged messages that are not purged yet'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s o -d 'List accounts of the store that the directory does not have on this host'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s x -d 'With -l: add the path and the access control list'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s s -d 'With -l: names only'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l dry-run -d 'With -c, -d, -r, -e and -R: only print what would be done; exit code 2 if that is anything'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l json -d 'With -l, -o and --dry-run: one JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l table -d 'With -l: draw a table'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s a -d 'Obsolete'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand start-msg" -l timeout -d 'How long to wait for a service to be ready' -r
