@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::ids::{AccountId, FolderId, Uid};
 use super::lmdb::Rows;
 use super::schema::{self, SHARD, kind};
-use super::{Store, body, layout};
+use super::{Store, body, layout, rows};
 
 /// From this many directories on, the file system is flushed instead of each.
 const MANY: usize = 16;
@@ -172,16 +172,11 @@ impl Store {
     /// The directory of the folder in which the row's message lies, after its link was looked at (and made again, were it missing); `None` when the
     /// message is gone.
     fn place(&self, redo: &Redo, done: &mut Settled) -> Result<Option<PathBuf>, StoreError> {
-        let look = || -> Result<Option<PathBuf>, StoreError> {
-            let view = match self.view(redo.account) {
-                Err(StoreError::NotFound { .. }) => return Ok(None),
-                other => other?,
-            };
-            let Some(row) = view.folder(redo.folder)? else { return Ok(None) };
-            let dir = view.folder_dir(row.id)?;
-            Ok(view.message(redo.folder, redo.uid)?.is_some().then_some(dir))
+        let shard = match self.shard_of(redo.account) {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            other => other?,
         };
-        let Some(dir) = look()? else { return Ok(None) };
+        let Some(dir) = self.dir_of(&shard.env()?.read()?, redo)? else { return Ok(None) };
         if dir.join(layout::message_file(redo.uid)).exists() {
             return Ok(Some(dir));
         }
@@ -189,7 +184,7 @@ impl Store {
         // In a write transaction: no rename or move of the account can be under way then.
         let linked = self.change_now(redo.account, |tx| {
             super::lock::respect(tx, redo.account, redo.folder)?;
-            let Some(dir) = look()? else { return Ok(None) };
+            let Some(dir) = self.dir_of(tx.txn, redo)? else { return Ok(None) };
             if !dir.join(layout::message_file(redo.uid)).exists() {
                 body::link(&from, &dir, redo.uid)?;
             }
@@ -197,6 +192,17 @@ impl Store {
         })?;
         done.relinked += usize::from(linked.is_some());
         Ok(linked)
+    }
+
+    /// The directory of the row's folder; `None` when the message (even as an expunged one) or its folder is gone.
+    fn dir_of<R: Rows>(&self, rows: &R, redo: &Redo) -> Result<Option<PathBuf>, StoreError> {
+        let Some(owner) = rows::account(rows, redo.account)? else { return Ok(None) };
+        let Some(row) = rows::folder(rows, redo.account, redo.folder)? else { return Ok(None) };
+        let there = rows::message(rows, redo.account, redo.folder, redo.uid)?.is_some()
+            || rows::gone(rows, redo.account, redo.folder, redo.uid)?.is_some_and(|gone| !gone.purging);
+        let path = rows::path(rows, redo.account, &row)?;
+        let dir = self.inner.partition(&row.partition)?.join(layout::folder_directory(&owner.userid, &path));
+        Ok(there.then_some(dir))
     }
 
     /// Removes staging files that no row names and no process holds: deliveries that died before their commit.
