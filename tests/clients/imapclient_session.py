@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""imapclient_session.py PORT USER PASSWORD: the imapclient package against a server whose INBOX is empty."""
+
+import datetime
+
+import imapclient
+from imapclient.exceptions import IMAPClientError
+
+import check
+
+client = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=20)
+client.login(check.USER, check.PASSWORD)
+check.true("namespace", client.namespace().personal)
+client.create_folder("Été & Winter")
+flags, separator, name = [f for f in client.list_folders() if f[2] == "Été & Winter"][0]
+check.equal("separator", separator, b"/")
+check.true("exists", client.folder_exists("Été & Winter"))
+check.true("exists not", not client.folder_exists("Nothing"))
+
+when = datetime.datetime(2004, 11, 8, 10, 0, tzinfo=datetime.timezone.utc)
+for number in range(1, 8):
+    client.append("INBOX", check.message(number, body="ünï\n" if number == 7 else "hello\n"), [imapclient.SEEN] if number < 3 else [], when)
+status = client.folder_status("INBOX", ["MESSAGES", "UNSEEN", "UIDNEXT"])
+check.equal("status", (status[b"MESSAGES"], status[b"UNSEEN"]), (7, 5))
+selected = client.select_folder("INBOX")
+check.equal("exists", selected[b"EXISTS"], 7)
+uids = client.search("ALL")
+check.equal("uids", len(uids), 7)
+check.equal("unseen", client.search("UNSEEN"), uids[2:])
+check.equal("criteria with a charset", client.search(["BODY", "ünï"], charset="UTF-8"), uids[6:])
+check.equal("or", client.search(["OR", "SUBJECT", "message 1", ["FROM", "s2"]]), uids[:2])
+
+data = client.fetch(uids, ["ENVELOPE", "BODYSTRUCTURE", "INTERNALDATE", "FLAGS", "RFC822.SIZE", "BODY.PEEK[]"])
+for number, uid in enumerate(uids, 1):
+    found = data[uid]
+    envelope = found[b"ENVELOPE"]
+    check.equal("subject", envelope.subject, b"message %d" % number)
+    check.equal("from", (envelope.from_[0].name, envelope.from_[0].mailbox), (b"Sender %d" % number, b"s%d" % number))
+    check.equal("message id", envelope.message_id, b"<%d@example.org>" % number)
+    check.equal("size", found[b"RFC822.SIZE"], len(found[b"BODY[]"]))
+    check.equal("kind", found[b"BODYSTRUCTURE"][:2], (b"text", b"plain"))
+    check.equal("moment", found[b"INTERNALDATE"].timestamp(), when.timestamp())
+
+client.add_flags(uids[2:4], [imapclient.FLAGGED, b"$Work"])
+flags = {uid: sorted(f for f in found if f != b"\\Recent") for uid, found in client.get_flags(uids[2:4]).items()}
+check.equal("flags", flags, {uid: [b"$Work", imapclient.FLAGGED] for uid in uids[2:4]})
+client.remove_flags(uids[2], [b"$Work"])
+check.equal("keyword", client.search(["KEYWORD", "$Work"]), [uids[3]])
+client.copy(uids[:3], "Été & Winter")
+if client.has_capability("MOVE"):
+    client.move(uids[6:], "Été & Winter")
+    check.equal("moved", client.search("ALL"), uids[:6])
+else:
+    client.delete_messages(uids[6:])
+    client.expunge()
+client.delete_messages(uids[:2])
+client.expunge()
+check.equal("expunged", client.search("ALL"), uids[2:6])
+
+if client.has_capability("IDLE"):
+    other = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=20)
+    other.login(check.USER, check.PASSWORD)
+    other.select_folder("INBOX")
+    client.idle()
+    other.add_flags(uids[4], [imapclient.ANSWERED])
+    other.append("INBOX", check.message(8))
+    seen = []
+    for _ in range(20):
+        seen += client.idle_check(timeout=1)
+        if (5, b"EXISTS") in seen and any(r[1] == b"FETCH" for r in seen):
+            break
+    check.true(f"idle tells of the flag and the message: {seen}", (5, b"EXISTS") in seen and any(r[1] == b"FETCH" for r in seen))
+    client.idle_done()
+    other.logout()
+
+client.rename_folder("Été & Winter", "Été/2004")
+check.true("renamed", client.folder_exists("Été/2004"))
+check.true("copies", client.select_folder("Été/2004", readonly=True)[b"EXISTS"] in (3, 4))
+client.unselect_folder() if client.has_capability("UNSELECT") else client.close_folder()
+client.delete_folder("Été/2004")
+try:
+    client.select_folder("Été/2004")
+    check.true("a deleted folder cannot be selected", False)
+except IMAPClientError:
+    pass
+client.logout()
+check.done()
