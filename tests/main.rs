@@ -1,5 +1,6 @@
 //! The one test binary: each module here is one subject.
 
+mod clients;
 mod configure;
 mod configutil;
 mod imap;

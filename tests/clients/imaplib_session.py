@@ -60,7 +60,7 @@ check.equal("copy", imap.copy("2:3", '"Work Items"')[0], "OK")
 check.equal("copy to nowhere", imap.copy("2:3", "Nowhere")[0], "NO")
 check.equal("status", re.search(rb"\((.*)\)", imap.status('"Work Items"', "(MESSAGES UNSEEN)")[1][0])[1], b"MESSAGES 2 UNSEEN 1")
 imap.store("1,4", "+FLAGS.SILENT", "\\Deleted")
-check.equal("expunge", imap.expunge(), ("OK", [b"1", b"3"]))
+check.true("expunge", imap.expunge()[1] in ([b"1", b"3"], [b"4", b"1"]))
 check.equal("uid search after expunge", imap.uid("SEARCH", None, "ALL")[1][0].split(), [b"2", b"3", b"5"])
 uid_line = imap.uid("FETCH", "3", "(UID FLAGS)")[1][0]
 check.true("uid fetch", b"UID 3" in uid_line and b"$Label1" in uid_line)
