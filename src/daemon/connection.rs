@@ -35,6 +35,8 @@ pub struct Service {
 
 /// Time to log in.
 const GREETED: Duration = Duration::from_secs(60);
+/// Lines that are no commands after which a stranger is sent away: it speaks another protocol.
+const NONSENSE: u32 = 20;
 /// A client that takes longer to read what one write holds is gone.
 const STALLED: Duration = Duration::from_secs(300);
 /// Read buffer while nothing is going on, and while a message streams in.
@@ -100,6 +102,8 @@ struct Connection {
     /// The answer of an APPEND that was refused and is not over.
     refused: Option<(String, Answer)>,
     stranger: Option<Stranger>,
+    /// Lines before login that were no commands.
+    nonsense: u32,
     deadline: Instant,
     began_s: i64,
     bytes_in: u64,
@@ -126,6 +130,7 @@ pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: 
         gathered: Vec::new(),
         refused: None,
         stranger: Some(stranger),
+        nonsense: 0,
         deadline: Instant::now() + GREETED,
         began_s: clock::now_s(),
         bytes_in: 0,
@@ -272,7 +277,9 @@ impl Connection {
             Ok(request) => request,
             Err(refused) => {
                 Answer::bad(refused.bad.to_string()).write(&refused.tag, &mut out);
-                return self.write(&out).await;
+                self.write(&out).await?;
+                self.nonsense += u32::from(self.stranger.is_some());
+                return if self.nonsense < NONSENSE { Ok(()) } else { Err(End::Bye("Too many invalid commands")) };
             }
         };
         if let Some(progress) = self.session()?.in_place(&request, &mut out) {

@@ -120,6 +120,8 @@ fn serve(
 ) -> Result<(), ImapdError> {
     let number = |conf: &Conf, name: &str| usize::try_from(conf.int(name)).unwrap_or(1).max(1);
     let limit = number(conf, "service.imap.maxthreads");
+    let sessions = number(conf, "service.imap.maxsessions");
+    raise_descriptors(sessions);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(Workers::threads(limit) + 1)
         .thread_name("imap")
@@ -127,7 +129,7 @@ fn serve(
         .build()?;
     let workers = Workers::new(limit);
     let listener =
-        Listener::new(number(conf, "service.imap.maxsessions"), b"* BYE Too many connections, try again later\r\n");
+        Listener::new(sessions, b"* BYE Too many connections, try again later\r\n");
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
@@ -185,6 +187,32 @@ fn serve(
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Descriptors beside those of the sessions, and those of one session.
+const DESCRIPTORS: usize = 851;
+const DESCRIPTORS_EACH: usize = 3;
+
+/// Raises the limit of descriptors as far as it goes; says in the documented words when that is not enough.
+fn raise_descriptors(sessions: usize) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = sessions.saturating_mul(DESCRIPTORS_EACH).saturating_add(DESCRIPTORS);
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let raised = hard.min(wanted as u64).max(soft);
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if limit >= wanted {
+        return;
+    }
+    let possible = (limit.saturating_sub(DESCRIPTORS).saturating_add(DESCRIPTORS_EACH - 1) / DESCRIPTORS_EACH).max(1);
+    log::critical(
+        Category::General,
+        format!(
+            "Not enough file descriptors to support {sessions} sessions per process; Recommend ulimit -n {wanted} or {possible} sessions per process."
+        ),
+    );
 }
 
 /// What the configuration says to sessions that begin now.

@@ -103,3 +103,18 @@ fn a_full_mailbox_is_told_before_the_bytes() {
     client.ask("select INBOX");
     assert_eq!(client.ask("copy 1 INBOX"), over);
 }
+
+#[test]
+fn another_protocol_is_sent_away() {
+    let daemon = Daemon::start(&[], &[("service.imap.maxsessions", "100000")]);
+    let mut client = daemon.connect();
+    client.send("GET / HTTP/1.1\r\n".repeat(20));
+    for _ in 0..20 {
+        assert_eq!(client.line(), "GET BAD Unrecognized command");
+    }
+    assert_eq!(client.line(), "* BYE Too many invalid commands");
+    // More descriptors than a process here may have.
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap().1;
+    let warned = daemon.log().contains("General Critical: Not enough file descriptors to support 100000 sessions per process; Recommend ulimit -n 300851 or ");
+    assert_eq!(warned, limit < 300_851, "{}", daemon.log());
+}

@@ -4,9 +4,9 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Copied, FolderId, UidSet};
+use crate::store::{AccountId, Copied, FolderId};
 
-/// Copies messages; all of them or none.
+/// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
 /// # Errors
 /// NO: no such mailbox, over quota, a message is gone; BAD: no such message.
@@ -21,8 +21,11 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
         true => return Ok(Answer::completed()),
         false => store.copy((selected.account, selected.folder), &uids, to, now_s)?,
     };
-    check_all(&copied, &uids, uid)?;
-    Ok(copyuid(&copied).map_or_else(Answer::completed, Answer::completed_with))
+    match copyuid(&copied) {
+        Some(code) => Ok(Answer::completed_with(code)),
+        None if uid => Ok(Answer::completed()),
+        None => Err(gone()),
+    }
 }
 
 /// The mailbox to copy or move to.
@@ -36,12 +39,9 @@ pub(super) fn target(session: &Session, mailbox: &str) -> Result<(AccountId, Fol
     }
 }
 
-/// A message that was named by its number and is gone is worth a word.
-pub(super) fn check_all(copied: &Copied, uids: &UidSet, uid: bool) -> Result<(), Answer> {
-    if !uid && copied.pairs.len() < uids.len() {
-        return Err(Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist"));
-    }
-    Ok(())
+/// Messages were named by their numbers, and none of them is there any more.
+pub(super) fn gone() -> Answer {
+    Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
 }
 
 /// The COPYUID code; `None` when nothing was copied.

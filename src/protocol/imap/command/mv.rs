@@ -1,6 +1,6 @@
 //! MOVE and UID MOVE (RFC 6851). The EXPUNGE responses are the news at the end of the command.
 
-use super::copy::{check_all, copyuid, target};
+use super::copy::{copyuid, gone, target};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::{self, Code, Status};
@@ -32,9 +32,10 @@ pub fn run(
         return Err(Answer::no_with(Code::Cannot, "Messages are in that mailbox already"));
     }
     let moved = store.move_messages(from, &uids, to, now_s)?;
-    if let Some(code) = copyuid(&moved) {
-        respond::status(out, "*", Status::Ok, Some(&code), "Ok");
+    match copyuid(&moved) {
+        Some(code) => respond::status(out, "*", Status::Ok, Some(&code), "Ok"),
+        None if uid => {}
+        None => return Err(gone()),
     }
-    check_all(&moved, &uids, uid)?;
     Ok(Answer::completed())
 }

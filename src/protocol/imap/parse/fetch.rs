@@ -58,6 +58,8 @@ pub struct Partial {
     pub length: u32,
 }
 
+/// Items of one FETCH: what a message needs of each is in memory at once.
+const ITEMS: usize = 200;
 /// Part numbers deeper than this name no part of any message that we parse.
 const PART_DEPTH: usize = 100;
 
@@ -69,6 +71,9 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         let items = c.list(item)?;
         if items.is_empty() {
             return Err(Bad::Missing(c.command()));
+        }
+        if items.len() > ITEMS {
+            return Err(Bad::TooMany(c.command()));
         }
         items
     } else {

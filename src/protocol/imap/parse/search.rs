@@ -54,7 +54,7 @@ pub enum SystemFlag {
 }
 
 /// How deep parentheses, NOT and OR may be nested.
-pub const DEPTH: u32 = 40;
+pub const DEPTH: u32 = 200;
 /// How many keys a search may have.
 pub const KEYS: u32 = 10_000;
 

@@ -82,6 +82,8 @@ fn fetch_items() {
             whole(vec![2], Text::Header)
         ]
     );
+    let many = format!("a FETCH 1 ({})", vec!["FLAGS"; 201].join(" "));
+    assert_eq!(bad(&many), "Too many arguments to Fetch");
     for wrong in [
         "",
         "()",
@@ -131,6 +133,8 @@ fn search_keys() {
     assert_eq!(bad("a SEARCH CHARSET UTF-8"), "Missing required argument to Search");
     assert_eq!(bad("a UID SEARCH ON 30-Feb-2000"), "Invalid date in UID Search");
     assert_eq!(bad("a SEARCH FOO"), "Invalid criteria in Search");
+    // As clients write a list of alternatives.
+    assert!(parse(format!("a SEARCH {}ALL", "OR FROM x ".repeat(150)).as_bytes()).is_ok());
     let deep = format!("a SEARCH {}ALL{}", "(".repeat(2000), ")".repeat(2000));
     assert_eq!(bad(&deep), "Nesting too deep in Search");
     assert_eq!(bad(&format!("a SEARCH {}ALL", "NOT ".repeat(2000))), "Nesting too deep in Search");
