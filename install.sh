@@ -58,7 +58,7 @@ dry_run=no
 while [ $# -gt 0 ]; do
     case $1 in
     --prefix | --destdir)
-        [ $# -gt 1 ] && [ -n "$2" ] || misuse "$1 needs a directory"
+        [ -n "${2-}" ] || misuse "$1 needs a directory"
         case $1 in
         --prefix) prefix=$2 ;;
         *) destdir=$2 ;;
@@ -360,11 +360,6 @@ demo() {
     for user in $demo_users; do
         add_demo_user "$user"
     done
-    for service in store imap; do
-        if pid=$(running "$service"); then
-            say "The $service server runs, pid $pid."
-        fi
-    done
     tool start-msg || fail "the services did not start; their logs are in $demo_dir/data/log"
     if [ ! -f "$demo_dir/loaded" ]; then
         tool imsimport -u daphne -s "$source_dir/testdata/sample.mbox" || fail 'testdata/sample.mbox could not be loaded'
@@ -404,7 +399,7 @@ explain_demo() {
     say "  curl --user daphne:$daphne '$url/INBOX;UID=1'       # a message"
     say "  curl --user daphne:$daphne '$url/' -X 'STATUS INBOX (MESSAGES UNSEEN)'"
     say "  mutt -f imap://daphne@127.0.0.1:$port/INBOX         # a mail program"
-    say '  sbin/configutil -H -o service.imap                  # what can be set'
+    say '  sbin/configutil -H -o service.imap.port             # what a setting means; docs/options has all'
     say '  sbin/stop-msg                                       # stop it; ./install.sh --demo starts it again'
     say ''
     say "To remove all of it: stop it, then delete $(quoted "$demo_dir")."

@@ -14,3 +14,4 @@ mod message_mbox;
 mod processes_cli;
 mod generated;
 mod licences;
+mod install;

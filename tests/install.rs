@@ -1,0 +1,117 @@
+//! install.sh: installing, removing, and the demonstration, with the binary of the tests instead of a build.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use msgstore::cli::generate;
+use msgstore::os::durable;
+
+fn install_in(dir: &Path, words: &[&str]) -> Output {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"))
+        .args(words)
+        .current_dir(dir)
+        .env("MSGSTORE_BINARY", env!("CARGO_BIN_EXE_msgstore"))
+        .env_remove("CONFIGROOT")
+        .output()
+        .unwrap()
+}
+
+fn install(dir: &Path, words: &[&str]) -> String {
+    let out = install_in(dir, words);
+    assert_eq!(out.status.code(), Some(0), "{words:?} {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// Every file and link below `dir`, with its content or target.
+fn tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(next) = open.pop() {
+        for path in fs::read_dir(&next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_symlink() {
+                found.push((path.clone(), fs::read_link(&path).unwrap().to_str().unwrap().into()));
+            } else if path.is_dir() {
+                open.push(path);
+            } else {
+                found.push((path.clone(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_installed_can_be_called_and_is_removed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().join("a prefix");
+    let words = ["--prefix", "a prefix"];
+    assert!(install(dir.path(), &["--prefix", "a prefix", "--dry-run"]).contains("would install"));
+    assert!(tree(dir.path()).is_empty());
+    install(dir.path(), &words);
+    let first = tree(&prefix);
+    for link in generate::links() {
+        let out = Command::new(prefix.join(&link)).arg("--version").output().unwrap();
+        let name = link.rsplit('/').next().unwrap();
+        let wanted = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8(out.stdout).unwrap(), wanted, "{link}");
+    }
+    for file in ["share/man/man8/start-msg.8", "share/bash-completion/completions/msgstore"] {
+        assert_eq!(fs::metadata(prefix.join(file)).unwrap().permissions().mode() & 0o777, 0o644, "{file}");
+    }
+    // Again, with a file of an older version: everything is as before, and that file goes.
+    let manifest = prefix.join("share/msgstore/manifest");
+    let mut list = fs::read_to_string(&manifest).unwrap();
+    list.push_str("sbin/former\n../outside\n");
+    durable::replace(&manifest, list.as_bytes(), 0o644).unwrap();
+    durable::replace(&prefix.join("sbin/former"), b"x", 0o755).unwrap();
+    durable::replace(&dir.path().join("outside"), b"not ours", 0o644).unwrap();
+    install(dir.path(), &words);
+    assert_eq!(tree(&prefix), first);
+
+    let own = prefix.join("sbin/own");
+    durable::replace(&own, b"of the administrator", 0o755).unwrap();
+    install(dir.path(), &["--uninstall", "--prefix", "a prefix", "--dry-run"]);
+    assert_eq!(tree(&prefix).len(), first.len() + 1);
+    install(dir.path(), &["--uninstall", "--prefix", "a prefix"]);
+    assert_eq!(tree(&prefix), [(own, b"of the administrator".to_vec())]);
+    assert!(dir.path().join("outside").is_file());
+    assert!(install(dir.path(), &["--uninstall", "--prefix", "a prefix"]).contains("nothing is installed"));
+}
+
+#[test]
+fn install_writes_below_destdir_and_replaces_no_foreign_file() {
+    let dir = tempfile::tempdir().unwrap();
+    install(dir.path(), &["--prefix", "/opt/x", "--destdir", "pack"]);
+    let linked = fs::read_link(dir.path().join("pack/opt/x/sbin/start-msg")).unwrap();
+    assert_eq!(linked, Path::new("../bin/msgstore"));
+
+    let prefix = dir.path().join("p");
+    fs::create_dir_all(prefix.join("sbin")).unwrap();
+    durable::replace(&prefix.join("sbin/start-msg"), b"foreign", 0o755).unwrap();
+    let before = tree(&prefix);
+    let out = install_in(dir.path(), &["--prefix", "p"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(String::from_utf8(out.stderr).unwrap().contains("p/sbin/start-msg"));
+    assert_eq!(tree(&prefix), before);
+}
+
+#[test]
+fn install_refuses_what_it_does_not_understand() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in
+        [&["--prefix"][..], &["--destdir", ""], &["--what"], &["--demo", "--uninstall"], &["--demo", "--prefix", "x"]]
+    {
+        let out = install_in(dir.path(), words);
+        assert_eq!(out.status.code(), Some(64), "{words:?}");
+        assert!(!out.stderr.is_empty());
+    }
+    // Nothing is made in a directory that holds something else.
+    durable::replace(&dir.path().join("letter"), b"x", 0o600).unwrap();
+    assert_eq!(install_in(dir.path(), &["--demo", "."]).status.code(), Some(1));
+    assert_eq!(tree(dir.path()).len(), 1);
+}
