@@ -96,13 +96,14 @@ impl Store {
         Ok(chance % u32::try_from(self.inner.shards.len()).unwrap_or(1).max(1))
     }
 
-    /// Every account, by user id.
+    /// Every account, by user id. One whose row is damaged stands under the name that the userid map has for it.
     ///
     /// # Errors
     /// The mailbox database cannot be read.
     pub fn accounts(&self) -> Result<Vec<(String, AccountId)>, StoreError> {
         let mut found = BTreeMap::new();
-        for shard in &self.inner.shards {
+        let mut homes = Vec::new();
+        for (number, shard) in self.inner.shards.iter().enumerate() {
             let read = shard.env()?.read()?;
             let mut from = schema::account(AccountId(1));
             // One look an account: behind its row the next account's rows are asked for.
@@ -112,7 +113,11 @@ impl Store {
                     let id =
                         AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
                     let row = if schema::within_kind(key, id, kind::ACCOUNT) {
-                        Some(Account::decode(codec::open(key, stored)?).map_err(|_| codec::damaged(key))?.userid)
+                        let readable = codec::open(key, stored).ok().and_then(|bytes| Account::decode(bytes).ok());
+                        Some(match readable {
+                            Some(row) => row.userid,
+                            None => self.name_in_map(id)?.ok_or_else(|| codec::damaged(key))?,
+                        })
                     } else {
                         None
                     };
@@ -122,6 +127,7 @@ impl Store {
                 let Some((id, userid)) = next else { break };
                 if let Some(userid) = userid {
                     found.insert(userid, id);
+                    homes.push((id, number));
                 }
                 match id.0.checked_add(1) {
                     Some(above) => from = schema::key(AccountId(above), 0, FolderId::TOP, &[]),
@@ -129,7 +135,25 @@ impl Store {
                 }
             }
         }
+        super::lock(&self.inner.homes).extend(homes);
         Ok(found.into_iter().collect())
+    }
+
+    /// The name that leads to an account in the userid map.
+    fn name_in_map(&self, account: AccountId) -> Result<Option<String>, StoreError> {
+        let mut name = None;
+        self.inner.common_env.read()?.scan(&user_key(""), &mut |key, stored| {
+            if !schema::within_kind(key, SHARD, kind::USER) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let row = codec::open(key, stored).ok().and_then(|bytes| UserRow::decode(bytes).ok());
+            if row.is_some_and(|row| row.account == account) {
+                name = String::from_utf8(schema::rest(key).to_vec()).ok();
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(name)
     }
 
     /// Gives an account another user id: its directory moves, its folders and messages stay what they are.

@@ -11,6 +11,7 @@
 //! | I8 | every account's directory is where the hash rule puts it |
 //! | I9 | no operation of a dead process is unfinished |
 //! | I10 | message rows and states name the same uids, below uidnext |
+//! | I11 | every row can be read |
 //!
 //! (I6, the lookup hints of shared folders, comes with these.)
 
@@ -19,7 +20,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::ids::{AccountId, FolderId, Guid, Uid};
 use super::index_file::IndexReader;
 use super::name::FolderPath;
@@ -39,6 +40,24 @@ pub struct Finding {
     pub what: String,
     /// True when no mail is touched by it: an entry of store.idx that is read from the message instead.
     pub harmless: bool,
+}
+
+impl Finding {
+    /// What holds in a sound store and does not here: the sentence of its invariant.
+    pub fn meaning(&self) -> &'static str {
+        match self.invariant {
+            "I1" => "every message has its file, with the recorded size and content",
+            "I2" => "every message file belongs to a message, or waits for purge",
+            "I3" => "counters and usage equal the sums over the messages",
+            "I4" => "every entry of store.idx is sound; a bad one is read from the message instead",
+            "I5" => "every mailbox has its directory, and every directory with messages its mailbox",
+            "I7" => "no modification sequence is above that of its mailbox or account",
+            "I8" => "every account lies where the hash rule puts it",
+            "I9" => "no operation of a dead process is unfinished",
+            "I10" => "the rows and the states of a mailbox name the same messages",
+            _ => "every row of the mailbox database can be read",
+        }
+    }
 }
 
 impl std::fmt::Display for Finding {
@@ -75,13 +94,28 @@ impl Store {
     pub fn check(&self, depth: Depth) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
         for (userid, account) in self.accounts()? {
-            findings.extend(self.check_account(account, None, depth)?);
-            if self.account_id(&userid)? != Some(account) {
+            findings.extend(self.check_entry(&userid, account, depth)?);
+        }
+        findings.extend(self.check_directories()?);
+        Ok(findings)
+    }
+
+    /// Checks the account that the list of accounts names, and that its name leads to it. An account that was deleted meanwhile is clean.
+    ///
+    /// # Errors
+    /// The mailbox database or a partition cannot be read.
+    pub fn check_entry(&self, userid: &str, account: AccountId, depth: Depth) -> Result<Vec<Finding>, StoreError> {
+        let checked = self.check_account(account, None, depth).and_then(|mut findings| {
+            if self.account_id(userid)? != Some(account) && self.view(account)?.account()?.userid == userid {
                 findings.push(finding("I5", format!("user/{userid}"), "the userid map does not lead to this account"));
             }
+            Ok(findings)
+        });
+        match checked {
+            Err(error) if error.kind() == Kind::NotFound => Ok(Vec::new()),
+            Err(error) if error.kind() == Kind::Corrupt => Ok(vec![unreadable(format!("user/{userid}"), &error)]),
+            other => other,
         }
-        self.check_directories(&mut findings)?;
-        Ok(findings)
     }
 
     /// Checks an account, or one of its folders with those below it.
@@ -102,7 +136,7 @@ impl Store {
         for (path, row) in view.folders()? {
             bytes += row.bytes;
             messages += u64::from(row.exists);
-            if row.highest_modseq > owner.highest_modseq {
+            if row.highest_modseq > owner.highest_modseq && only.is_none_or(|only| path.starts_with(only)) {
                 findings.push(finding(
                     "I7",
                     name(&path),
@@ -110,7 +144,10 @@ impl Store {
                 ));
             }
             if only.is_none_or(|only| path.starts_with(only)) {
-                self.check_folder(account, &row, &name(&path), depth, &mut findings)?;
+                match self.check_folder(account, &row, &name(&path), depth, &mut findings) {
+                    Err(error) if error.kind() == Kind::Corrupt => findings.push(unreadable(name(&path), &error)),
+                    other => other?,
+                }
             }
         }
         if only.is_none() && (bytes, messages) != (owner.usage_bytes, owner.usage_messages) {
@@ -226,15 +263,20 @@ impl Store {
         Ok(view.message(folder, uid)?.is_some() && !view.folder_dir(folder)?.join(layout::message_file(uid)).exists())
     }
 
-    /// Directories without folders, accounts in the wrong place.
-    fn check_directories(&self, findings: &mut Vec<Finding>) -> Result<(), StoreError> {
+    /// Checks what is about no account in particular: directories without folders, accounts in the wrong place, unfinished operations.
+    ///
+    /// # Errors
+    /// The mailbox database or a partition cannot be read.
+    pub fn check_directories(&self) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = Vec::new();
         let mut known: BTreeSet<PathBuf> = BTreeSet::new();
         for (_, account) in self.accounts()? {
+            // What cannot be read is found with its account.
             let Ok(view) = self.view(account) else {
                 continue;
             };
-            for (_, row) in view.folders()? {
-                known.insert(view.folder_dir(row.id)?);
+            for (_, row) in view.folders().unwrap_or_default() {
+                known.extend(view.folder_dir(row.id));
             }
         }
         for (nickname, _) in &self.settings().partitions {
@@ -279,19 +321,29 @@ impl Store {
         for (key, what) in self.unfinished()? {
             findings.push(finding("I9", format!("account {key}"), what));
         }
-        Ok(())
+        Ok(findings)
     }
 
     fn is_unknown(&self, owner: &str, folder: &FolderPath) -> Result<bool, StoreError> {
-        let Some(account) = self.account_id(owner)? else {
-            return Ok(true);
+        let account = match self.account_id(owner) {
+            Ok(Some(account)) => account,
+            Ok(None) => return Ok(true),
+            Err(error) if error.kind() == Kind::Corrupt => return Ok(false),
+            Err(error) => return Err(error),
         };
-        Ok(self.view(account)?.resolve(folder)?.is_none())
+        match self.view(account).and_then(|view| view.resolve(folder)) {
+            Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+            other => Ok(other?.is_none()),
+        }
     }
 }
 
 fn finding(invariant: &'static str, place: String, what: impl Into<String>) -> Finding {
     Finding { invariant, place, uid: None, what: what.into(), harmless: false }
+}
+
+fn unreadable(place: String, error: &StoreError) -> Finding {
+    finding("I11", place, error.to_string())
 }
 
 fn check_states(
@@ -372,4 +424,37 @@ fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> 
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Settings, rows, schema};
+    use super::*;
+
+    #[test]
+    fn a_damaged_row_is_a_finding_and_stops_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            root: dir.path().to_owned(),
+            partitions: vec![("primary".into(), dir.path().join("primary"))],
+            default_partition: "primary".into(),
+            notify_dir: None,
+        };
+        Store::create(&settings, 1).unwrap();
+        let store = Store::open(settings).unwrap();
+        let ids: Vec<AccountId> =
+            ["ann", "eve", "joe"].iter().map(|userid| store.account_create(userid, None, 1_000).unwrap()).collect();
+        store.folder_create(ids[1], &FolderPath::parse("Work").unwrap(), &Default::default(), 1_000).unwrap();
+        assert_eq!(store.check(Depth::default()).unwrap(), []);
+        let spoil = |account: AccountId, key: Vec<u8>| {
+            store.change(account, |tx| rows::put(tx.txn, &key, vec![0xff])).unwrap();
+        };
+        spoil(ids[0], schema::account(ids[0]));
+        spoil(ids[1], schema::folder(ids[1], FolderId(2)));
+        let names: Vec<String> = store.accounts().unwrap().into_iter().map(|(userid, _)| userid).collect();
+        assert_eq!(names, ["ann", "eve", "joe"]);
+        let findings = store.check(Depth::default()).unwrap();
+        let seen: Vec<_> = findings.iter().map(|found| (found.invariant, found.place.as_str())).collect();
+        assert_eq!(seen, [("I11", "user/ann"), ("I11", "user/eve")], "{findings:#?}");
+    }
 }
