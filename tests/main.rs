@@ -12,6 +12,7 @@ mod mboxutil;
 mod message;
 mod message_mbox;
 mod processes_cli;
+mod reconstruct;
 mod generated;
 mod licences;
 mod install;

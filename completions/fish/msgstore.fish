@@ -30,6 +30,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IM
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
@@ -90,6 +91,17 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l table -d 
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s a -d 'Obsolete'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s p -d 'Only what lies in this partition' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'Not in this release' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'Not in this release' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s n -d 'Check only; nothing is changed'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s r -d 'Check the mailboxes with all below them; without a mailbox, the whole store'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l content -d 'Read every message and compare its content with what was recorded'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l json -d 'One JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s f -d 'Not in this release'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s o -d 'Not in this release'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand start-msg" -l timeout -d 'How long to wait for a service to be ready' -r

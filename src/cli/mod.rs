@@ -14,6 +14,7 @@ pub mod hashdir;
 pub mod instance;
 pub mod mboxutil;
 pub mod progress;
+pub mod reconstruct;
 pub mod refresh;
 pub mod start_msg;
 pub mod stop_msg;
@@ -50,6 +51,7 @@ pub static TOOLS: &[Tool] = &[
     generate::TOOL,
     hashdir::TOOL,
     mboxutil::TOOL,
+    reconstruct::TOOL,
     refresh::TOOL,
     start_msg::TOOL,
     stop_msg::TOOL,
