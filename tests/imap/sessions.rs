@@ -159,3 +159,40 @@ fn pipelined_commands_are_answered_in_order() {
     assert_eq!(client.until("f"), ["* BYE LOGOUT received", "OK Completed"]);
     assert_eq!(client.line(), "");
 }
+
+#[test]
+fn a_hangup_signal_reads_the_configuration_again() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut old = daemon.login("joe");
+    let done = crate::configure::tool(
+        daemon.dir.path(),
+        &["configutil", "-o", "service.imap.banner", "-v", "%p here, %% and all"],
+        "",
+    );
+    assert!(done.status.success());
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let begun = Instant::now();
+    while super::Client::new(daemon.port).line() != "* OK IMAP4 here, % and all" {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(old.ask("noop"), ["OK Completed"]);
+}
+
+/// A client that vanishes in the middle of a message leaves nothing behind.
+#[test]
+fn a_message_cut_off_is_forgotten() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    client.send(format!("a append INBOX {{2000000+}}\r\n{}", "x".repeat(1_500_000)));
+    drop(client);
+    let staging = daemon.dir.path().join("data/store/partition/primary/.staging");
+    let begun = Instant::now();
+    while !daemon.log().contains("close [127.0.0.1] [joe]") || std::fs::read_dir(&staging).unwrap().next().is_some() {
+        assert!(begun.elapsed() < PATIENCE, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut client = daemon.login("joe");
+    assert_eq!(client.ask("status INBOX (messages)")[0], "* STATUS \"INBOX\" (MESSAGES 0)");
+}
