@@ -362,7 +362,7 @@ demo() {
     done
     tool start-msg || fail "the services did not start; their logs are in $demo_dir/data/log"
     if [ ! -f "$demo_dir/loaded" ]; then
-        tool imsimport -u daphne -s "$source_dir/testdata/sample.mbox" || fail 'testdata/sample.mbox could not be loaded'
+        tool imsimport -c y -v 1 -u daphne -s "$source_dir/testdata/sample.mbox" || fail 'testdata/sample.mbox could not be loaded'
         : >"$demo_dir/loaded"
     fi
     explain_demo

@@ -13,6 +13,8 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
+    // Who reads the output of the tests is told what was not tested.
+    #[allow(clippy::print_stderr)]
     fn new(size: &str) -> Option<SmallDisk> {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={size},mode=0700");
