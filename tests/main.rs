@@ -6,6 +6,7 @@ mod configutil;
 mod imap;
 mod hashdir;
 mod instance;
+mod parameters;
 mod layering;
 mod store;
 mod mboxutil;

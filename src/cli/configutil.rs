@@ -13,7 +13,7 @@ use super::instance::{failure, instance};
 use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::catalogue::{self, Parameter};
-use crate::config::works::{Status, status};
+use crate::config::works::{Status, status_of};
 use crate::config::{Change, Conf, ConfigError, Database, Effect, Entry};
 use crate::config::{check_named, unlisted};
 
@@ -200,7 +200,7 @@ fn advise(ui: &mut Ui, name: &str) {
     let Some(row) = catalogue::find(name) else {
         return;
     };
-    if let Status::Inert(why) = status(row) {
+    if let Status::Inert(why) = status_of(name, row) {
         ui.warn(format!(
             "{name} is stored, but has no effect in this release: {why}"
         ));
@@ -365,7 +365,7 @@ fn valid(ui: &mut Ui, path: &Path, entry: &Entry) -> bool {
         ui.line(format!("{place}: {error}"));
         return false;
     }
-    match catalogue::find(&entry.name).map(status) {
+    match catalogue::find(&entry.name).map(|row| status_of(&entry.name, row)) {
         Some(Status::Works) => true,
         // The file of defaults holds every default, used or not.
         Some(Status::Inert(_)) if path.extension().is_some_and(|e| e == "defaults") => true,

@@ -130,6 +130,21 @@ const WAITS: &[(&str, &str)] = &[
     ("nsserversecurity", "waits for TLS"),
 ];
 
+/// The logs that a process of this release writes: `logfile.<service>.*` of any other name changes nothing.
+const LOGS: &[&str] = &["default", "imap"];
+
+/// The same for a setting by its full name: a member of a family that works may itself have nobody who reads it.
+pub fn status_of(name: &str, parameter: &Parameter) -> Status {
+    let log = name.split('.').nth(1).unwrap_or_default();
+    let known = log.starts_with('<') || LOGS.iter().any(|known| log.eq_ignore_ascii_case(known));
+    match status(parameter) {
+        Status::Works if parameter.name.starts_with("logfile.") && !known => {
+            Status::Inert("no process of this release writes that log")
+        }
+        status => status,
+    }
+}
+
 /// Does this parameter work, else what does it wait for?
 pub fn status(parameter: &Parameter) -> Status {
     if WORKS.iter().any(|(name, _)| *name == parameter.name) {

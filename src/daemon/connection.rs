@@ -33,8 +33,8 @@ pub struct Service {
     pub login_pause: Duration,
 }
 
-/// Time to log in.
-const GREETED: Duration = Duration::from_secs(60);
+/// Time to log in, minutes.
+const GREETED_MIN: u32 = 1;
 /// Lines that are no commands after which a stranger is sent away: it speaks another protocol.
 const NONSENSE: u32 = 20;
 /// A client that takes longer to read what one write holds is gone.
@@ -131,7 +131,7 @@ pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: 
         refused: None,
         stranger: Some(stranger),
         nonsense: 0,
-        deadline: Instant::now() + GREETED,
+        deadline: Instant::now() + clock::minute() * GREETED_MIN,
         began_s: clock::now_s(),
         bytes_in: 0,
         bytes_out: 0,

@@ -15,7 +15,7 @@ use super::workers::Workers;
 use crate::config::{Conf, ConfigError, Instance};
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, log_settings, open_directory};
-use crate::os::durable;
+use crate::os::{clock, durable};
 use crate::os::user::UserError;
 use crate::protocol::imap::session::{Cleartext, Server};
 use crate::store::{Store, StoreError};
@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_secs(1);
 const DRAIN: Duration = Duration::from_secs(10);
 /// Largest message that APPEND takes.
 const MESSAGE_BYTES: u64 = 1 << 30;
+/// Longest idle time, minutes: ten years.
+const MINUTES: u32 = 10 * 366 * 24 * 60;
 
 /// Why the daemon ended in other than good order.
 #[derive(Debug, thiserror::Error)]
@@ -218,8 +220,7 @@ fn raise_descriptors(sessions: usize) {
 /// What the configuration says to sessions that begin now.
 fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
     let seconds = |name: &str| Duration::from_secs(u64::try_from(conf.int(name)).unwrap_or(0));
-    let domain = conf.string("service.defaultdomain");
-    let domain = if domain.is_empty() { conf.string("local.defdomain") } else { domain };
+    let domain = |name: &str| Some(conf.string(name)).filter(|domain| !domain.is_empty());
     let cleartext = if conf.int("service.imap.plaintextmincipher") != 0 {
         Cleartext::Never
     } else if conf.bool("service.imap.requiretls") {
@@ -231,7 +232,8 @@ fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
         store,
         directory: open_directory(instance, conf),
         admins: conf.list("store.admins").into_iter().collect(),
-        default_domain: Some(domain).filter(|domain| !domain.is_empty()),
+        default_domain: domain("local.defdomain"),
+        login_domain: domain("service.defaultdomain"),
         cleartext,
         hidden: hidden(conf),
         banner: banner(&conf.string("service.imap.banner"), &host(conf)),
@@ -239,7 +241,8 @@ fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
     };
     Service {
         server: Arc::new(server),
-        idle: (seconds("service.imap.idletimeout") * 60).max(Duration::from_secs(30 * 60)),
+        // RFC 3501 section 5.4: no less than 30 minutes.
+        idle: clock::minute() * u32::try_from(conf.int("service.imap.idletimeout")).unwrap_or(MINUTES).clamp(30, MINUTES),
         fail_pause: seconds("service.authfailpause"),
         login_pause: seconds("service.plaintextloginpause"),
     }

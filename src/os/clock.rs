@@ -1,6 +1,6 @@
 //! The clock: the only place that asks for the time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970-01-01 00:00 UTC.
 #[allow(clippy::disallowed_methods)]
@@ -9,4 +9,14 @@ pub fn now_s() -> i64 {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),
     }
+}
+
+/// A minute, for limits of time. With the feature `failpoints` the environment variable `MINUTE_MS` says how many milliseconds it has, so
+/// that a test need not wait.
+pub fn minute() -> Duration {
+    #[cfg(feature = "failpoints")]
+    if let Some(short) = std::env::var("MINUTE_MS").ok().and_then(|text| text.parse().ok()) {
+        return Duration::from_millis(short);
+    }
+    Duration::from_secs(60)
 }

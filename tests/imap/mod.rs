@@ -142,7 +142,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Client::to(("127.0.0.1", port))
+    }
+
+    /// A connection to any address.
+    pub fn to(address: (&str, u16)) -> Client {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());

@@ -14,6 +14,8 @@
 // A test module uses what it needs of this.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, dead_code)]
 
+pub mod imapd;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -4,7 +4,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::ui::Ui;
 use super::{Args, known, spelled};
 use crate::config::catalogue::{self, Parameter};
-use crate::config::works::{Status, status};
+use crate::config::works::{Status, status_of};
 use crate::config::{Conf, Effect, Origin, Setting, listed, range};
 
 /// Prints one setting.
@@ -29,7 +29,7 @@ pub(super) fn one(ui: &mut Ui, conf: &Conf, name: &str, args: &Args) -> anyhow::
         ui.line(json(&setting.name, Some(&setting), row, args.explain));
     } else if args.explain {
         ui.line(format!("{} = {}", setting.name, listed(&setting.value)));
-        explain(ui, row);
+        explain(ui, &setting.name, row);
     } else {
         ui.line(&setting.value);
     }
@@ -181,7 +181,7 @@ fn print(ui: &mut Ui, setting: &Setting, args: &Args) {
         listed(&setting.value)
     ));
     if args.explain {
-        explain(ui, row);
+        explain(ui, &setting.name, row);
     }
 }
 
@@ -190,11 +190,11 @@ fn explain_family(ui: &mut Ui, row: &'static Parameter, args: &Args) {
         ui.line(json(row.name, None, Some(row), true));
     } else {
         ui.line(row.name);
-        explain(ui, Some(row));
+        explain(ui, row.name, Some(row));
     }
 }
 
-fn explain(ui: &mut Ui, row: Option<&'static Parameter>) {
+fn explain(ui: &mut Ui, name: &str, row: Option<&'static Parameter>) {
     let Some(row) = row else {
         ui.line("    A name of your own: nothing reads it.");
         return;
@@ -217,7 +217,7 @@ fn explain(ui: &mut Ui, row: Option<&'static Parameter>) {
     };
     ui.line(format!("    default: {default}{whose}"));
     ui.line(format!("    takes effect: {}", row.effect.words()));
-    match status(row) {
+    match status_of(name, row) {
         Status::Works => ui.line("    works in this release"),
         Status::Inert(why) => ui.line(format!("    no effect in this release: {why}")),
     }
@@ -258,7 +258,7 @@ fn json(
         put("unit", row.unit.into());
         put("default", row.default.into());
         put("takes_effect", row.effect.words().into());
-        put("works", (status(row) == Status::Works).into());
+        put("works", (status_of(name, row) == Status::Works).into());
     }
     serde_json::Value::Object(object).to_string()
 }

@@ -29,6 +29,8 @@ pub struct Server {
     pub admins: HashSet<String>,
     /// The domain whose users have plain userids.
     pub default_domain: Option<String>,
+    /// The domain of a login name that names none (`service.defaultdomain`).
+    pub login_domain: Option<String>,
     /// Who may send a password in the clear.
     pub cleartext: Cleartext,
     /// Capabilities that are not to be named, upper case.

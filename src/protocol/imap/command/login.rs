@@ -1,12 +1,14 @@
 //! LOGIN (RFC 3501 section 6.2.3), and what every way of logging in ends with.
 
+use std::borrow::Cow;
+
 use crate::directory::{Authenticated, DirectoryError, Home, User, access, canonical_userid};
 use crate::log::{self, Category};
 use crate::ops::account;
 use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
-use crate::protocol::imap::session::{Login, Session};
+use crate::protocol::imap::session::{Login, Server, Session};
 
 /// Logs in with a password.
 ///
@@ -46,8 +48,17 @@ pub fn admit(
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
 }
 
+/// The login name with the domain that is assumed where it names none.
+fn completed<'a>(server: &Server, name: &'a str) -> Cow<'a, str> {
+    match &server.login_domain {
+        Some(domain) if !name.contains('@') => format!("{name}@{domain}").into(),
+        _ => name.into(),
+    }
+}
+
 fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) -> Result<User, DirectoryError> {
     let server = &session.server;
+    let (authzid, authcid) = (&*completed(server, authzid), &*completed(server, authcid));
     let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
     let Authenticated { user } = server.directory.authenticate(authcid, password)?;
     if user.allowed_services.as_ref().is_some_and(|filter| !access::allows(filter, "imap", session.peer.ip())) {

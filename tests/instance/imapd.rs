@@ -1,0 +1,126 @@
+//! The IMAP daemon beside the store daemon of an [`Instance`].
+
+#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use msgstore::os::process::{Order, tell};
+
+use super::Instance;
+use crate::imap::Client;
+
+/// The greatest time that its start or its end may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A running imapd. Declare it after its instance, so that it ends first.
+pub struct Imapd {
+    child: Child,
+    /// The port it listens on.
+    pub port: u16,
+    host: String,
+}
+
+impl Imapd {
+    /// Starts it on a free port of 127.0.0.1 and with short pauses, where the instance says nothing else.
+    pub fn start(it: &Instance) -> Imapd {
+        Imapd::start_with(it, &[])
+    }
+
+    /// The same with further variables of the environment.
+    pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Imapd {
+        let conf = msgstore::config::Instance::at(it.base()).conf().unwrap();
+        let settings =
+            [("service.imap.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")];
+        for (name, value) in settings.into_iter().filter(|(name, _)| !conf.explicit(name)) {
+            it.run("configutil", &["-o", name, "-v", value]).ok();
+        }
+        let file = it.base().join("data/proc/imap.port");
+        let _ = std::fs::remove_file(&file);
+        let mut command = it.command("imapd", &[]);
+        let mut child = command.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        let port = loop {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                break text.trim().parse().unwrap();
+            }
+            assert_eq!(child.try_wait().unwrap(), None, "imapd ended");
+            assert!(begun.elapsed() < PATIENCE, "imapd does not get ready");
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let host = msgstore::config::Instance::at(it.base()).conf().unwrap().string("service.listenaddr");
+        Imapd { child, port, host }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// A connection without a look at the greeting.
+    pub fn dial(&self) -> Client {
+        Client::to((self.host.as_str(), self.port))
+    }
+
+    /// A connection that has read the greeting.
+    pub fn connect(&self) -> Client {
+        let mut client = self.dial();
+        let greeting = client.line();
+        assert!(greeting.starts_with("* OK "), "{greeting}");
+        client
+    }
+
+    /// A connection of a user whose password is "secret".
+    pub fn login(&self, user: &str) -> Client {
+        let mut client = self.connect();
+        assert_eq!(client.ask(&format!("login {user} secret")), ["OK User logged in"]);
+        client
+    }
+
+    /// A line of `/proc/PID/status`, such as `VmHWM`.
+    pub fn status(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().trim().to_owned()
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub fn peak_mb(&self) -> u64 {
+        self.status("VmHWM").split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// Fails when it is not the process that was started.
+    #[track_caller]
+    pub fn still_runs(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "imapd ended");
+        let mut client = self.connect();
+        assert_eq!(client.ask("noop"), ["OK Completed"]);
+    }
+
+    /// Ends it in good order.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
+        tell(self.pid(), Order::Stop).unwrap();
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                assert!(std::thread::panicking(), "imapd does not end");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Imapd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,472 @@
+//! Every configuration parameter that is said to work does: changed by configutil, the difference is seen. [`TESTED`] names the test of each.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use msgstore::config::catalogue;
+use msgstore::config::works::{Status, WORKS, status};
+
+use crate::imap::Client;
+use crate::instance::Instance;
+use crate::instance::imapd::Imapd;
+
+/// A parameter and the test in this file that changes it.
+#[rustfmt::skip]
+const TESTED: &[(&str, fn())] = &[
+    ("local.defdomain", domains_of_logins),
+    ("local.hostname", the_greeting_and_what_may_be_said),
+    ("local.servergid", the_account_of_the_services),
+    ("local.serveruid", the_account_of_the_services),
+    ("local.store.shards", shards_of_a_new_store),
+    ("logfile.<service>.expirytime", files_of_a_log),
+    ("logfile.<service>.logdir", files_of_a_log),
+    ("logfile.<service>.loglevel", files_of_a_log),
+    ("logfile.<service>.maxlogfiles", files_of_a_log),
+    ("logfile.<service>.maxlogfilesize", files_of_a_log),
+    ("logfile.<service>.maxlogsize", files_of_a_log),
+    ("logfile.<service>.minfreediskspace", files_of_a_log),
+    ("logfile.<service>.rollovertime", files_of_a_log),
+    ("service.authfailpause", pauses_and_limits_of_time),
+    ("service.defaultdomain", domains_of_logins),
+    ("service.imap.banner", the_greeting_and_what_may_be_said),
+    ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
+    ("service.imap.enable", where_imap_listens),
+    ("service.imap.idletimeout", pauses_and_limits_of_time),
+    ("service.imap.maxsessions", how_many_at_once),
+    ("service.imap.maxthreads", how_many_at_once),
+    ("service.imap.plaintextmincipher", the_greeting_and_what_may_be_said),
+    ("service.imap.port", where_imap_listens),
+    ("service.imap.requiretls", passwords_from_other_hosts),
+    ("service.listenaddr", where_imap_listens),
+    ("service.plaintextloginpause", pauses_and_limits_of_time),
+    ("store.admins", the_greeting_and_what_may_be_said),
+    ("store.defaultpartition", partitions_of_new_mailboxes),
+    ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
+    ("store.partition.primary.path", partitions_of_new_mailboxes),
+];
+
+#[test]
+fn every_working_parameter_has_a_test_here() {
+    let mut works: Vec<&str> = WORKS.iter().map(|(name, _)| *name).collect();
+    works.sort_unstable();
+    let mut tested: Vec<&str> = TESTED.iter().map(|(name, _)| *name).collect();
+    tested.sort_unstable();
+    assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
+    // The name, or a member of the family, is used below the table.
+    let source = include_str!("parameters.rs");
+    let tests = source.split_once("\n];\n").unwrap().1;
+    for (name, _) in TESTED {
+        let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
+        let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();
+        assert!(member.is_match(tests), "no test changes {name}");
+    }
+}
+
+/// Changes a setting as an administrator does; it is one that works, so nothing is said.
+#[track_caller]
+fn set(it: &Instance, name: &str, value: &str) {
+    assert_eq!(it.run("configutil", &["-o", name, "-v", value]).ok(), "", "{name}");
+}
+
+#[track_caller]
+fn unset(it: &Instance, name: &str) {
+    it.run("configutil", &["-o", name, "-d"]).ok();
+}
+
+/// Two ports that are free now.
+fn free_ports() -> [u16; 2] {
+    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().port())
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn where_imap_listens() {
+    let it = Instance::new();
+    let reached = |address: (&str, u16)| std::net::TcpStream::connect(address).is_ok();
+    let [one, two] = free_ports();
+    for (port, other) in [(one, two), (two, one)] {
+        set(&it, "service.imap.port", &port.to_string());
+        let imapd = Imapd::start(&it);
+        assert_eq!(imapd.port, port);
+        assert!(reached(("127.0.0.1", port)) && !reached(("127.0.0.1", other)));
+        imapd.stop();
+    }
+    set(&it, "service.imap.port", "0");
+    for (host, other) in [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")] {
+        set(&it, "service.listenaddr", host);
+        let imapd = Imapd::start(&it);
+        assert!(reached((host, imapd.port)) && !reached((other, imapd.port)));
+        imapd.stop();
+    }
+    set(&it, "service.imap.enable", "no");
+    let (_, err) = it.run("start-msg", &["imap"]).ended(78);
+    assert!(err.contains("imap is not enabled") && err.contains("service.imap.enable"), "{err}");
+    let (out, _) = it.run("start-msg", &[]).ended(0);
+    assert!(!out.contains("imap"), "{out}");
+    set(&it, "service.imap.enable", "yes");
+    let (out, _) = it.run("start-msg", &["imap"]).ended(0);
+    assert!(out.contains("Starting imap server"), "{out}");
+    it.run("stop-msg", &["imap"]).ended(0);
+}
+
+#[test]
+fn the_greeting_and_what_may_be_said() {
+    let it = Instance::new();
+    for user in ["joe", "postmaster"] {
+        it.user(user);
+    }
+    let imapd = Imapd::start(&it);
+    let refresh = |greeting: &str| {
+        assert_eq!(it.run("refresh", &["imap"]).code, 0);
+        wait_until(greeting, || imapd.dial().line() == greeting);
+    };
+    set(&it, "local.hostname", "mail7.example.org");
+    set(&it, "service.imap.banner", "%h speaks %p");
+    refresh("* OK mail7.example.org speaks IMAP4");
+    set(&it, "service.imap.banner", "one");
+    set(&it, "service.imap.capability.idle", "no");
+    refresh("* OK one");
+    let capability = |client: &mut Client| client.ask("capability").remove(0);
+    let mut client = imapd.connect();
+    let words = capability(&mut client);
+    assert!(!words.contains(" IDLE") && words.contains(" MOVE") && words.contains("AUTH=PLAIN"), "{words}");
+    // Who may act for joe?
+    let proxy = base64::engine::general_purpose::STANDARD.encode("joe\0postmaster\0secret");
+    let refused = client.ask(&format!("authenticate plain {proxy}")).remove(0);
+    assert!(refused.starts_with("NO "), "{refused}");
+    set(&it, "service.imap.banner", "two");
+    set(&it, "service.imap.capability.idle", "yes");
+    set(&it, "service.imap.plaintextmincipher", "-1");
+    set(&it, "store.admins", "someone postmaster");
+    refresh("* OK two");
+    let mut client = imapd.connect();
+    let words = capability(&mut client);
+    assert!(words.contains(" IDLE") && words.contains("LOGINDISABLED"), "{words}");
+    assert_eq!(client.ask("login joe secret"), ["NO [PRIVACYREQUIRED] Login in the clear is disabled"]);
+    set(&it, "service.imap.banner", "three");
+    set(&it, "service.imap.plaintextmincipher", "0");
+    refresh("* OK three");
+    let mut client = imapd.connect();
+    assert_eq!(client.ask(&format!("authenticate plain {proxy}")), ["OK User logged in"]);
+    assert!(client.append("INBOX", "", "Subject: x\r\n\r\n").starts_with("OK "));
+    assert_eq!(it.uids("user/joe/INBOX"), [1]);
+}
+
+#[test]
+fn how_many_at_once() {
+    let it = Instance::new();
+    it.accounts(&["joe", "ann"]);
+    let (account, folder) = it.mailbox("user/joe/INBOX");
+    let store = it.store();
+    for (threads, answered) in [("1", false), ("2", true)] {
+        set(&it, "service.imap.maxsessions", if answered { "3" } else { "2" });
+        set(&it, "service.imap.maxthreads", threads);
+        let imapd = Imapd::start(&it);
+        let (mut joe, mut ann) = (imapd.login("joe"), imapd.login("ann"));
+        let third = imapd.dial().line();
+        assert_eq!(third.starts_with("* OK"), answered, "{third}");
+        // A delivery into a locked mailbox keeps a thread busy; is there another one?
+        let lock = store.lock_folder(account, folder, "a test").unwrap();
+        joe.send("a append INBOX {4+}\r\na:b\n\r\n");
+        std::thread::sleep(Duration::from_millis(300));
+        ann.send("s status INBOX (messages)\r\n");
+        ann.stream.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+        let status = ann.line_in_time();
+        assert_eq!(status == "* STATUS \"INBOX\" (MESSAGES 0)", answered, "{threads} threads: {status}");
+        drop(lock);
+        assert!(joe.until("a").last().unwrap().starts_with("OK "));
+        imapd.stop();
+    }
+}
+
+#[test]
+fn pauses_and_limits_of_time() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    let took = |imapd: &Imapd, password: &str| {
+        let mut client = imapd.connect();
+        let begun = Instant::now();
+        let answer = client.ask(&format!("login joe {password}"));
+        assert_eq!(answer[0].starts_with("OK"), password == "secret");
+        begun.elapsed()
+    };
+    let second = Duration::from_secs(1);
+    set(&it, "service.authfailpause", "1");
+    set(&it, "service.plaintextloginpause", "0");
+    let imapd = Imapd::start(&it);
+    assert!(took(&imapd, "wrong") >= second);
+    assert!(took(&imapd, "secret") < second);
+    imapd.stop();
+    set(&it, "service.authfailpause", "0");
+    set(&it, "service.plaintextloginpause", "1");
+    let imapd = Imapd::start(&it);
+    assert!(took(&imapd, "wrong") < second);
+    assert!(took(&imapd, "secret") >= second);
+    imapd.stop();
+    // Minutes of a hundredth of a second each.
+    set(&it, "service.plaintextloginpause", "0");
+    for (minutes, least, most) in [("30", 300, 1200), ("150", 1500, 10_000)] {
+        set(&it, "service.imap.idletimeout", minutes);
+        let imapd = Imapd::start_with(&it, &[("MINUTE_MS", "10")]);
+        let stranger_begun = Instant::now();
+        let mut stranger = imapd.connect();
+        assert_eq!(stranger.line(), "* BYE Login timeout");
+        assert!(stranger_begun.elapsed() < second);
+        imapd.stop();
+        let imapd = Imapd::start_with(&it, &[("MINUTE_MS", "10")]);
+        // The password has to be checked within the short minute in which a login is due.
+        let mut client = imapd.connect();
+        client.send("l login joe secret\r\n");
+        assert_eq!(client.until("l"), ["OK User logged in"]);
+        let begun = Instant::now();
+        assert_eq!(client.line(), "* BYE Autologout; idle for too long");
+        let passed = begun.elapsed().as_millis();
+        assert!((least..most).contains(&passed), "{minutes} minutes of 10 ms: {passed} ms");
+        imapd.stop();
+    }
+}
+
+/// Runs in a network of its own, where 192.0.2.1 is this host and is not the loopback address. `None`: not possible here.
+fn other_network(it: &Instance, script: &str) -> Option<String> {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.arg("-r");
+    }
+    let setup = "set -e; ip link set lo up; ip addr add 192.0.2.1/32 dev lo; echo ready; ";
+    command.args(["-n", "bash", "-c", &format!("{setup}{script}")]);
+    command.env("CONFIGROOT", it.base().join("config")).env("MSGSTORE", env!("CARGO_BIN_EXE_msgstore"));
+    command.env("PORTFILE", it.base().join("data/proc/imap.port"));
+    let done = command.stdin(Stdio::null()).output().ok()?;
+    let out = String::from_utf8(done.stdout).unwrap();
+    let out = out.strip_prefix("ready\n").map(str::to_owned);
+    if out.is_none() {
+        assert!(
+            std::env::var("CI").is_err() || !nix::unistd::geteuid().is_root(),
+            "no network of its own: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        eprintln!("SKIPPED: a network of its own cannot be made here (this test wants root, unshare and ip)");
+    }
+    out
+}
+
+#[test]
+fn passwords_from_other_hosts() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    set(&it, "service.imap.port", "0");
+    let script = r#"
+        rm -f "$PORTFILE"
+        "$MSGSTORE" imapd & pid=$!
+        until [ -s "$PORTFILE" ]; do sleep 0.01; done
+        for host in 127.0.0.1 192.0.2.1; do
+            exec 3<>/dev/tcp/$host/$(cat "$PORTFILE")
+            printf 'a login joe secret\r\nb logout\r\n' >&3
+            grep -a '^a ' <&3
+            exec 3>&-
+        done
+        kill $pid; wait $pid"#;
+    let ok = "a OK User logged in\r\n";
+    let refused = "a NO [PRIVACYREQUIRED] Login in the clear is disabled\r\n";
+    for (value, other) in [("yes", refused), ("no", ok)] {
+        set(&it, "service.imap.requiretls", value);
+        let Some(out) = other_network(&it, script) else { return };
+        assert_eq!(out, format!("{ok}{other}"), "service.imap.requiretls {value}");
+    }
+}
+
+#[test]
+fn domains_of_logins() {
+    let it = Instance::new();
+    for user in ["joe", "ann@siroe.com"] {
+        it.user(user);
+    }
+    let login = |imapd: &Imapd, user: &str| imapd.connect().ask(&format!("login {user} secret")).remove(0);
+    let (ok, no) = ("OK User logged in", "NO [AUTHENTICATIONFAILED] Login failed: authentication failure");
+    let check = |expected: [&str; 4]| {
+        let imapd = Imapd::start(&it);
+        let found = ["joe", "joe@example.org", "ann", "ann@siroe.com"].map(|user| login(&imapd, user));
+        imapd.stop();
+        assert_eq!(found, expected);
+    };
+    check([ok, ok, no, ok]);
+    set(&it, "service.defaultdomain", "siroe.com");
+    check([no, ok, ok, ok]);
+    unset(&it, "service.defaultdomain");
+    // The plain userids move to another domain.
+    set(&it, "local.defdomain", "siroe.com");
+    check([no, ok, ok, ok]);
+    it.user("bob");
+    assert!(it.run("user", &["show", "bob"]).ok().contains("bob@siroe.com"));
+}
+
+#[test]
+fn partitions_of_new_mailboxes() {
+    let mut it = Instance::new();
+    it.user("old");
+    it.append("user/old/INBOX", "Subject: x\r\n\r\n", msgstore::store::Flags::NONE);
+    it.stop();
+    // A partition moves with all that it holds, another one is added.
+    fs::create_dir(it.base().join("volumes")).unwrap();
+    fs::rename(it.base().join("data/store/partition/primary"), it.base().join("volumes/one")).unwrap();
+    set(&it, "store.partition.primary.path", "volumes/one");
+    set(&it, "store.partition.third.path", "volumes/three");
+    it.run("configure", &["--base", it.base().to_str().unwrap(), "--domain", "example.org"]).ended(0);
+    it.start();
+    assert!(it.directory_of("user/old/INBOX").starts_with(it.base().join("volumes/one")));
+    let mut made = |user: &str, partition: &str, place: &str| {
+        set(&it, "store.defaultpartition", partition);
+        it.stop();
+        it.start();
+        it.user(user);
+        it.append(&format!("user/{user}/INBOX"), "Subject: x\r\n\r\n", msgstore::store::Flags::NONE);
+        let dir = it.directory_of(&format!("user/{user}/INBOX"));
+        assert!(dir.starts_with(it.base().join(place)), "{}", dir.display());
+    };
+    made("ann", "primary", "volumes/one");
+    made("bob", "third", "volumes/three");
+    made("cid", "second", "disk2");
+    let (_, err) = it.run("configutil", &["-o", "store.defaultpartition", "-v", "nowhere"]).ended(0);
+    assert!(err.contains("store.partition.nowhere.path is not set"), "{err}");
+    set(&it, "store.defaultpartition", "primary");
+}
+
+#[test]
+fn shards_of_a_new_store() {
+    for count in ["1", "3"] {
+        let it = Instance::with(&[("local.store.shards", count)]);
+        it.accounts(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
+        let names = fs::read_dir(it.base().join("data/store/mboxlist")).unwrap();
+        let shards = names.filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().starts_with("shard")).count();
+        assert_eq!(shards.to_string(), count);
+        // Too late for this one.
+        let (_, err) = it.run("configutil", &["-o", "local.store.shards", "-v", "7"]).ended(0);
+        assert!(err.contains("counts only when a store is created"), "{err}");
+    }
+}
+
+#[test]
+fn the_account_of_the_services() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can change the account of the services");
+        return;
+    }
+    let ids = |name: &str| nix::unistd::User::from_name(name).unwrap().unwrap().uid.to_string();
+    let group = |name: &str| nix::unistd::Group::from_name(name).unwrap().unwrap().gid.to_string();
+    let it = Instance::stopped(&[]);
+    let open = |mode| fs::set_permissions(it.base(), fs::Permissions::from_mode(mode)).unwrap();
+    open(0o711);
+    for (user, its_group) in [("nobody", "daemon"), ("daemon", "mail")] {
+        let all = format!("{user}:{its_group}");
+        for dir in ["config", "data", "disk2"] {
+            assert!(Command::new("chown").args(["-R", &all]).arg(it.base().join(dir)).status().unwrap().success());
+        }
+        set(&it, "local.serveruid", user);
+        set(&it, "local.servergid", its_group);
+        let imapd = Imapd::start(&it);
+        let (uid, gid) = (ids(user), group(its_group));
+        assert_eq!(imapd.status("Uid"), [uid.as_str(); 4].join("\t"));
+        assert_eq!(imapd.status("Gid"), [gid.as_str(); 4].join("\t"));
+        let log = fs::metadata(it.base().join("data/log/imap")).unwrap();
+        assert_eq!(log.uid().to_string(), uid);
+        imapd.stop();
+    }
+}
+
+/// The lines of all files of the log of imapd, and the number of its files.
+fn log_of(it: &Instance, place: &str) -> (String, usize) {
+    let mut names: Vec<String> = fs::read_dir(it.base().join(place))
+        .map(|dir| dir.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    names.retain(|name| name == "imap" || name.starts_with("imap.") && !name.ends_with(".stderr"));
+    let text = names.iter().map(|name| fs::read_to_string(it.base().join(place).join(name)).unwrap()).collect();
+    (text, names.len())
+}
+
+#[test]
+fn files_of_a_log() {
+    let it = Instance::new();
+    set(&it, "service.authfailpause", "0");
+    let mut round = 0;
+    // A fresh log with these settings, after some failed logins.
+    let mut logged = |settings: &[(&str, &str)], logins: usize, pause: Duration| {
+        round += 1;
+        let place = format!("logs/{round}");
+        set(&it, "logfile.imap.logdir", &place);
+        for (name, value) in settings {
+            set(&it, name, value);
+        }
+        let imapd = Imapd::start(&it);
+        for number in 0..logins {
+            let mut client = imapd.connect();
+            // Nobody's password costs time; a long name makes a long line.
+            client.ask(&format!("login nobody-{number}-{} x", "y".repeat(300)));
+            std::thread::sleep(pause);
+        }
+        imapd.stop();
+        for (name, _) in settings {
+            unset(&it, name);
+        }
+        log_of(&it, &place)
+    };
+    let none = Duration::ZERO;
+    let (usual, files) = logged(&[], 1, none);
+    assert!(usual.contains("Account Notice: badlogin:") && usual.contains("imapd is ready"), "{usual}");
+    assert_eq!(files, 1);
+    let (quiet, _) = logged(&[("logfile.imap.loglevel", "Error")], 1, none);
+    assert!(!quiet.contains("badlogin"), "{quiet}");
+    assert_eq!(log_of(&it, "data/log").0, "", "the directory is another one");
+    let size = ("logfile.imap.maxlogfilesize", "1000");
+    let (_, files) = logged(&[size], 10, none);
+    assert!((5..=10).contains(&files), "{files}");
+    let (_, files) = logged(&[size, ("logfile.imap.maxlogfiles", "3")], 10, none);
+    assert_eq!(files, 3);
+    let (text, files) = logged(&[size, ("logfile.imap.maxlogsize", "3000")], 10, none);
+    assert!(files < 5 && text.len() <= 3000, "{files} files, {} bytes", text.len());
+    let (_, files) = logged(&[size, ("logfile.imap.minfreediskspace", "1000000G")], 10, none);
+    assert_eq!(files, 1, "rotated files go at once");
+    let second = Duration::from_millis(1100);
+    let (_, files) = logged(&[("logfile.imap.rollovertime", "1")], 2, second);
+    assert!(files >= 3, "{files}");
+    let (_, files) = logged(&[("logfile.imap.rollovertime", "1"), ("logfile.imap.expirytime", "1")], 3, second);
+    assert!(files <= 2, "{files}");
+}
+
+#[test]
+fn what_changes_nothing_says_so() {
+    let it = Instance::stopped(&[]);
+    // One of each reason, and a member of a family that works for others.
+    for (name, value) in [
+        ("service.pop.port", "1110"),
+        ("store.expirerule.old.messagedays", "30"),
+        ("store.umask", "077"),
+        ("logfile.pop.loglevel", "Debug"),
+    ] {
+        let Some(row) = catalogue::find(name) else { panic!("{name}") };
+        if status(row) == Status::Works && !name.starts_with("logfile.") {
+            continue; // it works by now
+        }
+        let (out, err) = it.run("configutil", &["-o", name, "-v", value]).ended(0);
+        assert_eq!(out, "");
+        assert!(err.contains(name) && err.contains("has no effect in this release: "), "{err}");
+        let (out, _) = it.run("configutil", &["-H", "-o", name]).ended(0);
+        assert!(out.contains("no effect in this release: "), "{out}");
+        let (out, _) = it.run("configutil", &["-V"]).ended(0);
+        assert!(out.lines().any(|line| line.contains(name) && line.contains("has no effect")), "{out}");
+    }
+    let (out, _) = it.run("configutil", &["-H", "-o", "service.imap.port"]).ended(0);
+    assert!(out.contains("works in this release"), "{out}");
+}
