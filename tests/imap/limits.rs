@@ -118,3 +118,19 @@ fn another_protocol_is_sent_away() {
     let warned = daemon.log().contains("General Critical: Not enough file descriptors to support 100000 sessions per process; Recommend ulimit -n 300851 or ");
     assert_eq!(warned, limit < 300_851, "{}", daemon.log());
 }
+
+#[test]
+fn a_search_as_deep_as_is_allowed_is_answered() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    client.append("INBOX", "", "Subject: deep\r\n\r\n");
+    client.ask("select INBOX");
+    for deep in [
+        format!("search {}subject deep", "not ".repeat(198)),
+        format!("search {}subject deep", "or subject x ".repeat(198)),
+        format!("search {}subject deep{}", "(".repeat(198), ")".repeat(198)),
+    ] {
+        assert_eq!(client.ask(&deep), ["* SEARCH 1", "OK Completed"], "{deep}");
+    }
+    assert_eq!(client.ask(&format!("search {}all", "not ".repeat(300))), ["BAD Nesting too deep in Search"]);
+}
