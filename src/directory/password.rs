@@ -124,20 +124,17 @@ fn salted<D: Digest>(
 }
 
 fn crypt(password: &str, value: &str) -> Result<bool, PasswordError> {
-    // The rest after the last dollar sign is the hash: 43 characters for SHA-256, 86 for SHA-512.
-    let hash = value.rsplit('$').next().map_or(0, str::len);
-    if value.starts_with("$5$") && hash == 43 {
-        Ok(sha_crypt::sha256_check(password, value).is_ok())
-    } else if value.starts_with("$6$") && hash == 86 {
-        Ok(sha_crypt::sha512_check(password, value).is_ok())
-    } else if value.starts_with("$5$") || value.starts_with("$6$") {
-        Err(PasswordError::Malformed("{CRYPT}"))
-    } else {
-        let kind = value
-            .strip_prefix('$')
-            .and_then(|rest| rest.split('$').next())
-            .map_or("{CRYPT} (traditional DES)".to_owned(), |id| format!("{{CRYPT}} ${id}$"));
-        Err(PasswordError::Unsupported(kind))
+    let (method, hash) = value.rsplit_once('$').unwrap_or(("", value));
+    // The shortest is that of DES: two characters of salt, eleven of hash.
+    if hash.len() < 11 {
+        return Err(PasswordError::Malformed("{CRYPT}"));
+    }
+    match crate::os::crypt::crypt(password, value) {
+        Some(made) => Ok(same(made.as_bytes(), value.as_bytes())),
+        None => {
+            let kind = method.strip_prefix('$').and_then(|rest| rest.split('$').next());
+            Err(PasswordError::Unsupported(kind.map_or("{CRYPT}".to_owned(), |id| format!("{{CRYPT}} ${id}$"))))
+        }
     }
 }
 
@@ -172,6 +169,8 @@ mod tests {
                 "Hello world!",
             ),
             ("{CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "Hello world!"),
+            ("{CRYPT}abNANd1rDfiNc", "secret"),
+            ("{CRYPT}$1$saltsalt$9xy1btjgzLYfb7hivXtC//", "secret"),
             ("{CLEAR}secret", "secret"),
         ] {
             assert_eq!(verify(good, stored), Ok(true), "{stored}");
@@ -188,10 +187,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_checked_is_said() {
-        for stored in ["secret", "{CRYPT}$1$ab$cd", "{CRYPT}abJnggxhB/yWI", "{NTLM}xx"] {
+        for stored in ["secret", "{CRYPT}$nonsense$0123456789a", "{NTLM}xx"] {
             assert!(matches!(verify("secret", stored), Err(PasswordError::Unsupported(_))), "{stored}");
         }
-        for stored in ["{SSHA}!!", "{SSHA}AAAA", "{ARGON2}$argon2id$x", "{CRYPT}$6$"] {
+        for stored in ["{SSHA}!!", "{SSHA}AAAA", "{ARGON2}$argon2id$x", "{CRYPT}$6$", "{CRYPT}ab"] {
             assert!(matches!(verify("secret", stored), Err(PasswordError::Malformed(_))), "{stored}");
         }
     }

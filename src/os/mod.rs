@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod crypt;
 pub mod durable;
 pub mod lock;
 pub mod process;
