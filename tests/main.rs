@@ -3,11 +3,14 @@
 mod clients;
 mod configure;
 mod configutil;
+mod deliver;
 mod imap;
 mod hashdir;
+mod imsimport;
 mod instance;
 mod parameters;
 mod layering;
+mod lmtp;
 mod store;
 mod mboxutil;
 mod message;

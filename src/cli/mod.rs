@@ -7,10 +7,12 @@
 pub mod args;
 pub mod configure;
 pub mod configutil;
+pub mod deliver;
 pub mod exit;
 pub mod generate;
-pub mod imapd;
 pub mod hashdir;
+pub mod imapd;
+pub mod imsimport;
 pub mod instance;
 pub mod mboxutil;
 pub mod progress;
@@ -47,9 +49,11 @@ pub struct Tool {
 pub static TOOLS: &[Tool] = &[
     configure::TOOL,
     configutil::TOOL,
-    imapd::TOOL,
+    deliver::TOOL,
     generate::TOOL,
     hashdir::TOOL,
+    imapd::TOOL,
+    imsimport::TOOL,
     mboxutil::TOOL,
     reconstruct::TOOL,
     refresh::TOOL,

@@ -3,6 +3,8 @@
 //! **Start**: [`instance`] and [`store`] for what every process needs, [`maintenance`] for the store daemon.
 
 pub mod account;
+pub mod delivery;
+pub mod import;
 pub mod instance;
 pub mod mailbox;
 pub mod maintenance;

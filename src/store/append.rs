@@ -92,6 +92,22 @@ impl Store {
         self.change(account, |tx| tx.append(account, folder, items, false, now_s))
     }
 
+    /// Like [`Store::append`], though the quota is used up: an administrator brings messages in.
+    ///
+    /// # Errors
+    /// As [`Store::append`], but for the quota.
+    pub fn append_over_quota(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        items: &[NewMessage<'_>],
+        now_s: i64,
+    ) -> Result<Appended, StoreError> {
+        self.flush(items.iter().map(|item| item.staged))?;
+        crate::crash_point!("append.after-sync");
+        self.change(account, |tx| tx.append(account, folder, items, true, now_s))
+    }
+
     /// Delivers one message to several places; each succeeds or fails alone. Recipients of one shard share one commit.
     pub fn deliver(&self, item: &NewMessage<'_>, to: &[Delivery], now_s: i64) -> Vec<Result<Appended, StoreError>> {
         let mut results: Vec<Option<Result<Appended, StoreError>>> = to.iter().map(|_| None).collect();

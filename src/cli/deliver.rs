@@ -1,0 +1,205 @@
+//! deliver: one message from standard input into mailboxes, or an LMTP session (AdminRef deliver).
+
+use std::ffi::OsString;
+use std::io::{self, BufReader};
+
+use super::exit::{Exit, Failure};
+use super::instance::{instance, ready_store};
+use super::ui::Ui;
+use super::{Tool, args};
+use crate::ops;
+use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy};
+use crate::os::clock;
+use crate::protocol::lmtp;
+use crate::store::{FolderPath, MailboxName};
+
+/// The tool.
+pub const TOOL: Tool = Tool {
+    name: "deliver",
+    place: "sbin",
+    about: "Deliver a message from standard input to mailboxes",
+    definition: || args::definition::<Args>("deliver"),
+    run,
+};
+
+/// Bytes read at a time.
+const CHUNK: usize = 64 * 1024;
+/// Largest message over LMTP, bytes.
+const MESSAGE_BYTES: u64 = u32::MAX as u64;
+
+/// Deliver a message from standard input to mailboxes.
+#[derive(Debug, clap::Parser)]
+pub struct Args {
+    /// The authorization id of the sender, for access control lists.
+    #[arg(short = 'a', value_name = "AUTHID", default_value = "anonymous")]
+    authid: String,
+    /// Speak LMTP (RFC 2033) on standard input and output.
+    #[arg(short = 'l', conflicts_with_all = ["return_path", "forward_path", "mailbox", "flags", "userids"])]
+    lmtp: bool,
+    /// Create the folder if it does not exist.
+    #[arg(short = 'c')]
+    create: bool,
+    /// Nothing; for compatibility with /bin/mail.
+    #[arg(short = 'd')]
+    _mail: bool,
+    /// Put a Return-Path line with this address before the message.
+    #[arg(short = 'r', value_name = "ADDRESS", conflicts_with = "forward_path")]
+    return_path: Option<String>,
+    /// The same as -r.
+    #[arg(short = 'f', value_name = "ADDRESS")]
+    forward_path: Option<String>,
+    /// Skip the check of access control lists.
+    #[arg(short = 'F')]
+    force: bool,
+    /// The folder of each user; without users a mailbox such as user/joe/Work.
+    #[arg(short = 'm', value_name = "MAILBOX")]
+    mailbox: Option<String>,
+    /// Deliver even when over quota.
+    #[arg(short = 'q')]
+    over_quota: bool,
+    /// Set this system flag (\Seen) or keyword; may be repeated.
+    #[arg(short = 'g', value_name = "FLAG")]
+    flags: Vec<String>,
+    /// Whom to deliver to.
+    #[arg(value_name = "USERID")]
+    userids: Vec<String>,
+}
+
+/// What is delivered, checked before anything is opened.
+struct Wanted {
+    head: Vec<u8>,
+    marks: Marks,
+    to: To,
+}
+
+enum To {
+    Users(Vec<String>, Option<FolderPath>),
+    Mailbox(MailboxName),
+}
+
+fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
+    let args = match args::parse::<Args>(ui, argv) {
+        Ok(args) => args,
+        Err(exit) => return Ok(exit),
+    };
+    let wanted = if args.lmtp { None } else { Some(wanted(&args)?) };
+    let instance = instance(ui).map_err(try_again)?;
+    let conf = instance.conf().map_err(|error| try_again(super::instance::failure(error).into()))?;
+    let store = ready_store(&instance, &conf).map_err(try_again)?;
+    let directory = ops::instance::open_directory(&instance, &conf);
+    let policy =
+        Policy { authid: args.authid, check_access: !args.force, create: args.create, ignore_quota: args.over_quota };
+    let delivery =
+        LocalDelivery { store: &store, directory: &directory, default_domain: conf.string("local.defdomain"), policy };
+    let Some(wanted) = wanted else {
+        let hostname = match conf.string("local.hostname") {
+            name if name.is_empty() => "localhost".to_owned(),
+            name => name,
+        };
+        let server = lmtp::Server { delivery, hostname, message_bytes: MESSAGE_BYTES, clock: &clock::now_s };
+        let mut input = BufReader::with_capacity(CHUNK, io::stdin().lock());
+        return match lmtp::serve(&server, &mut input, &mut io::stdout().lock()) {
+            Ok(()) => Ok(Exit::Ok),
+            Err(error) => Err(Failure::new(Exit::TempFail, format!("the session broke off: {error}")).into()),
+        };
+    };
+    Ok(message(ui, &delivery, &wanted))
+}
+
+/// Nothing was delivered and the mail system can do nothing about it but keep the message: whatever is wrong with the installation is a
+/// temporary failure.
+fn try_again(error: anyhow::Error) -> anyhow::Error {
+    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).and_then(|failure| failure.hint.clone());
+    let failure = Failure::new(Exit::TempFail, format!("{error:#}"));
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
+fn wanted(args: &Args) -> anyhow::Result<Wanted> {
+    let usage = |text: String| Failure::new(Exit::Usage, text);
+    let mut marks = Marks::default();
+    for flag in &args.flags {
+        marks.add(flag).map_err(usage)?;
+    }
+    let head = match args.return_path.as_ref().or(args.forward_path.as_ref()) {
+        Some(address) => delivery::return_path(address).map_err(usage)?,
+        None => Vec::new(),
+    };
+    let to = match (&args.mailbox, args.userids.is_empty()) {
+        (None, true) => {
+            return Err(usage("no recipient".into()).hint("deliver USERID, or deliver -m user/USERID/FOLDER").into());
+        }
+        (Some(name), true) => To::Mailbox(MailboxName::parse(name).map_err(|error| usage(error.to_string()))?),
+        (Some(name), false) => {
+            let folder = FolderPath::parse(name).map_err(|error| usage(error.to_string()))?;
+            To::Users(args.userids.clone(), Some(folder))
+        }
+        (None, false) => To::Users(args.userids.clone(), None),
+    };
+    Ok(Wanted { head, marks, to })
+}
+
+fn message(ui: &mut Ui, delivery: &LocalDelivery<'_>, wanted: &Wanted) -> Exit {
+    let now_s = clock::now_s();
+    let mut worst = Exit::Ok;
+    let mut failed = |ui: &mut Ui, name: &str, error: &DeliveryError| {
+        ui.error(format!("{name}: {error}"));
+        worst = worse(worst, exit_of(error.class()));
+    };
+    let mut places: Vec<Place> = Vec::new();
+    match &wanted.to {
+        To::Mailbox(name) => match delivery.place_of_mailbox(name, now_s) {
+            Ok(place) => places.push(place),
+            Err(error) => failed(ui, &name.to_string(), &error),
+        },
+        To::Users(users, folder) => {
+            for user in users {
+                match delivery.place_of_user(user, folder.as_ref(), now_s) {
+                    Ok(place) => places.push(place),
+                    Err(error) => failed(ui, user, &error),
+                }
+            }
+        }
+    }
+    let (places, _) = delivery::distinct(&places);
+    if !places.is_empty() {
+        match delivery.stage_from(&places, &wanted.head, &mut io::stdin().lock()) {
+            Err(error) => failed(ui, "the message", &error),
+            Ok(staged) => {
+                let now_s = clock::now_s();
+                let done = delivery.deliver(&staged, &wanted.marks, &places, now_s);
+                for (place, one) in places.iter().zip(done) {
+                    if let Err(error) = one {
+                        failed(ui, &place.userid, &error);
+                    }
+                }
+            }
+        }
+    }
+    worst
+}
+
+fn exit_of(class: Class) -> Exit {
+    match class {
+        Class::NoUser => Exit::NoUser,
+        Class::NoMailbox => Exit::NoInput,
+        Class::NotPermitted => Exit::NoPerm,
+        Class::Malformed => Exit::DataErr,
+        Class::OverQuota | Class::NoSpace | Class::Suspended | Class::Temporary => Exit::TempFail,
+    }
+}
+
+/// The exit code of several: one that may still succeed must not be given up, then the order of severity of the table.
+fn worse(a: Exit, b: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::TempFail => 5,
+        Exit::DataErr => 4,
+        Exit::NoPerm => 3,
+        Exit::NoUser => 2,
+        Exit::Ok => 0,
+        _ => 1,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}

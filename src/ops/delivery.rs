@@ -1,0 +1,600 @@
+//! Local delivery: where a message goes, who may put it there, and how it gets into the store. For `deliver` and LMTP.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+
+use memchr::memchr;
+
+use super::account;
+use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
+use crate::store::{
+    AccountId, Acl, AclEntry, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
+    Rights, Staged, Staging, Store, StoreError,
+};
+
+/// Bytes read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a message was not delivered to somebody.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The directory knows nobody of that name.
+    #[error("no such user: {0}")]
+    NoUser(String),
+    /// The user's mail is on another host.
+    #[error("the mailbox of {name} is on host {host}")]
+    Elsewhere {
+        /// The name as it was given.
+        name: String,
+        /// The host.
+        host: String,
+    },
+    /// The account takes no mail in this state.
+    #[error("the account {userid} takes no mail ({})", status.name())]
+    Blocked {
+        /// The user.
+        userid: String,
+        /// The state.
+        status: Status,
+    },
+    /// There is no such folder.
+    #[error("mailbox {0} does not exist")]
+    NoMailbox(MailboxName),
+    /// The sender has no right to post to the folder.
+    #[error("{authid} has no right to post to {mailbox}")]
+    NotPermitted {
+        /// The sender.
+        authid: String,
+        /// The folder.
+        mailbox: MailboxName,
+    },
+    /// The message itself cannot be taken.
+    #[error("{0}")]
+    Malformed(String),
+    /// The message could not be read.
+    #[error("the message cannot be read: {0}")]
+    Input(io::Error),
+    /// The directory did not answer.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a mail system does about a [`DeliveryError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Give up: nobody of that name, or an account that is closed.
+    NoUser,
+    /// Give up: no such folder.
+    NoMailbox,
+    /// Give up: the sender may not.
+    NotPermitted,
+    /// Give up: the message is at fault.
+    Malformed,
+    /// Try again: the recipient's quota is used up.
+    OverQuota,
+    /// Try again: the disk is full.
+    NoSpace,
+    /// Try again: the account is suspended, or is being moved to another host.
+    Suspended,
+    /// Try again: anything else.
+    Temporary,
+}
+
+impl DeliveryError {
+    /// What to do about it.
+    pub fn class(&self) -> Class {
+        match self {
+            DeliveryError::NoUser(_) => Class::NoUser,
+            DeliveryError::Blocked { status: Status::Disabled | Status::Deleted, .. } => Class::NoUser,
+            DeliveryError::Blocked { status: Status::Overquota, .. } => Class::OverQuota,
+            DeliveryError::Blocked { .. } | DeliveryError::Elsewhere { .. } => Class::Suspended,
+            DeliveryError::NoMailbox(_) => Class::NoMailbox,
+            DeliveryError::NotPermitted { .. } => Class::NotPermitted,
+            DeliveryError::Malformed(_) => Class::Malformed,
+            DeliveryError::Store(error) => match error.kind() {
+                Kind::OverQuota => Class::OverQuota,
+                Kind::NoSpace => Class::NoSpace,
+                _ => Class::Temporary,
+            },
+            DeliveryError::Input(_) | DeliveryError::Directory(_) => Class::Temporary,
+        }
+    }
+}
+
+/// What a delivery may do.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Who delivers, for the access control lists; `anonymous` when nobody is known.
+    pub authid: String,
+    /// Look at the access control lists.
+    pub check_access: bool,
+    /// Create folders that are missing.
+    pub create: bool,
+    /// Deliver though a quota is used up.
+    pub ignore_quota: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { authid: "anonymous".to_owned(), check_access: true, create: false, ignore_quota: false }
+    }
+}
+
+/// A folder that a message goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The account.
+    pub account: AccountId,
+    /// The folder.
+    pub folder: FolderId,
+    /// The folder's partition.
+    pub partition: String,
+    /// The owner.
+    pub userid: String,
+}
+
+/// Flags and keywords that a message gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// System flags.
+    pub flags: Flags,
+    /// Keywords.
+    pub keywords: Vec<String>,
+}
+
+impl Marks {
+    /// Adds a system flag (`\Seen`, any case) or a keyword (RFC 3501 section 9, `flag`).
+    ///
+    /// # Errors
+    /// A sentence about a word that is neither.
+    pub fn add(&mut self, word: &str) -> Result<(), String> {
+        if let Some(name) = word.strip_prefix('\\') {
+            self.flags = self.flags
+                | match name.to_ascii_lowercase().as_str() {
+                    "seen" => Flags::SEEN,
+                    "answered" => Flags::ANSWERED,
+                    "flagged" => Flags::FLAGGED,
+                    "deleted" => Flags::DELETED,
+                    "draft" => Flags::DRAFT,
+                    _ => return Err(format!("{word} is not a flag that can be set")),
+                };
+            return Ok(());
+        }
+        if !is_keyword(word) {
+            return Err(format!("\"{word}\" cannot be a keyword"));
+        }
+        if !self.keywords.iter().any(|other| other.eq_ignore_ascii_case(word)) {
+            self.keywords.push(word.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// True for an IMAP atom of at most 128 bytes.
+pub(super) fn is_keyword(word: &str) -> bool {
+    (1..=128).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b))
+}
+
+/// Delivery into one store.
+pub struct LocalDelivery<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Who exists.
+    pub directory: &'a Directory,
+    /// The domain of users without a domain; may be empty.
+    pub default_domain: String,
+    /// What may be done.
+    pub policy: Policy,
+}
+
+impl LocalDelivery<'_> {
+    /// The place for a user named by userid or address: the folder if it exists (or may be created) and the sender may post to it, else
+    /// the INBOX, whatever its access control list says.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn place_of_user(&self, name: &str, folder: Option<&FolderPath>, now_s: i64) -> Result<Place, DeliveryError> {
+        let user = here(name, self.directory.lookup(name)?)?;
+        self.place_in(&user, folder, now_s)
+    }
+
+    /// The place for a recipient of mail. `local` is the local part without quoting; `user+folder` leads to the folder as in
+    /// [`LocalDelivery::place_of_user`], unless somebody has the whole address.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn place_of_address(&self, local: &str, domain: &str, now_s: i64) -> Result<Place, DeliveryError> {
+        let address = |local: &str| if domain.is_empty() { local.to_owned() } else { format!("{local}@{domain}") };
+        let whole = address(local);
+        let home = self.directory.recipient(&whole)?;
+        match local.split_once('+') {
+            Some((user, detail)) if home == Home::Nowhere && !user.is_empty() => {
+                let user = here(&whole, self.directory.recipient(&address(user))?)?;
+                self.place_in(&user, FolderPath::parse(detail).ok().as_ref(), now_s)
+            }
+            _ => self.place_in(&here(&whole, home)?, None, now_s),
+        }
+    }
+
+    /// The place that a full name such as `user/joe/Work` means. Here the sender's right to post decides.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn place_of_mailbox(&self, name: &MailboxName, now_s: i64) -> Result<Place, DeliveryError> {
+        let user = here(&name.owner, self.directory.lookup(&name.owner)?)?;
+        let account = self.account(&user, now_s)?;
+        let mailbox = MailboxName { owner: user.userid.clone(), folder: name.folder.clone() };
+        match self.folder(account, &user.userid, &name.folder, now_s)? {
+            Found::Open(place) => Ok(place),
+            Found::Missing => Err(DeliveryError::NoMailbox(mailbox)),
+            Found::Closed => Err(DeliveryError::NotPermitted { authid: self.policy.authid.clone(), mailbox }),
+        }
+    }
+
+    fn place_in(&self, user: &User, folder: Option<&FolderPath>, now_s: i64) -> Result<Place, DeliveryError> {
+        let account = self.account(user, now_s)?;
+        if let Some(path) = folder.filter(|path| !path.is_inbox())
+            && let Found::Open(place) = self.folder(account, &user.userid, path, now_s)?
+        {
+            return Ok(place);
+        }
+        let inbox = self.store.view(account)?.folder(FolderId::INBOX)?;
+        let inbox = inbox.ok_or_else(|| DeliveryError::NoMailbox(MailboxName::inbox(&user.userid)))?;
+        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone() })
+    }
+
+    fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {
+        if user.status != Status::Active && !(user.status == Status::Overquota && self.policy.ignore_quota) {
+            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status: user.status });
+        }
+        Ok(account::of_user(self.store, user, now_s)?)
+    }
+
+    fn folder(&self, account: AccountId, userid: &str, path: &FolderPath, now_s: i64) -> Result<Found, DeliveryError> {
+        let view = self.store.view(account)?;
+        let found = view.resolve(path)?.filter(|row| !row.noselect);
+        // A new folder gets the list of the one above, or its owner alone.
+        let above = match (&found, path.parent()) {
+            (None, Some(above)) => view.resolve(&above)?.map(|row| row.acl),
+            _ => None,
+        };
+        drop(view);
+        let row = match found {
+            None if !self.policy.create => return Ok(Found::Missing),
+            None => {
+                let owner = || Acl(vec![AclEntry { identifier: userid.to_owned(), rights: Rights::ALL }]);
+                if !self.may_post(&above.unwrap_or_else(owner))? {
+                    return Ok(Found::Closed);
+                }
+                match self.store.folder_create(account, path, &CreateOptions::default(), now_s) {
+                    Err(StoreError::Exists { .. }) => self.store.view(account)?.resolve(path)?,
+                    made => Some(made?),
+                }
+            }
+            Some(row) if !self.may_post(&row.acl)? => return Ok(Found::Closed),
+            Some(row) => Some(row),
+        };
+        Ok(row.map_or(Found::Missing, |row| {
+            Found::Open(Place { account, folder: row.id, partition: row.partition, userid: userid.to_owned() })
+        }))
+    }
+
+    fn may_post(&self, acl: &Acl) -> Result<bool, DeliveryError> {
+        if !self.policy.check_access {
+            return Ok(true);
+        }
+        let authid = canonical_userid(
+            &self.policy.authid,
+            Some(&self.default_domain).filter(|d| !d.is_empty()).map(|d| d.as_str()),
+        );
+        let named = acl.0.iter().any(|entry| entry.identifier.trim_start_matches('-').starts_with("group="));
+        let groups = match authid.as_str() {
+            "anonymous" => Vec::new(),
+            _ if !named => Vec::new(),
+            known => match self.directory.lookup(known)? {
+                Home::Here(user) => user.groups,
+                Home::At(_) | Home::Nowhere => Vec::new(),
+            },
+        };
+        Ok(rights(acl, &authid, &groups, &self.default_domain).contains(Rights::POST))
+    }
+
+    /// A staging file in the partition of the first place.
+    ///
+    /// # Errors
+    /// The partition is not available or full.
+    pub fn stage(&self, places: &[Place]) -> Result<Staging, DeliveryError> {
+        let partition = places.first().map(|place| place.partition.as_str());
+        Ok(self.store.stage(partition.unwrap_or(&self.store.settings().default_partition))?)
+    }
+
+    /// Reads a message to its end and stages it: lines end in CRLF, a first line `From ...` of an mbox file is left out, `head` (whole
+    /// header lines) is put before it.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Input`], [`DeliveryError::Malformed`] for an empty message or one with NUL bytes, or the store's.
+    pub fn stage_from(&self, places: &[Place], head: &[u8], input: &mut impl Read) -> Result<Staged, DeliveryError> {
+        let mut staging = self.stage(places)?;
+        staging.write_all(head).map_err(written)?;
+        let mut lines = Lines::new(true);
+        let (mut read, mut text) = (vec![0; CHUNK], Vec::with_capacity(CHUNK * 2));
+        let mut empty = true;
+        loop {
+            let got = match input.read(&mut read) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(DeliveryError::Input(error)),
+            };
+            lines.push(read.get(..got).unwrap_or_default(), &mut text);
+            empty &= text.is_empty();
+            staging.write_all(&text).map_err(written)?;
+            text.clear();
+        }
+        lines.finish(&mut text);
+        if empty && text.is_empty() {
+            return Err(DeliveryError::Malformed("the message is empty".into()));
+        }
+        staging.write_all(&text).map_err(written)?;
+        finish(staging)
+    }
+
+    /// Delivers a staged message to places, each of them named once; each succeeds or fails alone.
+    pub fn deliver(
+        &self,
+        staged: &Staged,
+        marks: &Marks,
+        places: &[Place],
+        now_s: i64,
+    ) -> Vec<Result<(), DeliveryError>> {
+        crate::crash_point!("deliver.after-stage");
+        let item = NewMessage {
+            staged,
+            flags: marks.flags,
+            keywords: marks.keywords.clone(),
+            internal_date_s: now_s,
+            internal_zone_min: 0,
+        };
+        let to: Vec<Delivery> = places
+            .iter()
+            .map(|place| Delivery {
+                account: place.account,
+                folder: place.folder,
+                ignore_quota: self.policy.ignore_quota,
+            })
+            .collect();
+        let done = self.store.deliver(&item, &to, now_s);
+        crate::crash_point!("deliver.after-commit");
+        done.into_iter().map(|one| one.map(drop).map_err(DeliveryError::from)).collect()
+    }
+}
+
+enum Found {
+    Open(Place),
+    Missing,
+    Closed,
+}
+
+/// A failed write to the staging file.
+pub fn written(error: io::Error) -> DeliveryError {
+    DeliveryError::Store(StoreError::Io { action: "write", path: "the staging file".into(), error })
+}
+
+/// Ends a staged message.
+///
+/// # Errors
+/// [`DeliveryError::Malformed`] for an empty message or one with NUL bytes; the store's.
+pub fn finish(staging: Staging) -> Result<Staged, DeliveryError> {
+    staging.finish().map_err(|error| match error {
+        StoreError::Invalid { what } => DeliveryError::Malformed(what),
+        other => other.into(),
+    })
+}
+
+/// Every place once, and for each of `places` the number of its place among those.
+pub fn distinct(places: &[Place]) -> (Vec<Place>, Vec<usize>) {
+    let mut out: Vec<Place> = Vec::new();
+    let mut numbers = std::collections::HashMap::new();
+    let at = places
+        .iter()
+        .map(|place| {
+            *numbers.entry((place.account.0, place.folder.0)).or_insert_with(|| {
+                out.push(place.clone());
+                out.len() - 1
+            })
+        })
+        .collect();
+    (out, at)
+}
+
+fn here(name: &str, home: Home) -> Result<User, DeliveryError> {
+    match home {
+        Home::Here(user) => Ok(user),
+        Home::At(host) => Err(DeliveryError::Elsewhere { name: name.to_owned(), host }),
+        Home::Nowhere => Err(DeliveryError::NoUser(name.to_owned())),
+    }
+}
+
+/// The rights that a list gives: everything granted to identifiers of the user, less what is denied to one of them (RFC 4314 section 2).
+/// Identifiers: a userid, `anyone`, `anyone@domain`, `group=name`, each with `-` before it to deny. A domain without a dot matches one
+/// whose first label it is.
+pub fn rights(acl: &Acl, authid: &str, groups: &[String], default_domain: &str) -> Rights {
+    let domain = authid.rsplit_once('@').map_or(default_domain, |(_, domain)| domain);
+    let (mut granted, mut denied) = (0, 0);
+    let groups: BTreeSet<&str> = groups.iter().map(String::as_str).collect();
+    let matches = |identifier: &str| match identifier {
+        "anyone" => true,
+        "anonymous" => authid == "anonymous",
+        _ => match (identifier.strip_prefix("anyone@"), identifier.strip_prefix("group=")) {
+            (Some(wanted), _) => {
+                let label = domain.split('.').next().unwrap_or_default();
+                let same = domain.eq_ignore_ascii_case(wanted)
+                    || (!wanted.contains('.') && label.eq_ignore_ascii_case(wanted));
+                authid != "anonymous" && !wanted.is_empty() && same
+            }
+            (_, Some(group)) => groups.contains(group.to_lowercase().as_str()),
+            _ => {
+                let full = format!("{authid}@{default_domain}");
+                identifier.eq_ignore_ascii_case(authid)
+                    || (!authid.contains('@') && identifier.eq_ignore_ascii_case(&full))
+            }
+        },
+    };
+    for entry in &acl.0 {
+        match entry.identifier.strip_prefix('-') {
+            Some(identifier) if matches(identifier) => denied |= entry.rights.0,
+            Some(_) => {}
+            None if matches(&entry.identifier) => granted |= entry.rights.0,
+            None => {}
+        }
+    }
+    Rights(granted & !denied)
+}
+
+/// The value of a Return-Path line: `<address>`, whether it was written with brackets or without; empty means nobody.
+///
+/// # Errors
+/// A sentence about bytes that no header line can carry.
+pub fn return_path(address: &str) -> Result<Vec<u8>, String> {
+    let bare = address.trim();
+    let bare = bare.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')).unwrap_or(bare);
+    if bare.len() > 900 || bare.chars().any(|c| c.is_control() || matches!(c, '<' | '>')) {
+        return Err(format!("{address:?} cannot be an address"));
+    }
+    Ok(format!("Return-Path: <{bare}>\r\n").into_bytes())
+}
+
+/// Makes every line end CRLF, and can leave out a first line `From ...`. Bytes come in pieces cut anywhere.
+#[derive(Debug, Default)]
+pub struct Lines {
+    after_cr: bool,
+    /// The beginning of the first line, until it is known whether it is left out.
+    start: Option<Vec<u8>>,
+    skipping: bool,
+}
+
+impl Lines {
+    /// At the start of a message.
+    pub fn new(without_from_line: bool) -> Lines {
+        Lines { after_cr: false, start: without_from_line.then(Vec::new), skipping: false }
+    }
+
+    /// Takes the next piece; appends to `out`.
+    pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let mut rest = piece;
+        if let Some(mut start) = self.start.take() {
+            let take = b"From ".len().saturating_sub(start.len()).min(rest.len());
+            let (first, after) = rest.split_at(take);
+            start.extend_from_slice(first);
+            if start == b"From " {
+                self.skipping = true;
+            } else if b"From ".starts_with(&start) {
+                self.start = Some(start);
+                return;
+            } else {
+                self.convert(&start, out);
+            }
+            rest = after;
+        }
+        if self.skipping {
+            let Some(lf) = memchr(b'\n', rest) else { return };
+            self.skipping = false;
+            rest = rest.get(lf + 1..).unwrap_or_default();
+        }
+        self.convert(rest, out);
+    }
+
+    fn convert(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let mut rest = piece;
+        while let Some(lf) = memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(lf);
+            out.extend_from_slice(line);
+            if !(line.ends_with(b"\r") || line.is_empty() && self.after_cr) {
+                out.push(b'\r');
+            }
+            out.push(b'\n');
+            self.after_cr = false;
+            rest = after.get(1..).unwrap_or_default();
+        }
+        out.extend_from_slice(rest);
+        if let Some(last) = rest.last() {
+            self.after_cr = *last == b'\r';
+        }
+    }
+
+    /// The end: what was held back.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(start) = self.start.take() {
+            self.convert(&start, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converted(text: &[u8], cut: usize) -> Vec<u8> {
+        let (mut lines, mut out) = (Lines::new(true), Vec::new());
+        text.chunks(cut).for_each(|piece| lines.push(piece, &mut out));
+        lines.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn lines_end_in_crlf_wherever_they_are_cut() {
+        for cut in 1..12 {
+            assert_eq!(
+                converted(b"From joe Mon\nSubject: a\r\n\nb\rc\r\n.\n", cut),
+                b"Subject: a\r\n\r\nb\rc\r\n.\r\n"
+            );
+            assert_eq!(converted(b"From: joe\n\nFrom here", cut), b"From: joe\r\n\r\nFrom here");
+            assert_eq!(converted(b"Fro", cut), b"Fro");
+            assert_eq!(converted(b"\n\n", cut), b"\r\n\r\n");
+            assert_eq!(converted(b"From only", cut), b"");
+        }
+    }
+
+    #[test]
+    fn marks_are_flags_and_keywords() {
+        let mut marks = Marks::default();
+        for word in ["\\seen", "\\FLAGGED", "$Junk", "$junk"] {
+            marks.add(word).unwrap();
+        }
+        assert_eq!((marks.flags, marks.keywords), (Flags::SEEN | Flags::FLAGGED, vec!["$Junk".to_owned()]));
+        for bad in ["\\Recent", "\\", "", "a b", "a(", "x\u{e9}"] {
+            assert!(Marks::default().add(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rights_are_granted_less_denied() {
+        let acl = |text: &str| {
+            let words: Vec<&str> = text.split(' ').collect();
+            let entry =
+                |pair: &[&str]| AclEntry { identifier: pair[0].into(), rights: Rights::parse(pair[1]).unwrap() };
+            Acl(words.chunks(2).map(entry).collect())
+        };
+        let posts = |text: &str, who: &str| {
+            rights(&acl(text), who, &["staff".to_owned()], "example.org").contains(Rights::POST)
+        };
+        assert!(posts("joe lrsp", "joe") && posts("joe@example.org p", "joe") && !posts("joe p", "joe@other.org"));
+        assert!(posts("anyone p", "anonymous") && !posts("anyone p -anonymous p", "anonymous"));
+        assert!(posts("anyone@example.org p", "joe") && posts("anyone@example p", "joe"));
+        assert!(!posts("anyone@example.org p", "anonymous") && !posts("anyone@example.org p", "joe@other.org"));
+        assert!(posts("group=Staff p", "joe") && !posts("group=other p", "joe"));
+        assert!(
+            !posts("anyone p -group=staff p", "joe") && !posts("-joe p joe lrsp", "joe") && !posts("joe lrs", "joe")
+        );
+    }
+
+    #[test]
+    fn return_paths_cannot_smuggle_lines() {
+        assert_eq!(return_path("<>").unwrap(), b"Return-Path: <>\r\n");
+        assert_eq!(return_path("a@b").unwrap(), b"Return-Path: <a@b>\r\n");
+        assert!(return_path("a@b\r\nX: y").is_err() && return_path("a>b").is_err());
+    }
+}
