@@ -76,8 +76,8 @@ fn dates_flags_and_keywords_are_kept_and_the_quota_is_not_looked_at() {
         From a@b Wed Nov 18 09:46:41 2026\n\n\0\n\nFrom a@b Wed Nov 18 09:46:42 2026\nSubject: 3\n\nthree\n>From here\n";
     let path = file(&it, "m", text);
     let (out, err) = it.run("imsimport", &["-u", "joe", "-s", &path]).ended(1);
-    let last = format!("{path} -> user/joe/INBOX: 2 messages, 103 bytes, 1 left out");
-    assert_eq!(out.lines().collect::<Vec<_>>(), ["message 1: uid 1, 68 bytes", "message 3: uid 2, 35 bytes", &last]);
+    let last = format!("{path} -> user/joe/INBOX: 2 messages, 84 bytes, 1 left out");
+    assert_eq!(out.lines().collect::<Vec<_>>(), ["message 1: uid 1, 52 bytes", "message 3: uid 2, 32 bytes", &last]);
     assert!(err.contains("message 2") && err.contains("NUL"), "{err}");
     let store = it.store();
     let view = store.view(account).unwrap();

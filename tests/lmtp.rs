@@ -164,7 +164,7 @@ fn a_full_quota_concerns_its_owner_only_and_recipients_are_limited() {
     fixture.store.set_quota(joe, Some(10), None).unwrap();
     let wire = "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe>\r\nRCPT TO:<jane>\r\nDATA\r\nSubject: x\r\n.\r\n";
     let lines = talk(&fixture, wire);
-    assert!(lines[9].starts_with("452 4.2.2") && lines[10].starts_with("250 2.1.5"), "{lines:?}");
+    assert!(lines[10].starts_with("452 4.2.2") && lines[11].starts_with("250 2.1.5"), "{lines:?}");
     let many = format!("LHLO c\r\nMAIL FROM:<a@b>\r\n{}", "RCPT TO:<joe>\r\n".repeat(1001));
     assert_eq!(talk(&fixture, &many).last().unwrap(), "452 4.5.3 Too many recipients");
 }

@@ -93,7 +93,8 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         LocalDelivery { store: &store, directory: &directory, default_domain: conf.string("local.defdomain"), policy };
     let Some(wanted) = wanted else {
         let hostname = match conf.string("local.hostname") {
-            name if name.is_empty() => "localhost".to_owned(),
+            name if name.is_empty() => nix::unistd::gethostname()
+                .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
             name => name,
         };
         let server = lmtp::Server { delivery, hostname, message_bytes: MESSAGE_BYTES, clock: &clock::now_s };
