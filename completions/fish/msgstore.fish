@@ -26,9 +26,11 @@ end
 
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configure" -d 'Make an instance: directories, configuration, links'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configutil" -d 'List and change configuration settings'
-complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "deliver" -d 'Deliver a message from standard input to mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
@@ -58,8 +60,18 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s h -d 'P
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l json -d 'One JSON object a line instead of the classic lines'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l version -d 'Print the version'
-complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Print this help'
-complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s a -d 'The authorization id of the sender, for access control lists' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s r -d 'Put a Return-Path line with this address before the message' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s f -d 'The same as -r' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s m -d 'The folder of each user; without users a mailbox such as user/joe/Work' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s g -d 'Set this system flag (\\Seen) or keyword; may be repeated' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s l -d 'Speak LMTP (RFC 2033) on standard input and output'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s c -d 'Create the folder if it does not exist'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s d -d 'Nothing; for compatibility with /bin/mail'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s F -d 'Skip the check of access control lists'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s q -d 'Deliver even when over quota'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand generate" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l reverse -d 'Tell the mailbox that lies at PATH; for a message file, after a tab, its UID' -r -F
@@ -68,6 +80,21 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -s i -d 'Read
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l check -d 'Check that every account and folder directory of the store is where the rule puts it'
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s u -d 'The user, exactly as the store names the account' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s s -d 'The mbox file, its full path' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s c -d 'The answer to "Do you want to continue?": y or n' -r -f -a "y\t''
+n\t''"
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s d -d 'The folder; INBOX unless given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s e -d 'The character set in which -d is written; UTF-8 unless given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s v -d 'What to tell: 0 nothing, 1 one line for the mailbox, 2 one for each message' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s g -d 'Tell more on standard error'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s i -d 'Ignore Content-Length fields'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s n -d 'If the mailbox exists, make a new one with the time behind its name'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s b -d 'Subscribe to the mailbox if it is made now'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s P -d 'Mailboxes whose whole name matches a POSIX extended regular expression' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s f -d 'With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW)' -r -F
