@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -114,4 +116,58 @@ fn install_refuses_what_it_does_not_understand() {
     durable::replace(&dir.path().join("letter"), b"x", 0o600).unwrap();
     assert_eq!(install_in(dir.path(), &["--demo", "."]).status.code(), Some(1));
     assert_eq!(tree(dir.path()).len(), 1);
+}
+
+/// Stops the services of a demonstration when the test ends, however it ends.
+struct Demonstration(PathBuf);
+
+impl Drop for Demonstration {
+    fn drop(&mut self) {
+        drop(Command::new(self.0.join("sbin/stop-msg")).arg("-f").output());
+    }
+}
+
+fn status_of_inbox(port: &str, user: &str, password: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    write!(stream, "a LOGIN {user} {password}\r\nb STATUS INBOX (MESSAGES)\r\nc LOGOUT\r\n").unwrap();
+    let lines: Vec<String> = BufReader::new(stream).lines().map_while(Result::ok).collect();
+    assert!(lines.iter().any(|line| line.starts_with("a OK")), "{lines:?}");
+    lines.into_iter().find(|line| line.starts_with("* STATUS")).unwrap()
+}
+
+#[test]
+fn the_demonstration_starts_tells_and_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("my demo");
+    let _stop = Demonstration(base.clone());
+    let first = install(dir.path(), &["--demo", "my demo"]);
+    let passwords = fs::read_to_string(base.join("passwords")).unwrap();
+    assert_eq!(fs::metadata(base.join("passwords")).unwrap().permissions().mode() & 0o777, 0o600);
+    let users: Vec<(&str, &str)> = passwords.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(users.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["daphne", "joe"]);
+    for (name, password) in &users {
+        assert!(password.len() >= 16);
+        assert!(first.contains(&format!("user {name}, password {password}\n")), "{first}");
+    }
+    let port_of = |text: &str| {
+        let line = text.lines().find(|line| line.contains("127.0.0.1, port ")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned()
+    };
+    let count = status_of_inbox(&port_of(&first), "daphne", users[0].1);
+    assert!(!count.contains("MESSAGES 0"), "{count}");
+    assert!(status_of_inbox(&port_of(&first), "joe", users[1].1).contains("MESSAGES 0"));
+    let listed = Command::new(base.join("sbin/mboxutil")).arg("-l").output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("user/daphne"));
+
+    let second = install(dir.path(), &["--demo", "my demo"]);
+    assert!(second.contains("already"), "{second}");
+    assert!(second.contains("imap server is already running"), "{second}");
+    assert_eq!(fs::read_to_string(base.join("passwords")).unwrap(), passwords);
+    assert_eq!(status_of_inbox(&port_of(&second), "daphne", users[0].1), count);
+
+    assert!(Command::new(base.join("sbin/stop-msg")).status().unwrap().success());
+    let third = install(dir.path(), &["--demo", "my demo"]);
+    assert!(third.contains("Starting imap server"), "{third}");
+    assert_eq!(status_of_inbox(&port_of(&third), "daphne", users[0].1), count);
 }
