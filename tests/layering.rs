@@ -19,10 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
 ];
 
 fn rank(room: &str) -> Option<i8> {
-    LAYERS
-        .iter()
-        .find(|(name, _)| *name == room)
-        .map(|(_, layer)| *layer as i8)
+    LAYERS.iter().find(|(name, _)| *name == room).map(|(_, layer)| *layer as i8)
 }
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -44,14 +41,7 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
         .into_iter()
         .map(|path| {
             let inside = path.strip_prefix(&src).unwrap().to_path_buf();
-            let room = inside
-                .iter()
-                .next()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .trim_end_matches(".rs")
-                .to_owned();
+            let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&path).unwrap();
             (room, inside, text)
         })
@@ -66,16 +56,9 @@ fn rooms_use_only_what_lies_below() {
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap();
             for piece in code.split("crate::").skip(1) {
-                let used: String = piece
-                    .chars()
-                    .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                    .collect();
+                let used: String = piece.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
                 if used != room && rank(&used).is_some_and(|other| other >= own) {
-                    wrong.push(format!(
-                        "{}:{}: {room} uses {used}",
-                        path.display(),
-                        number + 1
-                    ));
+                    wrong.push(format!("{}:{}: {room} uses {used}", path.display(), number + 1));
                 }
             }
         }
@@ -91,9 +74,7 @@ fn lmdb_is_named_in_one_room_and_unsafe_in_two() {
         for (number, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap();
             if !name.starts_with("store/lmdb")
-                && (code.contains("lmdb::")
-                    && !code.contains("super::lmdb::")
-                    && !code.contains("store::lmdb::"))
+                && (code.contains("lmdb::") && !code.contains("super::lmdb::") && !code.contains("store::lmdb::"))
                 && code.contains("use lmdb::")
             {
                 wrong.push(format!("{name}:{}: names the LMDB binding", number + 1));

@@ -82,11 +82,7 @@ pub struct Failure {
 impl Failure {
     /// A failure without a hint.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure {
-            exit,
-            message: message.into(),
-            hint: None,
-        }
+        Failure { exit, message: message.into(), hint: None }
     }
 
     /// The same with a line that tells what to do.

@@ -12,11 +12,7 @@ pub struct Ui {
 impl Ui {
     /// A printer for the tool called `tool`.
     pub fn new(tool: &'static str) -> Ui {
-        Ui {
-            tool,
-            out: BufWriter::with_capacity(64 * 1024, io::stdout()),
-            broken: false,
-        }
+        Ui { tool, out: BufWriter::with_capacity(64 * 1024, io::stdout()), broken: false }
     }
 
     /// The name the tool answers to.

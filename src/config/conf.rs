@@ -49,12 +49,10 @@ impl Conf {
         let conf = Conf::load_unchecked(base, explicit, defaults)?;
         for (path, entries) in [(explicit, &conf.explicit), (defaults, &conf.defaults)] {
             for entry in entries.values() {
-                value::check_named(&entry.name, &entry.value, true).map_err(|error| {
-                    ConfigError::Line {
-                        path: path.to_path_buf(),
-                        line: entry.line,
-                        problem: error.to_string(),
-                    }
+                value::check_named(&entry.name, &entry.value, true).map_err(|error| ConfigError::Line {
+                    path: path.to_path_buf(),
+                    line: entry.line,
+                    problem: error.to_string(),
                 })?;
             }
         }
@@ -65,32 +63,17 @@ impl Conf {
     ///
     /// # Errors
     /// [`ConfigError::Read`], [`ConfigError::Line`] for what cannot be parsed.
-    pub fn load_unchecked(
-        base: &Path,
-        explicit: &Path,
-        defaults: &Path,
-    ) -> Result<Conf, ConfigError> {
+    pub fn load_unchecked(base: &Path, explicit: &Path, defaults: &Path) -> Result<Conf, ConfigError> {
         let read = |path: &Path| -> Result<BTreeMap<String, Entry>, ConfigError> {
             let entries = Database::at(path).read()?;
-            Ok(entries
-                .into_iter()
-                .map(|entry| (key(&entry.name), entry))
-                .collect())
+            Ok(entries.into_iter().map(|entry| (key(&entry.name), entry)).collect())
         };
-        Ok(Conf {
-            base: base.to_path_buf(),
-            explicit: read(explicit)?,
-            defaults: read(defaults)?,
-        })
+        Ok(Conf { base: base.to_path_buf(), explicit: read(explicit)?, defaults: read(defaults)? })
     }
 
     /// The catalogue's defaults alone, for an instance in `base` without files.
     pub fn of_defaults(base: &Path) -> Conf {
-        Conf {
-            base: base.to_path_buf(),
-            explicit: BTreeMap::new(),
-            defaults: BTreeMap::new(),
-        }
+        Conf { base: base.to_path_buf(), explicit: BTreeMap::new(), defaults: BTreeMap::new() }
     }
 
     /// The value in effect: explicit, else from the file of defaults, else the catalogue's. `None` when there is none at all;
@@ -116,11 +99,7 @@ impl Conf {
             Some(Kind::Path) => self.expanded(value),
             _ => value.to_owned(),
         };
-        Some(Setting {
-            name: self.spelled(name, row),
-            value,
-            origin,
-        })
+        Some(Setting { name: self.spelled(name, row), value, origin })
     }
 
     fn spelled(&self, name: &str, row: Option<&'static Parameter>) -> String {
@@ -185,9 +164,7 @@ impl Conf {
             .filter_map(|setting| {
                 let rest = setting.name.get("store.partition.".len()..)?;
                 let (nickname, attribute) = rest.split_once('.')?;
-                attribute
-                    .eq_ignore_ascii_case("path")
-                    .then(|| (nickname.to_owned(), self.base.join(&setting.value)))
+                attribute.eq_ignore_ascii_case("path").then(|| (nickname.to_owned(), self.base.join(&setting.value)))
             })
             .collect();
         found.sort();
@@ -206,9 +183,7 @@ impl Conf {
         let mut found: BTreeMap<String, Setting> = BTreeMap::new();
         let rows = catalogue::all().filter(|row| !row.is_family() && !row.is_alias());
         let set = self.explicit.values().chain(self.defaults.values());
-        let names = rows
-            .map(|row| row.name)
-            .chain(set.map(|entry| entry.name.as_str()));
+        let names = rows.map(|row| row.name).chain(set.map(|entry| entry.name.as_str()));
         for name in names {
             let key = key(name);
             if !key.starts_with(&prefix) || found.contains_key(&key) {
@@ -271,20 +246,14 @@ mod tests {
         assert_eq!(
             conf.partitions(),
             [
-                (
-                    "primary".to_owned(),
-                    dir.path().join("data/store/partition/primary")
-                ),
+                ("primary".to_owned(), dir.path().join("data/store/partition/primary")),
                 ("second".to_owned(), PathBuf::from("/two")),
                 ("third".to_owned(), dir.path().join("data/three")),
             ]
         );
         assert_eq!(conf.default_partition(), "primary");
         assert_eq!(conf.string("logfile.imap.loglevel"), "Notice");
-        assert_eq!(
-            conf.path("logfile.imap.logdir"),
-            dir.path().join("data/log")
-        );
+        assert_eq!(conf.path("logfile.imap.logdir"), dir.path().join("data/log"));
         assert!(conf.bool("store.overquotastatus"));
         assert_eq!(conf.list("store.admins"), ["a", "b"]);
         assert_eq!(conf.string("store.quotaexceededmsg;LANG-jp"), "x");

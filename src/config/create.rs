@@ -21,8 +21,7 @@ pub fn defaults_text() -> String {
         "# Defaults of this release, written by configure. Never edit this file: it is replaced.\n\
          # A setting of your own goes into msg.conf: configutil -o NAME -v VALUE\n",
     );
-    let rows = catalogue::all()
-        .filter(|row| !row.is_family() && !row.is_alias() && !row.default.is_empty());
+    let rows = catalogue::all().filter(|row| !row.is_family() && !row.is_alias() && !row.default.is_empty());
     for row in rows {
         text.push_str(&format!("\n# {}\n", row.doc));
         text.push_str(&line(row.name, row.default));
@@ -40,20 +39,13 @@ impl Instance {
         for (name, value) in settings {
             value::check_named(name, value, false)?;
         }
-        fs::create_dir_all(self.config_dir()).map_err(|source| ConfigError::Write {
-            path: self.config_dir().to_path_buf(),
-            source,
-        })?;
-        let settings: Vec<(String, String)> = settings
-            .iter()
-            .map(|(name, value)| (catalogue::canonical(name), value.clone()))
-            .collect();
+        fs::create_dir_all(self.config_dir())
+            .map_err(|source| ConfigError::Write { path: self.config_dir().to_path_buf(), source })?;
+        let settings: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| (catalogue::canonical(name), value.clone())).collect();
         let defaults_written = Database::at(self.msg_conf_defaults()).rewrite(&defaults_text())?;
         let settings_added = Database::at(self.msg_conf()).add(&settings)?;
-        Ok(Created {
-            defaults_written,
-            settings_added,
-        })
+        Ok(Created { defaults_written, settings_added })
     }
 }
 
@@ -69,35 +61,15 @@ mod tests {
     fn files_are_created_once_and_explicit_values_stay() {
         let dir = tempfile::tempdir().unwrap();
         let instance = Instance::at(dir.path());
-        let first = instance
-            .create_files(&[pair("service.imap.port", "1143")])
-            .unwrap();
-        assert_eq!(
-            first,
-            Created {
-                defaults_written: true,
-                settings_added: 1
-            }
-        );
-        let again = instance
-            .create_files(&[pair("Service.IMAP.port", "2143"), pair("store.admins", "a")])
-            .unwrap();
-        assert_eq!(
-            again,
-            Created {
-                defaults_written: false,
-                settings_added: 1
-            }
-        );
+        let first = instance.create_files(&[pair("service.imap.port", "1143")]).unwrap();
+        assert_eq!(first, Created { defaults_written: true, settings_added: 1 });
+        let again = instance.create_files(&[pair("Service.IMAP.port", "2143"), pair("store.admins", "a")]).unwrap();
+        assert_eq!(again, Created { defaults_written: false, settings_added: 1 });
         let conf = instance.conf().unwrap();
         assert_eq!(conf.int("service.imap.port"), 1143);
         assert_eq!(conf.list("store.admins"), ["a"]);
         assert!(instance.create_files(&[pair("no.such", "1")]).is_err());
-        assert!(
-            instance
-                .create_files(&[pair("service.imap.port", "x")])
-                .is_err()
-        );
+        assert!(instance.create_files(&[pair("service.imap.port", "x")]).is_err());
     }
 
     #[test]

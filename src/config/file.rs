@@ -127,10 +127,7 @@ impl Database {
     }
 
     fn text(&self) -> Result<String, ConfigError> {
-        let failed = |source| ConfigError::Read {
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| ConfigError::Read { path: self.path.clone(), source };
         let bytes = match fs::metadata(&self.path) {
             Ok(found) if found.len() > LARGEST => {
                 return Err(failed(io::Error::other("larger than 16 MB")));
@@ -147,28 +144,16 @@ impl Database {
     }
 
     fn wrong(&self, line: usize, problem: &str) -> ConfigError {
-        ConfigError::Line {
-            path: self.path.clone(),
-            line,
-            problem: problem.to_owned(),
-        }
+        ConfigError::Line { path: self.path.clone(), line, problem: problem.to_owned() }
     }
 
     /// Waits for the exclusive lock on `<file>.lock`; it ends with the returned file, or with the process.
     fn lock(&self) -> Result<File, ConfigError> {
         let path = beside(&self.path, ".lock");
-        let failed = |source| ConfigError::Write {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| ConfigError::Write { path: path.clone(), source };
         let owner = owner_for(&self.path);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
         give(&path, owner);
         file.lock().map_err(failed)?;
         Ok(file)
@@ -182,20 +167,14 @@ impl Database {
             && let Ok(names) = fs::read_dir(dir)
         {
             for name in names.flatten().map(|entry| entry.file_name()) {
-                let left = name
-                    .as_encoded_bytes()
-                    .strip_prefix(prefix.as_encoded_bytes());
+                let left = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
                 if left.is_some_and(|pid| !pid.is_empty() && pid.iter().all(u8::is_ascii_digit)) {
                     drop(fs::remove_file(dir.join(name)));
                 }
             }
         }
-        durable::replace(&self.path, text.as_bytes(), 0o600).map_err(|source| {
-            ConfigError::Write {
-                path: self.path.clone(),
-                source,
-            }
-        })?;
+        durable::replace(&self.path, text.as_bytes(), 0o600)
+            .map_err(|source| ConfigError::Write { path: self.path.clone(), source })?;
         give(&self.path, owner);
         Ok(())
     }
@@ -209,10 +188,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Owner and group that the file has, else those of its directory: root's edits must not lock the server's account out.
 fn owner_for(path: &Path) -> Option<(u32, u32)> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let found = fs::metadata(path).or_else(|_| fs::metadata(dir)).ok()?;
     Some((found.uid(), found.gid()))
 }
@@ -248,52 +224,30 @@ fn places(path: &Path, text: &str) -> Result<Vec<Place>, ConfigError> {
         let at = document.as_table().key(name).and_then(|key| key.span());
         let start = at.map_or(0, |span| span.start);
         let (Item::Value(value), Some(span)) = (item, item.span()) else {
-            return Err(wrong(
-                start,
-                format!("{name}: not one setting a line; put the whole name in double quotes"),
-            ));
+            return Err(wrong(start, format!("{name}: not one setting a line; put the whole name in double quotes")));
         };
         let raw = text.get(span.clone()).unwrap_or_default();
         let value = match value {
             Value::String(text) => text.value().clone(),
             Value::Integer(_) | Value::Boolean(_) => raw.to_owned(),
             Value::InlineTable(table) if table.is_dotted() => {
-                return Err(wrong(
-                    start,
-                    format!("{name}: put the whole name in double quotes"),
-                ));
+                return Err(wrong(start, format!("{name}: put the whole name in double quotes")));
             }
             _ => {
-                return Err(wrong(
-                    start,
-                    format!("{name}: put the value in double quotes"),
-                ));
+                return Err(wrong(start, format!("{name}: put the value in double quotes")));
             }
         };
         if raw.contains('\n') {
-            return Err(wrong(
-                start,
-                format!("{name}: the value takes more than one line"),
-            ));
+            return Err(wrong(start, format!("{name}: the value takes more than one line")));
         }
         let line = line_of(text.as_bytes(), start);
         if let Some(first) = seen.insert(key(name), line) {
-            return Err(wrong(
-                start,
-                format!("{name} stands on line {first} already"),
-            ));
+            return Err(wrong(start, format!("{name} stands on line {first} already")));
         }
-        let begin = text
-            .get(..start)
-            .and_then(|t| t.rfind('\n'))
-            .map_or(0, |n| n + 1);
+        let begin = text.get(..start).and_then(|t| t.rfind('\n')).map_or(0, |n| n + 1);
         let end = text.get(span.end..).and_then(|t| t.find('\n'));
         found.push(Place {
-            entry: Entry {
-                name: name.to_owned(),
-                value,
-                line,
-            },
+            entry: Entry { name: name.to_owned(), value, line },
             line: begin..end.map_or(text.len(), |n| span.end + n + 1),
             value: span,
         });
@@ -306,9 +260,7 @@ fn places(path: &Path, text: &str) -> Result<Vec<Place>, ConfigError> {
 fn changed(path: &Path, text: &str, change: &Change) -> Result<Option<String>, ConfigError> {
     let (Change::Set(name, _) | Change::Remove(name)) = change;
     let wanted = key(name);
-    let found = places(path, text)?
-        .into_iter()
-        .find(|place| key(&place.entry.name) == wanted);
+    let found = places(path, text)?.into_iter().find(|place| key(&place.entry.name) == wanted);
     let mut new = text.to_owned();
     match (change, found) {
         (Change::Remove(_), None) => return Ok(None),
@@ -365,7 +317,8 @@ mod tests {
 
     #[test]
     fn comments_order_and_spelling_survive() {
-        let before = "# head\n\n\"service.imap.port\" = \"143\" # why\n# about the next\n\"Store.Admins\" = 'a b'\nbare = 7\n";
+        let before =
+            "# head\n\n\"service.imap.port\" = \"143\" # why\n# about the next\n\"Store.Admins\" = 'a b'\nbare = 7\n";
         let (_dir, database) = database(before);
         let done = database
             .apply(&[
@@ -380,14 +333,9 @@ mod tests {
             fs::read_to_string(database.path()).unwrap(),
             "# head\n\n\"service.imap.port\" = \"1143\" # why\n# about the next\n\"Store.Admins\" = \"a \\\"c\\\" \\\\\"\nbare = 7\n\"new.one\" = \"x\"\n"
         );
-        database
-            .apply(&[Change::Remove("SERVICE.imap.port".to_owned())])
-            .unwrap();
+        database.apply(&[Change::Remove("SERVICE.imap.port".to_owned())]).unwrap();
         let entries = database.read().unwrap();
-        let names: Vec<(&str, usize)> = entries
-            .iter()
-            .map(|entry| (entry.name.as_str(), entry.line))
-            .collect();
+        let names: Vec<(&str, usize)> = entries.iter().map(|entry| (entry.name.as_str(), entry.line)).collect();
         assert_eq!(names, [("Store.Admins", 4), ("bare", 5), ("new.one", 6)]);
         assert_eq!(fs::metadata(database.path()).unwrap().mode() & 0o777, 0o600);
     }
@@ -395,9 +343,7 @@ mod tests {
     #[test]
     fn names_that_begin_one_another_live_together() {
         let (_dir, database) = database("");
-        database
-            .apply(&[set("a.b", "1"), set("a.b.c", "2"), set("a.b;lang-en", "3")])
-            .unwrap();
+        database.apply(&[set("a.b", "1"), set("a.b.c", "2"), set("a.b;lang-en", "3")]).unwrap();
         assert_eq!(database.read().unwrap().len(), 3);
     }
 
@@ -426,9 +372,6 @@ mod tests {
     fn bytes_that_are_not_text_are_an_error() {
         let (_dir, database) = database("");
         durable::replace(database.path(), b"\"a\" = \"1\"\n\xff\n", 0o600).unwrap();
-        assert!(matches!(
-            database.read(),
-            Err(ConfigError::Line { line: 2, .. })
-        ));
+        assert!(matches!(database.read(), Err(ConfigError::Line { line: 2, .. })));
     }
 }

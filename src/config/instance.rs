@@ -40,19 +40,13 @@ impl Instance {
         }
         looked.dedup();
         Err(ConfigError::NoInstance {
-            looked: format!(
-                "CONFIGROOT is not set, and there is no {}",
-                looked.join(", no ")
-            ),
+            looked: format!("CONFIGROOT is not set, and there is no {}", looked.join(", no ")),
         })
     }
 
     fn from_config_root(config: &Path) -> Result<Instance, ConfigError> {
         let none = || ConfigError::NoInstance {
-            looked: format!(
-                "CONFIGROOT is {}, which holds no msg.conf",
-                config.display()
-            ),
+            looked: format!("CONFIGROOT is {}, which holds no msg.conf", config.display()),
         };
         let config = config.canonicalize().map_err(|_| none())?;
         if !config.join("msg.conf").is_file() {
@@ -126,17 +120,11 @@ impl Instance {
 /// The directory of the link that `argv0` names: by its path, else by PATH. The link itself is not followed.
 fn link_dir(argv0: &OsStr) -> Option<PathBuf> {
     let called = Path::new(argv0);
-    if called
-        .parent()
-        .is_some_and(|dir| !dir.as_os_str().is_empty())
-    {
+    if called.parent().is_some_and(|dir| !dir.as_os_str().is_empty()) {
         return called.parent()?.canonicalize().ok();
     }
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .find(|dir| dir.join(called).is_file())?
-        .canonicalize()
-        .ok()
+    env::split_paths(&path).find(|dir| dir.join(called).is_file())?.canonicalize().ok()
 }
 
 #[cfg(test)]

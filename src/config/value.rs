@@ -55,9 +55,7 @@ pub fn check(parameter: &Parameter, value: &str) -> Result<(), ConfigError> {
             Kind::Cron => value.is_empty() || is_cron(value),
             Kind::Port => whole(value).is_some_and(|n| (1..=65535).contains(&n)),
             Kind::Dn => value.is_empty() || value.split(',').all(|part| part.contains('=')),
-            Kind::Octal => {
-                (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b))
-            }
+            Kind::Octal => (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b)),
         };
     if fits {
         return Ok(());
@@ -87,10 +85,7 @@ pub fn check_named(name: &str, value: &str, any_name: bool) -> Result<(), Config
                 range: range(Kind::Text),
             });
         }
-        return Err(ConfigError::Unknown {
-            name: name.to_owned(),
-            near: catalogue::near(name),
-        });
+        return Err(ConfigError::Unknown { name: name.to_owned(), near: catalogue::near(name) });
     };
     if tag.is_some() && parameter.kind != Kind::Localised && !any_name {
         return Err(ConfigError::BadName {
@@ -99,38 +94,23 @@ pub fn check_named(name: &str, value: &str, any_name: bool) -> Result<(), Config
         });
     }
     check(parameter, value).map_err(|error| match error {
-        ConfigError::BadValue { value, range, .. } => ConfigError::BadValue {
-            name: name.to_owned(),
-            value,
-            range,
-        },
+        ConfigError::BadValue { value, range, .. } => ConfigError::BadValue { name: name.to_owned(), value, range },
         other => other,
     })
 }
 
 /// Checks that a name can stand in the database: letters, digits and `._-+/:<>`, then possibly `;lang-xx`.
 fn check_name(name: &str) -> Result<(), ConfigError> {
-    let bad = |problem: &str| ConfigError::BadName {
-        name: name.to_owned(),
-        problem: problem.to_owned(),
-    };
+    let bad = |problem: &str| ConfigError::BadName { name: name.to_owned(), problem: problem.to_owned() };
     let (plain, tag) = catalogue::split_tag(name);
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-+/:".contains(&b);
     if plain.is_empty() || plain.len() > 255 || !plain.bytes().all(legal) {
-        return Err(bad(
-            "a name is made of letters, digits and the characters . _ - + / :",
-        ));
+        return Err(bad("a name is made of letters, digits and the characters . _ - + / :"));
     }
     match tag.map(|tag| tag.as_bytes()) {
         None => Ok(()),
-        Some([b'l', b'a', b'n', b'g', b'-', a, b])
-            if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() =>
-        {
-            Ok(())
-        }
-        Some(_) => Err(bad(
-            "a language tag is ;lang- and two letters, such as ;lang-en",
-        )),
+        Some([b'l', b'a', b'n', b'g', b'-', a, b]) if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => Ok(()),
+        Some(_) => Err(bad("a language tag is ;lang- and two letters, such as ;lang-en")),
     }
 }
 
@@ -171,11 +151,7 @@ pub fn range(kind: Kind) -> String {
 }
 
 fn between(what: &str, low: i64, high: i64) -> String {
-    if high == MAX {
-        format!("{what}, {low} or more")
-    } else {
-        format!("{what}, {low} to {high}")
-    }
+    if high == MAX { format!("{what}, {low} or more") } else { format!("{what}, {low} to {high}") }
 }
 
 /// A value as listings print it: bare when it is a single plain token, else in double quotes with `"` and `\` escaped.
@@ -210,14 +186,7 @@ mod tests {
     use super::*;
 
     fn fits(kind: Kind, value: &str) -> bool {
-        let row = Parameter {
-            name: "x",
-            kind,
-            default: "",
-            unit: "",
-            effect: crate::config::Effect::Restart,
-            doc: "",
-        };
+        let row = Parameter { name: "x", kind, default: "", unit: "", effect: crate::config::Effect::Restart, doc: "" };
         check(&row, value).is_ok()
     }
 
@@ -232,58 +201,19 @@ mod tests {
 
     #[test]
     fn each_kind_accepts_its_range_and_nothing_else() {
-        table(
-            Kind::Bool,
-            &["yes", "NO", "On", "off", "1", "0", "true", "False"],
-            &["", "2", "ja", " yes"],
-        );
-        table(
-            Kind::Int(-1, 30),
-            &["-1", "0", "30"],
-            &["-2", "31", "", "+3", "3.5", "1K", "99999999999999999999"],
-        );
-        table(
-            Kind::Bytes(1, 1 << 31),
-            &["1", "500M", "2g", "2048"],
-            &["0", "3G", "M", "", "-1", "9999999999999999G"],
-        );
-        table(
-            Kind::Choice(&["and", "or"]),
-            &["and", "OR"],
-            &["", "an", "and or"],
-        );
-        table(
-            Kind::Text,
-            &["", "a b", "Gr\u{fc}\u{df}e"],
-            &["a\nb", "\u{7}"],
-        );
+        table(Kind::Bool, &["yes", "NO", "On", "off", "1", "0", "true", "False"], &["", "2", "ja", " yes"]);
+        table(Kind::Int(-1, 30), &["-1", "0", "30"], &["-2", "31", "", "+3", "3.5", "1K", "99999999999999999999"]);
+        table(Kind::Bytes(1, 1 << 31), &["1", "500M", "2g", "2048"], &["0", "3G", "M", "", "-1", "9999999999999999G"]);
+        table(Kind::Choice(&["and", "or"]), &["and", "OR"], &["", "an", "and or"]);
+        table(Kind::Text, &["", "a b", "Gr\u{fc}\u{df}e"], &["a\nb", "\u{7}"]);
         table(Kind::Words, &["", "a", "a b"], &["a  b", " a", "a "]);
         table(
             Kind::Cron,
-            &[
-                "",
-                "0 23 * * *",
-                "0 23 * * * sbin/imexpire",
-                "0 1 * * 6 /opt/x -e",
-                "5,15 0-4,8 1 12 0-6 a",
-            ],
-            &[
-                "x",
-                "60 * * * *",
-                "0 24 * * *",
-                "0 0 0 * *",
-                "0 0 * 13 *",
-                "0 0 * * 7",
-                "0 5-1 * * *",
-                "* * * *",
-            ],
+            &["", "0 23 * * *", "0 23 * * * sbin/imexpire", "0 1 * * 6 /opt/x -e", "5,15 0-4,8 1 12 0-6 a"],
+            &["x", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 7", "0 5-1 * * *", "* * * *"],
         );
         table(Kind::Port, &["1", "65535"], &["0", "65536", "", "imap"]);
-        table(
-            Kind::Dn,
-            &["", "cn=a,o=b", "uid=msg admin, o=x"],
-            &["joe", "cn=a,b"],
-        );
+        table(Kind::Dn, &["", "cn=a,o=b", "uid=msg admin, o=x"], &["joe", "cn=a,b"]);
         table(Kind::Octal, &["077", "0022"], &["78", "088", "", "00000"]);
         table(Kind::Path, &["/a/b", "data/store"], &["a\0b"]);
         assert!(!fits(Kind::Text, &"x".repeat(LONGEST + 1)));
@@ -303,16 +233,7 @@ mod tests {
 
     #[test]
     fn listed_values_read_back() {
-        for value in [
-            "",
-            "a",
-            "a b",
-            "say \"hi\" \\ x",
-            "%h %p",
-            "cn=x",
-            "/a/b",
-            "$$",
-        ] {
+        for value in ["", "a", "a b", "say \"hi\" \\ x", "%h %p", "cn=x", "/a/b", "$$"] {
             assert_eq!(unlisted(&listed(value)).as_deref(), Some(value));
         }
         assert_eq!(listed("20030315011827Z"), "20030315011827Z");

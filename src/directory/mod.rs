@@ -94,9 +94,10 @@ impl DirectoryError {
             DirectoryError::Io { .. } => ErrorKind::Io,
             DirectoryError::Exists(_) => ErrorKind::Exists,
             DirectoryError::NoUser(_) => ErrorKind::NotFound,
-            DirectoryError::BadCredentials | DirectoryError::Blocked(_) | DirectoryError::NotAllowed | DirectoryError::Elsewhere(_) => {
-                ErrorKind::Denied
-            }
+            DirectoryError::BadCredentials
+            | DirectoryError::Blocked(_)
+            | DirectoryError::NotAllowed
+            | DirectoryError::Elsewhere(_) => ErrorKind::Denied,
         }
     }
 }

@@ -51,7 +51,10 @@ mod tests {
         for bad in ["", "M", "-1", "1.5M", " 1", "1KB", "99999999999G"] {
             assert_eq!(size(bad), None, "{bad}");
         }
-        assert_eq!((nz_number(b"01"), nz_number(b"4294967295"), nz_number(b"4294967296")), (None, Some(u32::MAX), None));
+        assert_eq!(
+            (nz_number(b"01"), nz_number(b"4294967295"), nz_number(b"4294967296")),
+            (None, Some(u32::MAX), None)
+        );
     }
 
     proptest! {

@@ -240,7 +240,9 @@ impl Translator<'_> {
         self.at += 1;
         let rest: String = self.chars.get(self.at..).unwrap_or_default().iter().take(16).collect();
         let (name, _) = rest.split_once(":]").ok_or(PatternError::Bracket)?;
-        let known = ["alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"];
+        let known = [
+            "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit",
+        ];
         if !known.contains(&name) {
             return Err(PatternError::Class(name.to_owned()));
         }

@@ -1,6 +1,6 @@
 //! The store, without processes: every test ends with the checker.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod full_disk;
 mod messages;

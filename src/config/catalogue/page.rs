@@ -15,11 +15,7 @@ pub fn page(title: &str, rows: &[Parameter]) -> String {
             "" => "none".to_owned(),
             default => format!("`{default}`"),
         };
-        let whose = if row.has_own_default() {
-            ", a choice of this product"
-        } else {
-            ""
-        };
+        let whose = if row.has_own_default() { ", a choice of this product" } else { "" };
         text.push_str(&format!(
             "\n## `{}`\n\n{}\n\n* values: {}{unit}\n* default: {default}{whose}\n* takes effect: {}\n",
             row.name,
