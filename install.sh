@@ -108,23 +108,23 @@ manifest=share/msgstore/manifest
 
 # --- building ---------------------------------------------------------------------------------------------------------
 
-# Installs a C compiler where that can be done, and says what to do where it cannot.
+# Installs a C compiler with its libraries (libcrypt among them) where that can be done, and says what to do where it cannot.
 need_cc() {
-    if command -v cc >/dev/null 2>&1 && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - 2>/dev/null; then
+    if command -v cc >/dev/null 2>&1 && echo 'int main(void){return 0;}' | cc -x c -o /dev/null - -lcrypt 2>/dev/null; then
         return 0
     fi
     if command -v apt-get >/dev/null 2>&1; then
-        how='apt-get install -y gcc libc6-dev'
+        how='apt-get install -y gcc libc6-dev libcrypt-dev'
     elif command -v dnf >/dev/null 2>&1; then
-        how='dnf install -y gcc glibc-devel'
+        how='dnf install -y gcc glibc-devel libxcrypt-devel'
     elif command -v apk >/dev/null 2>&1; then
         how='apk add gcc musl-dev'
     else
-        fail 'there is no working C compiler (cc); install one and call this again'
+        fail 'there is no working C compiler (cc, with libcrypt); install one and call this again'
     fi
-    [ "$(id -u)" -eq 0 ] || fail "there is no working C compiler (cc); as root: $how"
+    [ "$(id -u)" -eq 0 ] || fail "there is no working C compiler (cc, with libcrypt); as root: $how"
     if [ -t 0 ]; then
-        printf 'There is no working C compiler. Install it with "%s"? [y/N] ' "$how"
+        printf 'There is no working C compiler with libcrypt. Install it with "%s"? [y/N] ' "$how"
         read -r answer
         case $answer in
         [yY]*) ;;
