@@ -337,8 +337,8 @@ impl Store {
                     unseen: 0,
                     deleted: 0,
                     bytes: 0,
-                    uidnext: 1,
-                    recent_from: 1,
+                    // UIDs go on: a session that still has the old mailbox names none of the new one's messages.
+                    recent_from: row.uidnext,
                     idx_generation: row.idx_generation + 1,
                     idx_len: index_file::HEADER,
                     special_use: super::SpecialUse::default(),
