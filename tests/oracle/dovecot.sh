@@ -75,7 +75,7 @@ service stats {
   }
 }
 CONF
-    dovecot -c "$conf" || die "does not start; see $dir/dovecot.log"
+    dovecot -c "$conf" </dev/null >"$dir/start.log" 2>&1 || die "does not start; see $dir/dovecot.log"
     echo "imap $imap_port"
     echo "lmtp $lmtp_port"
     ;;
