@@ -1,6 +1,7 @@
 //! The one test binary: each module here is one subject.
 
 mod clients;
+mod crash;
 mod configure;
 mod configutil;
 mod deliver;
