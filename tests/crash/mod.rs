@@ -31,6 +31,8 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("copy.after-link", "restore", 1),
     ("copy.after-link", "inbox", 1),
     ("move.after-rows", "move", 1),
+    ("inbox-rename.after-rows", "inbox", 1),
+    ("store.after-commit", "inbox", 2),
     ("expunge.after-rows", "expunge", 1),
     ("expunge.after-rows", "move", 1),
     ("flags.after-rows", "flag", 1),
@@ -49,6 +51,7 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("intent.before-removal", "urename", 1),
     ("intent.before-removal", "partition", 1),
     ("rename.after-move", "rename", 1),
+    ("account-rename.after-map", "urename", 1),
     ("account-rename.after-move", "urename", 1),
     ("account-rename.after-rows", "urename", 1),
     ("delete.after-move", "delete", 1),
@@ -67,7 +70,7 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("store.before-commit", "ucreate", 2),
     ("store.before-commit", "rename", 3),
     ("store.before-commit", "delete", 3),
-    ("store.before-commit", "urename", 4),
+    ("store.before-commit", "urename", 5),
     ("store.before-commit", "udelete", 3),
     ("store.before-commit", "partition", 3),
     ("store.after-commit", "append", 1),
@@ -80,7 +83,7 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("store.after-commit", "ucreate", 2),
     ("store.after-commit", "rename", 3),
     ("store.after-commit", "delete", 3),
-    ("store.after-commit", "urename", 4),
+    ("store.after-commit", "urename", 5),
     ("store.after-commit", "udelete", 3),
     ("store.after-commit", "partition", 3),
 ];
@@ -388,6 +391,7 @@ impl Run {
                         flags: flags.parse().unwrap(),
                     };
                     let folder = found.users.get_mut(*user).unwrap().folders.get_mut(*name).unwrap();
+                    folder.floor = folder.floor.max(message.uid.unwrap_or(0));
                     folder.messages.push(message);
                 }
                 ["GONE", user, name, marker, flags] => {
@@ -558,7 +562,7 @@ fn creation_of_a_store_that_was_killed_is_carried_on() {
             assert_eq!(create(Some(&format!("{point}:{nth}"))).signal(), Some(9), "{point}:{nth}");
             assert!(create(None).success(), "{point}:{nth}");
             let verify = again("crash::child", &[("CRASH_ROLE", "verify"), ("CRASH_DIR", root)]).output().unwrap();
-            let said = String::from_utf8_lossy(&verify.stdout).into_owned();
+            let said = String::from_utf8_lossy(&verify.stdout).into_owned() + &String::from_utf8_lossy(&verify.stderr);
             assert!(verify.status.success() && said.contains("@END") && !said.contains("FINDING"), "{said}");
         }
     }

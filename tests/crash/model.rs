@@ -36,6 +36,8 @@ pub struct Folder {
     pub partition: String,
     pub uidvalidity: Option<u32>,
     pub noselect: bool,
+    /// The highest UID when everything was last known: newer ones are above.
+    pub floor: u32,
     pub messages: Vec<Message>,
     /// Expunged, the file still there: marker and flags.
     pub gone: Vec<(u64, u8)>,
@@ -425,7 +427,7 @@ impl Folder {
         if self.uidvalidity.is_some_and(|known| Some(known) != found.uidvalidity) {
             return Some(format!("uidvalidity {:?}, found {:?}", self.uidvalidity, found.uidvalidity));
         }
-        let highest = self.messages.iter().filter_map(|message| message.uid).max().unwrap_or(0);
+        let highest = self.floor;
         let mut left = found.messages.clone();
         for message in self.messages.iter().filter(|message| message.uid.is_some()) {
             let Some(at) = left.iter().position(|other| other == message) else {
