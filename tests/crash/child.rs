@@ -145,14 +145,18 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
         Op::InboxRename { user, to } => {
             store.folder_rename(account(store, user), &FolderPath::inbox(), &path(to), NOW).unwrap();
         }
-        Op::UserCreate { user } => drop(store.account_create(user, None, NOW).unwrap()),
+        Op::UserCreate { user } => {
+            store.account_create(user, None, NOW).unwrap();
+        }
         Op::UserRename { user, to } => store.account_rename(account(store, user), to, NOW).unwrap(),
         Op::UserDelete { user } => store.account_delete(account(store, user), NOW).unwrap(),
         Op::Partition { user, folder, to } => {
             let folder = folder.as_ref().map(|folder| place(store, &(user.clone(), folder.clone())).1);
             store.move_partition(account(store, user), folder, to).unwrap();
         }
-        Op::Settle => drop(settle(store)),
+        Op::Settle => {
+            settle(store);
+        }
     }
     Vec::new()
 }
