@@ -404,7 +404,8 @@ impl Store {
             set_aside_tree(root, &root.join(layout::account_directory(&owner.userid)), &account.to_string())?;
         }
         crate::crash_point!("account-delete.after-move");
-        self.forget_name(&owner.userid, account)?;
+        // Also names that a rename claimed and did not come to use: the id must not come to life again under one of them.
+        self.forget_other_names(account, "")?;
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
             tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
