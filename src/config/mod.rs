@@ -75,7 +75,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// A value is outside of the range of its parameter.
-    #[error("{name}: \"{value}\" is refused, the range is {range}")]
+    #[error("{name}: \"{}\" is refused, the range is {range}", brief(value))]
     BadValue {
         /// The parameter.
         name: String,
@@ -84,4 +84,13 @@ pub enum ConfigError {
         /// What would be accepted.
         range: String,
     },
+}
+
+/// The beginning of a value that is too long for a message.
+fn brief(value: &str) -> String {
+    const SHOWN: usize = 100;
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
+    }
 }

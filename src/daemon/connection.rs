@@ -429,7 +429,7 @@ impl Connection {
         match written {
             Ok(Ok(staging)) => self.staging = Some(staging),
             Ok(Err(error)) => {
-                self.give_up(Answer::internal(Code::Unavailable, &error)).await?;
+                self.give_up(Answer::unwritten(&error)).await?;
                 self.framer.abandon();
             }
             Err(Lost) => return Err(End::Bye("Internal error")),

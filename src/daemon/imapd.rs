@@ -15,7 +15,7 @@ use super::workers::Workers;
 use crate::config::{Conf, ConfigError, Instance};
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, log_settings, open_directory};
-use crate::os::{clock, durable};
+use crate::os::{clock, durable, memory};
 use crate::os::user::UserError;
 use crate::protocol::imap::session::{Cleartext, Server};
 use crate::store::{Store, StoreError};
@@ -66,6 +66,7 @@ pub enum ImapdError {
 /// # Errors
 /// [`ImapdError`], which is in the log as well from the point on where there is one.
 pub fn run(instance: &Instance) -> Result<(), ImapdError> {
+    memory::return_large_blocks();
     let conf = instance.conf()?;
     // Ports below 1024 are root's: the socket comes before the change of the account.
     let socket = listen(&conf)?;

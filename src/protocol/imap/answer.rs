@@ -1,6 +1,7 @@
 //! The tagged end of a command, and the one place where an error of a room below becomes words on the wire.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::respond::{self, Code, Status};
@@ -59,10 +60,26 @@ impl Answer {
 
     /// A failure that is ours: fixed words and a number, everything else in the log line with that number.
     pub fn internal(code: Code, error: &dyn std::fmt::Display) -> Answer {
+        Answer::incident("System error", code, error)
+    }
+
+    /// Bytes of a message could not be written.
+    pub fn unwritten(error: &std::io::Error) -> Answer {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Answer::no_space(error),
+            _ => Answer::internal(Code::Unavailable, error),
+        }
+    }
+
+    fn no_space(error: &dyn std::fmt::Display) -> Answer {
+        Answer::incident("The disk of the mail store is full", Code::Unavailable, error)
+    }
+
+    fn incident(words: &str, code: Code, error: &dyn std::fmt::Display) -> Answer {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         log::error(Category::Store, format!("incident {number}: {error}"));
-        Answer::no_with(code, format!("System error, incident {}.{number}", std::process::id()))
+        Answer::no_with(code, format!("{words}, incident {}.{number}", std::process::id()))
     }
 }
 
@@ -79,7 +96,8 @@ impl From<StoreError> for Answer {
             Kind::Limit => Answer::no_with(Code::Limit, error.to_string()),
             Kind::Expunged => Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist"),
             Kind::Corrupt => Answer::internal(Code::Corruption, &error),
-            Kind::Unavailable | Kind::NoSpace => Answer::internal(Code::Unavailable, &error),
+            Kind::NoSpace => Answer::no_space(&error),
+            Kind::Unavailable => Answer::internal(Code::Unavailable, &error),
             Kind::Io | Kind::Internal => Answer::internal(Code::ServerBug, &error),
         }
     }

@@ -14,7 +14,7 @@ pub(super) const SHARED: &str = "Shared Folders";
 /// NO: the name is taken or not allowed.
 pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
     let account = session.account()?;
-    let path = session.path(name)?;
+    let path = session.new_path(name)?;
     if path.is_inbox() {
         return Err(Answer::no_with(Code::AlreadyExists, "Mailbox already exists"));
     }

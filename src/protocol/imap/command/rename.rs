@@ -10,7 +10,7 @@ use crate::protocol::imap::session::Session;
 /// NO: the old one is not there, or the new one is, or lies inside of the old one.
 pub fn run(session: &mut Session, from: &str, to: &str, now_s: i64) -> Answered {
     let account = session.account()?;
-    let (from, to) = (session.path(from)?, session.path(to)?);
+    let (from, to) = (session.path(from)?, session.new_path(to)?);
     if to.is_inbox() {
         return Err(Answer::no_with(Code::AlreadyExists, "Mailbox already exists"));
     }
