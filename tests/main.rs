@@ -1,7 +1,7 @@
 //! The one test binary: each module here is one subject.
 
 mod clients;
-mod crash;
+mod bad_input;
 mod configure;
 mod configutil;
 mod deliver;
