@@ -157,7 +157,12 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l quota -d 'Quota in bytes, with K, M or G behind it; -1 unlimited' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l messages -d 'Quota in messages; -1 unlimited' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l partition -d 'The partition of the mailbox' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from add" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from passwd" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from list" -l json -d 'One JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from list" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from show" -l json -d 'One JSON object'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from show" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -l yes -d 'Do not ask'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -s n -l dry-run -d 'Only say what would be deleted (exit code 2)'
+complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -l help -d 'Print this help'

@@ -33,7 +33,7 @@ pub fn definition<A: CommandFactory>(tool: &'static str) -> clap::Command {
         .bin_name(tool)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .arg(clap::Arg::new("help").long("help").action(clap::ArgAction::Help).help("Print this help"))
+        .arg(clap::Arg::new("help").long("help").global(true).action(clap::ArgAction::Help).help("Print this help"))
         .arg(clap::Arg::new("version").long("version").action(clap::ArgAction::Version).help("Print the version"))
         .version(env!("CARGO_PKG_VERSION"))
 }

@@ -189,6 +189,13 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     ]);
     edit::add(&context.instance.directory_ldif(), &dn, &attributes).map_err(refused)?;
     ui.line(format!("added {userid}"));
+    let user = context.known(&userid)?;
+    // The account in the store is a convenience here: without it the first login or delivery makes one.
+    let made = crate::ops::store::open(&context.instance, &context.conf)
+        .and_then(|store| crate::ops::account::of_user(&store, &user, crate::os::clock::now_s()));
+    if let Err(error) = made {
+        ui.warn(format!("the mailbox is made at the first login or delivery, not now: {error}"));
+    }
     Ok(Exit::Ok)
 }
 

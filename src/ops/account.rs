@@ -26,21 +26,34 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
-/// The account of a user that the directory knows; made when there is none yet, in the partition of the directory entry.
+/// The account of a user that the directory knows, with the limits of the entry; made when there is none yet, in the partition of the entry.
 ///
 /// # Errors
 /// The store fails, or the entry names a partition that does not exist.
 pub fn of_user(store: &Store, user: &User, now_s: i64) -> Result<AccountId, StoreError> {
-    if let Some(account) = store.account_id(&user.userid)? {
-        return Ok(account);
+    let account = match store.account_id(&user.userid)? {
+        Some(account) => account,
+        None => match store.account_create(&user.userid, user.partition.as_deref(), now_s) {
+            // Somebody else was faster.
+            Err(StoreError::Exists { .. }) => store
+                .account_id(&user.userid)?
+                .ok_or_else(|| StoreError::NotFound { what: format!("user/{}", user.userid) })?,
+            made => made?,
+        },
+    };
+    take_over_limits(store, user, account)?;
+    Ok(account)
+}
+
+/// The limits of the directory entry hold from the next login or delivery on. Negative or missing: no limit.
+fn take_over_limits(store: &Store, user: &User, account: AccountId) -> Result<(), StoreError> {
+    let limit = |quota: Option<i64>| quota.and_then(|quota| u64::try_from(quota).ok());
+    let wanted = (limit(user.mail_quota), limit(user.msg_quota));
+    let row = store.view(account)?.account()?;
+    if (row.quota_bytes, row.quota_messages) == wanted {
+        return Ok(());
     }
-    match store.account_create(&user.userid, user.partition.as_deref(), now_s) {
-        // Somebody else was faster.
-        Err(StoreError::Exists { .. }) => store
-            .account_id(&user.userid)?
-            .ok_or_else(|| StoreError::NotFound { what: format!("user/{}", user.userid) }),
-        made => made,
-    }
+    store.set_quota(account, wanted.0, wanted.1)
 }
 
 /// The account behind a name: that of a user of the directory (made when it is missing).
