@@ -19,9 +19,7 @@ struct Site {
 impl Site {
     /// An instance with both files, as `configure` leaves it.
     fn new() -> Site {
-        let site = Site {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let site = Site { dir: tempfile::tempdir().unwrap() };
         Instance::at(site.dir.path()).create_files(&[]).unwrap();
         site
     }
@@ -106,11 +104,7 @@ fn the_shipped_schedule_imports_and_lists() {
         let (name, value) = line.split_once('=').unwrap();
         shipped.push(format!("{} = {}", name.trim(), value.trim()));
     }
-    fs::copy(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/configutil/schedule.txt"),
-        &file,
-    )
-    .unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/configutil/schedule.txt"), &file).unwrap();
     site.ok(&["-i", file.to_str().unwrap()]);
     shipped.sort();
     let listed = site.ok(&["-l", "-p", "local.schedule"]);
@@ -123,22 +117,11 @@ fn one_value_is_bare() {
     assert_eq!(site.ok(&["-o", "service.imap.port"]), "143\n");
     assert_eq!(site.ok(&["-o", "SERVICE.IMAP.PORT"]), "143\n");
     assert_eq!(site.ok(&["service.imap.port"]), "143\n");
-    assert_eq!(
-        site.ok(&["-o", "service.pop.banner"]),
-        "%h %p service (%P %V)\n"
-    );
+    assert_eq!(site.ok(&["-o", "service.pop.banner"]), "%h %p service (%P %V)\n");
     assert_eq!(site.ok(&["-o", "local.defdomain"]), "\n");
     assert_eq!(
         site.ok(&["-o", "store.partition.primary.path"]),
-        format!(
-            "{}\n",
-            site.dir
-                .path()
-                .canonicalize()
-                .unwrap()
-                .join("data/store/partition/primary")
-                .display()
-        )
+        format!("{}\n", site.dir.path().canonicalize().unwrap().join("data/store/partition/primary").display())
     );
 }
 
@@ -151,23 +134,14 @@ fn set_clear_and_remove() {
     site.ok(&["-o", "service.imap.banner", "-v", ""]);
     assert_eq!(site.ok(&["-o", "service.imap.banner"]), "\n");
     assert!(!site.ok(&["-p", "service.imap"]).contains("banner"));
-    assert!(
-        site.ok(&["-e", "-p", "service.imap"])
-            .contains("service.imap.banner = \"\"\n")
-    );
+    assert!(site.ok(&["-e", "-p", "service.imap"]).contains("service.imap.banner = \"\"\n"));
     site.ok(&["-o", "service.imap.banner", "-d"]);
     assert_eq!(site.text(), "");
-    assert_eq!(
-        site.ok(&["-o", "service.imap.banner"]),
-        "%h %p service (%P %V)\n"
-    );
+    assert_eq!(site.ok(&["-o", "service.imap.banner"]), "%h %p service (%P %V)\n");
     site.ok(&["-o", "service.imap.banner", "-d"]);
     site.ok(&["service.imap.plaintextmincipher", "-1"]);
     site.ok(&["-o", "service.pop.plaintextmincipher", "-v", "-1"]);
-    assert_eq!(
-        site.ok(&["-l"]),
-        "service.imap.plaintextmincipher = -1\nservice.pop.plaintextmincipher = -1\n"
-    );
+    assert_eq!(site.ok(&["-l"]), "service.imap.plaintextmincipher = -1\nservice.pop.plaintextmincipher = -1\n");
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(site.conf()).unwrap());
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -177,23 +151,11 @@ fn languages_are_values_of_their_own() {
     let site = Site::new();
     site.ok(&["-o", "store.quotaexceededmsg", "-v", "Subject: full$$text"]);
     site.ok(&["-o", "store.quotaexceededmsg;lang-jp", "-v", "other"]);
-    assert_eq!(
-        site.ok(&["-o", "store.quotaexceededmsg"]),
-        "Subject: full$$text\n"
-    );
-    assert_eq!(
-        site.ok(&["-o", "store.quotaexceededmsg;lang-jp"]),
-        "other\n"
-    );
+    assert_eq!(site.ok(&["-o", "store.quotaexceededmsg"]), "Subject: full$$text\n");
+    assert_eq!(site.ok(&["-o", "store.quotaexceededmsg;lang-jp"]), "other\n");
     assert_eq!(site.ok(&["-o", "store.quotaexceededmsg;lang-de"]), "\n");
-    assert_eq!(
-        site.ok(&["-l"]),
-        "store.quotaexceededmsg = \"Subject: full$$text\"\n"
-    );
-    assert_eq!(
-        site.ok(&["-p", "store.quota;lang-jp"]),
-        "store.quotaexceededmsg;lang-jp = other\n"
-    );
+    assert_eq!(site.ok(&["-l"]), "store.quotaexceededmsg = \"Subject: full$$text\"\n");
+    assert_eq!(site.ok(&["-p", "store.quota;lang-jp"]), "store.quotaexceededmsg;lang-jp = other\n");
     site.fails(64, &["-o", "service.imap.port;lang-jp", "-v", "1"]);
     site.fails(64, &["-o", "store.quotaexceededmsg;fr", "-v", "1"]);
 }
@@ -269,9 +231,8 @@ fn import_is_all_or_nothing() {
         write(&file, text);
         site.run(&["-i", file.to_str().unwrap()])
     };
-    let (code, _, err) = import(
-        "# ours\nservice.imap.port=1143\n\nservice.imap.banner = \"a \\\"b\\\"\"\nstore.admins=x y\n",
-    );
+    let (code, _, err) =
+        import("# ours\nservice.imap.port=1143\n\nservice.imap.banner = \"a \\\"b\\\"\"\nstore.admins=x y\n");
     assert_eq!(code, 0, "{err}");
     assert_eq!(site.ok(&["-o", "service.imap.banner"]), "a \"b\"\n");
     let before = site.text();
@@ -293,11 +254,7 @@ fn import_is_all_or_nothing() {
     write(&file, &listing);
     again.ok(&["-i", file.to_str().unwrap()]);
     assert_eq!(again.ok(&["-l"]), listing);
-    let mut child = again
-        .command(&["-i"])
-        .stdin(fs::File::open(&file).unwrap())
-        .spawn()
-        .unwrap();
+    let mut child = again.command(&["-i"]).stdin(fs::File::open(&file).unwrap()).spawn().unwrap();
     assert!(child.wait().unwrap().success());
 }
 
@@ -335,16 +292,12 @@ fn help_explains() {
     let all = site.ok(&["-H"]);
     for row in catalogue::all().filter(|row| !row.is_alias()) {
         assert!(
-            all.lines()
-                .any(|line| line == row.name || line.starts_with(&format!("{} = ", row.name))),
+            all.lines().any(|line| line == row.name || line.starts_with(&format!("{} = ", row.name))),
             "{}",
             row.name
         );
     }
-    assert!(
-        site.ok(&["-H", "-p", "store.expirerule.r1"])
-            .contains("<rulename>")
-    );
+    assert!(site.ok(&["-H", "-p", "store.expirerule.r1"]).contains("<rulename>"));
     assert!(site.ok(&["-h"]).contains("Usage: configutil"));
 }
 
@@ -371,10 +324,7 @@ fn validation_names_file_and_line() {
     assert_eq!(code, 78);
     assert!(out.contains("msg.conf:2: service.imap.port"), "{out}");
     assert!(out.contains("msg.conf:3: note:"), "{out}");
-    assert!(
-        out.contains("msg.conf:4: unknown parameter: service.imap.prot"),
-        "{out}"
-    );
+    assert!(out.contains("msg.conf:4: unknown parameter: service.imap.prot"), "{out}");
     assert!(out.contains("store.partition.other.path"), "{out}");
     assert!(err.contains("3 problems"), "{err}");
     write(&site.conf(), "\"service.imap.port\" \"143\"\n");
@@ -401,10 +351,7 @@ fn another_file_and_no_instance() {
     command.env("CONFIGROOT", "/nonexistent/config");
     let (code, _, err) = parts(command.output().unwrap());
     assert_eq!(code, 78);
-    assert!(
-        err.contains("CONFIGROOT") && err.contains("configure --base"),
-        "{err}"
-    );
+    assert!(err.contains("CONFIGROOT") && err.contains("configure --base"), "{err}");
     command.env_remove("CONFIGROOT");
     assert_eq!(command.output().unwrap().status.code(), Some(78));
 }
@@ -417,11 +364,7 @@ fn the_link_finds_its_own_instance() {
     fs::create_dir(&sbin).unwrap();
     let link = sbin.join("configutil");
     std::os::unix::fs::symlink(assert_cmd::cargo::cargo_bin!("msgstore"), &link).unwrap();
-    let by_path = Command::new(&link)
-        .env_clear()
-        .args(["-o", "service.imap.port"])
-        .output()
-        .unwrap();
+    let by_path = Command::new(&link).env_clear().args(["-o", "service.imap.port"]).output().unwrap();
     assert_eq!(parts(by_path).1, "3143\n");
     let by_name = Command::new("sh")
         .env_clear()
@@ -452,18 +395,12 @@ fn two_writers_at_once_both_land() {
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_killed_writer_leaves_the_old_or_the_new_file() {
-    for (point, after) in [
-        ("durable.before-rename", "1143\n"),
-        ("durable.after-rename", "2143\n"),
-    ] {
+    for (point, after) in [("durable.before-rename", "1143\n"), ("durable.after-rename", "2143\n")] {
         let site = Site::new();
         site.ok(&["-o", "service.imap.port", "-v", "1143"]);
         let mut command = site.command(&["-o", "service.imap.port", "-v", "2143"]);
         let status = command.env("CRASH_POINT", point).status().unwrap();
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(9)
-        );
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
         assert_eq!(site.ok(&["-o", "service.imap.port"]), after);
         site.ok(&["-V"]);
         // The next writer is not locked out, and clears away what was left.
@@ -493,10 +430,7 @@ fn other_sources() -> String {
         }
     }
     let mut text = String::new();
-    collect(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut text,
-    );
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
     text
 }
 
@@ -524,12 +458,7 @@ fn what_is_read_is_known_and_called_working() {
     for found in call.captures_iter(&other_sources()) {
         let name = found.get(1).unwrap().as_str();
         let row = catalogue::find(name).unwrap_or_else(|| panic!("{name} is not in the catalogue"));
-        assert_eq!(
-            status(row),
-            Status::Works,
-            "{name} is read: add {} to WORKS in src/config/works.rs",
-            row.name
-        );
+        assert_eq!(status(row), Status::Works, "{name} is read: add {} to WORKS in src/config/works.rs", row.name);
     }
 }
 

@@ -1,23 +1,23 @@
 //! The one test binary: each module here is one subject.
 
-mod clients;
 mod bad_input;
+mod clients;
 mod configure;
 mod configutil;
 mod deliver;
-mod imap;
+mod generated;
 mod hashdir;
+mod imap;
 mod imsimport;
+mod install;
 mod instance;
-mod parameters;
 mod layering;
+mod licences;
 mod lmtp;
-mod store;
 mod mboxutil;
 mod message;
 mod message_mbox;
+mod parameters;
 mod processes_cli;
 mod reconstruct;
-mod generated;
-mod licences;
-mod install;
+mod store;

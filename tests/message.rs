@@ -98,7 +98,10 @@ fn broken_multiparts() {
     let no_boundary = scan(b"Content-Type: multipart/mixed\n\nfive\n");
     assert_eq!(text(&no_boundary.body), "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 1)");
     let open_end = scan(b"Content-Type: multipart/mixed; boundary=q\n\n--q\n\nabc\n");
-    assert_eq!(text(&open_end.body), "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 1) \"mixed\")");
+    assert_eq!(
+        text(&open_end.body),
+        "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 1) \"mixed\")"
+    );
     let cut_header = scan(b"Content-Type: multipart/mixed; boundary=q\n\n--q\nContent-Type: text/html\n--q--");
     assert_eq!(
         text(&cut_header.body),
@@ -124,7 +127,10 @@ fn values_of_the_top_header() {
     let scanned = scan(
         b"Received: x\nSubject: a\n b\nDate: Thu, 1 Jan 1970 00:00:05 +0000\nMessage-ID:  <1@x> \nX-Other: no\n\n\0\xff\n",
     );
-    assert_eq!(text(&scanned.cached_headers), "Subject: a\r\n b\r\nDate: Thu, 1 Jan 1970 00:00:05 +0000\r\nMessage-ID:  <1@x> \r\n");
+    assert_eq!(
+        text(&scanned.cached_headers),
+        "Subject: a\r\n b\r\nDate: Thu, 1 Jan 1970 00:00:05 +0000\r\nMessage-ID:  <1@x> \r\n"
+    );
     assert_eq!(scanned.sent_date_s, Some(5));
     assert_eq!(scanned.message_id.as_deref(), Some("<1@x>"));
     assert!(scanned.has_nul && scanned.has_8bit);
@@ -156,7 +162,14 @@ fn limits_hold() {
 #[test]
 fn large_input_is_kept_small() {
     let start = b"Content-Type: multipart/mixed; boundary=b\n\n";
-    let kinds: [&[u8]; 6] = [b"x", b"--\n", b"--b\n\n", b"--b\nContent-Type: text/plain; a=bbbbbbbbbbbbbbbbbbbbbbbbb\n\n", b"\n", b"--b\nX: y\n"];
+    let kinds: [&[u8]; 6] = [
+        b"x",
+        b"--\n",
+        b"--b\n\n",
+        b"--b\nContent-Type: text/plain; a=bbbbbbbbbbbbbbbbbbbbbbbbb\n\n",
+        b"\n",
+        b"--b\nX: y\n",
+    ];
     for kind in kinds {
         let piece = kind.repeat(64 * 1024 / kind.len());
         let mut scanner = Scanner::new();

@@ -28,14 +28,20 @@ fn read(file: &str) -> Vec<String> {
 #[test]
 fn splits_at_dated_lines_only() {
     let file = format!("\n{FROM}A: 1\n\nx\nFrom here on\n>From me\n>>From you\n> From\n\n\n{FROM}B: 2\n\n{FROM}C: 3\n");
-    assert_eq!(read(&file), ["A: 1\r\n\r\nx\r\nFrom here on\r\nFrom me\r\n>From you\r\n> From\r\n\r\n", "B: 2\r\n\r\n", "C: 3\r\n"]);
+    assert_eq!(
+        read(&file),
+        ["A: 1\r\n\r\nx\r\nFrom here on\r\nFrom me\r\n>From you\r\n> From\r\n\r\n", "B: 2\r\n\r\n", "C: 3\r\n"]
+    );
     let kept = read_with(file.as_bytes(), Options { unquote: false, content_length: true }, 7);
     assert!(kept[0].1.contains("\r\n>From me\r\n>>From you"));
 }
 
 #[test]
 fn line_ends() {
-    assert_eq!(read(&format!("{FROM}A: 1\r\n\nb\r\nc\n\r\n{FROM}D: 4\n\nlast")), ["A: 1\r\n\r\nb\r\nc\r\n", "D: 4\r\n\r\nlast"]);
+    assert_eq!(
+        read(&format!("{FROM}A: 1\r\n\nb\r\nc\n\r\n{FROM}D: 4\n\nlast")),
+        ["A: 1\r\n\r\nb\r\nc\r\n", "D: 4\r\n\r\nlast"]
+    );
     // A line longer than the pieces, CR LF cut between them.
     let long = "x".repeat(64 * 1024 - 1);
     let file = format!("{FROM}\n{long}\r\n{long}y\n");

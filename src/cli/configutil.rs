@@ -107,8 +107,7 @@ pub fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     if let (Some(name), true) = (option, args.remove) {
         return Ok(remove(&files, name)?);
     }
-    let conf =
-        Conf::load_unchecked(&files.base, &files.explicit, &files.defaults).map_err(failure)?;
+    let conf = Conf::load_unchecked(&files.base, &files.explicit, &files.defaults).map_err(failure)?;
     match option {
         Some(name) => listing::one(ui, &conf, name, &args),
         None => listing::list(ui, &conf, &args),
@@ -137,11 +136,7 @@ impl Files {
         let mut defaults = explicit.clone().into_os_string();
         defaults.push(".defaults");
         Ok(Files {
-            base: explicit
-                .ancestors()
-                .nth(2)
-                .unwrap_or(Path::new("/"))
-                .to_path_buf(),
+            base: explicit.ancestors().nth(2).unwrap_or(Path::new("/")).to_path_buf(),
             explicit,
             defaults: defaults.into(),
         })
@@ -151,10 +146,7 @@ impl Files {
         if self.explicit.exists() {
             return Ok(());
         }
-        Err(Failure::new(
-            Exit::NoInput,
-            format!("no such file: {}", self.explicit.display()),
-        ))
+        Err(Failure::new(Exit::NoInput, format!("no such file: {}", self.explicit.display())))
     }
 
     fn database(&self) -> Database {
@@ -177,8 +169,7 @@ fn refused(error: ConfigError) -> Failure {
     let cleared = matches!(&error, ConfigError::BadValue { value, .. } if value.is_empty());
     let failure = failure(error);
     if cleared {
-        return failure
-            .hint("a number or a word cannot be cleared; -o NAME -d goes back to the default");
+        return failure.hint("a number or a word cannot be cleared; -o NAME -d goes back to the default");
     }
     failure
 }
@@ -201,13 +192,9 @@ fn advise(ui: &mut Ui, name: &str) {
         return;
     };
     if let Status::Inert(why) = status_of(name, row) {
-        ui.warn(format!(
-            "{name} is stored, but has no effect in this release: {why}"
-        ));
+        ui.warn(format!("{name} is stored, but has no effect in this release: {why}"));
     } else if row.effect == Effect::Creation {
-        ui.warn(format!(
-            "{name} counts only when a store is created; an existing one keeps what it has"
-        ));
+        ui.warn(format!("{name} counts only when a store is created; an existing one keeps what it has"));
     }
 }
 
@@ -226,9 +213,8 @@ fn partition_problem(files: &Files) -> Result<Option<String>, ConfigError> {
     let conf = Conf::load_unchecked(&files.base, &files.explicit, &files.defaults)?;
     let nickname = conf.default_partition();
     let known = conf.partitions().iter().any(|(name, _)| *name == nickname);
-    Ok((!known).then(|| {
-        format!("store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set")
-    }))
+    Ok((!known)
+        .then(|| format!("store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set")))
 }
 
 fn remove(files: &Files, name: &str) -> Result<Exit, Failure> {
@@ -241,12 +227,9 @@ fn remove(files: &Files, name: &str) -> Result<Exit, Failure> {
 }
 
 fn known(name: &str) -> Result<Option<&'static Parameter>, Failure> {
-    catalogue::find(name).map(Some).ok_or_else(|| {
-        failure(ConfigError::Unknown {
-            name: name.to_owned(),
-            near: catalogue::near(name),
-        })
-    })
+    catalogue::find(name)
+        .map(Some)
+        .ok_or_else(|| failure(ConfigError::Unknown { name: name.to_owned(), near: catalogue::near(name) }))
 }
 
 fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Failure> {
@@ -255,8 +238,7 @@ fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Fa
     let mut seen: Vec<(String, usize)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
-        let wrong =
-            |problem: String| Failure::new(Exit::DataErr, format!("{shown}:{number}: {problem}"));
+        let wrong = |problem: String| Failure::new(Exit::DataErr, format!("{shown}:{number}: {problem}"));
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -265,14 +247,10 @@ fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Fa
             .split_once('=')
             .map(|(name, value)| (name.trim(), value.trim()))
             .ok_or_else(|| wrong("not NAME=VALUE".to_owned()))?;
-        let value =
-            unlisted(value).ok_or_else(|| wrong(format!("{name}: the quotes do not match")))?;
+        let value = unlisted(value).ok_or_else(|| wrong(format!("{name}: the quotes do not match")))?;
         check_named(name, &value, any).map_err(|error| {
             let failure = refused(error);
-            Failure {
-                hint: failure.hint,
-                ..wrong(failure.message)
-            }
+            Failure { hint: failure.hint, ..wrong(failure.message) }
         })?;
         let key = catalogue::key(name);
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == key) {
@@ -319,10 +297,7 @@ fn import_text(from: &Path) -> Result<(String, String), Failure> {
     let mut input = input.take(LARGEST_IMPORT + 1);
     let read = input.read_to_string(&mut text).map_err(failed)?;
     if read as u64 > LARGEST_IMPORT {
-        return Err(Failure::new(
-            Exit::DataErr,
-            format!("{shown} is larger than 16 MB"),
-        ));
+        return Err(Failure::new(Exit::DataErr, format!("{shown} is larger than 16 MB")));
     }
     Ok((shown, text))
 }
@@ -370,25 +345,16 @@ fn valid(ui: &mut Ui, path: &Path, entry: &Entry) -> bool {
         // The file of defaults holds every default, used or not.
         Some(Status::Inert(_)) if path.extension().is_some_and(|e| e == "defaults") => true,
         Some(Status::Inert(why)) => {
-            ui.line(format!(
-                "{place}: note: {} has no effect in this release: {why}",
-                entry.name
-            ));
+            ui.line(format!("{place}: note: {} has no effect in this release: {why}", entry.name));
             true
         }
         None => {
             let near = catalogue::near(&entry.name);
             let Some(first) = near.first() else {
-                ui.line(format!(
-                    "{place}: note: {} is a name of your own",
-                    entry.name
-                ));
+                ui.line(format!("{place}: note: {} is a name of your own", entry.name));
                 return true;
             };
-            ui.line(format!(
-                "{place}: unknown parameter: {}; did you mean {first}?",
-                entry.name
-            ));
+            ui.line(format!("{place}: unknown parameter: {}; did you mean {first}?", entry.name));
             false
         }
     }

@@ -150,10 +150,8 @@ pub fn status(parameter: &Parameter) -> Status {
     if WORKS.iter().any(|(name, _)| *name == parameter.name) {
         return Status::Works;
     }
-    let why = WAITS
-        .iter()
-        .find(|(prefix, _)| parameter.name.starts_with(prefix))
-        .map_or("a later release", |(_, why)| *why);
+    let why =
+        WAITS.iter().find(|(prefix, _)| parameter.name.starts_with(prefix)).map_or("a later release", |(_, why)| *why);
     Status::Inert(why)
 }
 
@@ -172,12 +170,7 @@ mod tests {
     #[test]
     fn everything_else_says_what_it_waits_for() {
         for row in catalogue::all() {
-            assert_ne!(
-                status(row),
-                Status::Inert("a later release"),
-                "{}",
-                row.name
-            );
+            assert_ne!(status(row), Status::Inert("a later release"), "{}", row.name);
         }
     }
 }

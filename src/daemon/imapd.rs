@@ -15,8 +15,8 @@ use super::workers::Workers;
 use crate::config::{Conf, ConfigError, Instance};
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, log_settings, open_directory};
-use crate::os::{clock, durable, memory};
 use crate::os::user::UserError;
+use crate::os::{clock, durable, memory};
 use crate::protocol::imap::session::{Cleartext, Server};
 use crate::store::{Store, StoreError};
 
@@ -131,8 +131,7 @@ fn serve(
         .enable_all()
         .build()?;
     let workers = Workers::new(limit);
-    let listener =
-        Listener::new(sessions, b"* BYE Too many connections, try again later\r\n");
+    let listener = Listener::new(sessions, b"* BYE Too many connections, try again later\r\n");
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
@@ -243,7 +242,8 @@ fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
     Service {
         server: Arc::new(server),
         // RFC 3501 section 5.4: no less than 30 minutes.
-        idle: clock::minute() * u32::try_from(conf.int("service.imap.idletimeout")).unwrap_or(MINUTES).clamp(30, MINUTES),
+        idle: clock::minute()
+            * u32::try_from(conf.int("service.imap.idletimeout")).unwrap_or(MINUTES).clamp(30, MINUTES),
         fail_pause: seconds("service.authfailpause"),
         login_pause: seconds("service.plaintextloginpause"),
     }

@@ -181,7 +181,11 @@ fn quoted_printable(held: &mut Vec<u8>, b: u8, out: &mut Vec<u8>) {
                 out.push(b'\r');
             }
             held.clear();
-            if b == b'\r' { held.push(b) } else { out.push(b) }
+            if b == b'\r' {
+                held.push(b)
+            } else {
+                out.push(b)
+            }
             return;
         }
         (false, b' ' | b'\t') if held.len() < 1000 && held.last() != Some(&b'\r') => return held.push(b),
@@ -320,7 +324,9 @@ mod tests {
         assert_eq!(words("=?US-ASCII?Q?Keith_Moore?= <moore@cs.utk.edu>"), "Keith Moore <moore@cs.utk.edu>");
         assert_eq!(words("=?ISO-8859-1?Q?Patrik_F=E4ltstr=F6m?="), "Patrik F\u{e4}ltstr\u{f6}m");
         assert_eq!(
-            words("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r\n =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?="),
+            words(
+                "=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r\n =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?="
+            ),
             "If you can read this you understand the example."
         );
         assert_eq!(words("(=?ISO-8859-1?Q?a?= b)"), "(a b)");
@@ -335,7 +341,10 @@ mod tests {
     #[test]
     fn transfer_encodings() {
         for step in 1..9 {
-            assert_eq!(transfer("Quoted-Printable", "a=3D=\r\nb=E2=82=AC  \r\n=zz =\nc=", step), "a=b\u{20ac}\r\n=zz c");
+            assert_eq!(
+                transfer("Quoted-Printable", "a=3D=\r\nb=E2=82=AC  \r\n=zz =\nc=", step),
+                "a=b\u{20ac}\r\n=zz c"
+            );
             assert_eq!(transfer("quoted-printable", "x =20\ny= \r\nz=4", step), "x  \nyz=4");
             assert_eq!(transfer("BASE64", "aGVs\r\nbG8=\r\naGk!", step), "hellohi");
             assert_eq!(transfer("8bit", "a=3D", step), "a=3D");

@@ -206,7 +206,13 @@ pub fn format_internal(stamp: Stamp) -> String {
     let sign = if offset < 0 { '-' } else { '+' };
     let zone = offset.abs() / 60 * 100 + offset.abs() % 60;
     let (mon, y) = (name(&MONTHS, local.month0()), local.year());
-    format!("{:2}-{mon}-{y:04} {:02}:{:02}:{:02} {sign}{zone:04}", local.day(), local.hour(), local.minute(), local.second())
+    format!(
+        "{:2}-{mon}-{y:04} {:02}:{:02}:{:02} {sign}{zone:04}",
+        local.day(),
+        local.hour(),
+        local.minute(),
+        local.second()
+    )
 }
 
 /// Reads an IMAP search date (RFC 3501 `date`, without quotes): `1-Feb-1994`.
@@ -235,7 +241,10 @@ mod tests {
         assert_eq!(read("Fri, 21 Nov 1997 09:55:06 -0600"), want);
         assert_eq!(read("21 Nov 97 09:55:06 CST"), want);
         assert_eq!(read("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600"), want);
-        assert_eq!(read("Thu,\r\n   13\r\n  Feb\r\n  1969\r\n   23:32\r\n   -0330 (Newfoundland Time)"), Some((-27_723_480, -210)));
+        assert_eq!(
+            read("Thu,\r\n   13\r\n  Feb\r\n  1969\r\n   23:32\r\n   -0330 (Newfoundland Time)"),
+            Some((-27_723_480, -210))
+        );
     }
 
     #[test]
@@ -258,7 +267,9 @@ mod tests {
         assert_eq!(format_internal(stamp), "17-Jul-1996 02:44:25 -0700");
         assert_eq!(parse_internal(b" 1-Jan-1970 00:00:00 +0000").unwrap().utc_s, 0);
         assert_eq!(format_internal(Stamp { utc_s: 0, offset_min: 0 }), " 1-Jan-1970 00:00:00 +0000");
-        for bad in [&b"1-Jan-1970 00:00:00 +0000"[..], b"31-Feb-1970 00:00:00 +0000", b"01-Jan-1970 00:00:00 00000", b""] {
+        for bad in
+            [&b"1-Jan-1970 00:00:00 +0000"[..], b"31-Feb-1970 00:00:00 +0000", b"01-Jan-1970 00:00:00 00000", b""]
+        {
             assert!(parse_internal(bad).is_none());
         }
         assert_eq!(parse_search_date(b"1-Feb-1994"), NaiveDate::from_ymd_opt(1994, 2, 1));

@@ -91,7 +91,8 @@ impl<'a> Iterator for Fields<'a> {
             Some(at) => (line.get(..at)?.trim_ascii_end(), line.get(at + 1..)?),
             None => (&line[..0], line),
         };
-        let name = if name.iter().all(u8::is_ascii_graphic) || name.iter().any(|b| *b >= 0x80) { name } else { &name[..0] };
+        let name =
+            if name.iter().all(u8::is_ascii_graphic) || name.iter().any(|b| *b >= 0x80) { name } else { &name[..0] };
         Some(Field { raw, name, value })
     }
 }
@@ -198,7 +199,8 @@ pub fn is_cached(name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const BLOCK: &[u8] = b"From: a@b\r\nSubject: one\r\n two\r\n\tthree \r\nbroken line\r\nTO : x@y\nTo:z@y\n\r\nBody: no\r\n";
+    const BLOCK: &[u8] =
+        b"From: a@b\r\nSubject: one\r\n two\r\n\tthree \r\nbroken line\r\nTO : x@y\nTo:z@y\n\r\nBody: no\r\n";
 
     #[test]
     fn fields_in_order() {

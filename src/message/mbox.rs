@@ -232,7 +232,9 @@ impl<R: BufRead> Reader<R> {
 
     /// Whether a `From ` line or the end of the file stands `length` octets ahead, blank lines passed over.
     fn leads_to_separator(&mut self, length: u64) -> io::Result<bool> {
-        let Some(mut at) = usize::try_from(length).ok().filter(|length| *length <= LOOK_AHEAD) else { return Ok(false) };
+        let Some(mut at) = usize::try_from(length).ok().filter(|length| *length <= LOOK_AHEAD) else {
+            return Ok(false);
+        };
         self.fill(at + MAX_FROM_LINE)?;
         let ahead = self.buffer.get(self.at..).unwrap_or_default();
         if at > ahead.len() {

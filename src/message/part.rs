@@ -48,7 +48,16 @@ impl Part {
     pub(super) fn empty() -> Part {
         let empty = String::new;
         let (media, subtype) = ("text".to_owned(), "plain".to_owned());
-        Part { header: 0..0, body: 0..0, lines: 0, media, subtype, encoding: empty(), charset: empty(), kind: Kind::Leaf }
+        Part {
+            header: 0..0,
+            body: 0..0,
+            lines: 0,
+            media,
+            subtype,
+            encoding: empty(),
+            charset: empty(),
+            kind: Kind::Leaf,
+        }
     }
 
     /// The part with a number of RFC 3501 section 6.4.5; the empty number is the message itself.

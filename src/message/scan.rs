@@ -507,7 +507,9 @@ impl Scanner {
         let kind = match node.shape {
             Shape::Leaf => Kind::Leaf,
             Shape::Multipart => Kind::Multipart(node.children.iter().map(|&child| self.part(child)).collect()),
-            Shape::Message => Kind::Message(Box::new(node.children.first().map_or_else(Part::empty, |&c| self.part(c)))),
+            Shape::Message => {
+                Kind::Message(Box::new(node.children.first().map_or_else(Part::empty, |&c| self.part(c))))
+            }
         };
         let Words { media, subtype, encoding, charset } = node.words.clone();
         let (header, body) = (node.header.clone(), node.body.clone());
@@ -523,7 +525,12 @@ impl Words {
     fn of(mime: &Mime) -> Words {
         let word = |bytes: &[u8]| {
             let text: String = String::from_utf8_lossy(bytes).to_lowercase();
-            text.chars().scan(0, |len, c| { *len += c.len_utf8(); (*len <= MAX_WORD).then_some(c) }).collect()
+            text.chars()
+                .scan(0, |len, c| {
+                    *len += c.len_utf8();
+                    (*len <= MAX_WORD).then_some(c)
+                })
+                .collect()
         };
         let (media, subtype) = mime.media.as_ref().map_or((&b"text"[..], &b"plain"[..]), |(m, s)| (m, s));
         Words {

@@ -10,9 +10,7 @@ pub fn hit(name: &str) {
     static HITS: AtomicU64 = AtomicU64::new(0);
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("CRASH_POINT").ok()?;
-        let (point, nth) = text
-            .rsplit_once(':')
-            .map_or((text.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
+        let (point, nth) = text.rsplit_once(':').map_or((text.as_str(), 1), |(p, n)| (p, n.parse().unwrap_or(1)));
         Some((point.to_owned(), nth))
     });
     if let Some((point, nth)) = wanted

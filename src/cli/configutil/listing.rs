@@ -12,19 +12,14 @@ use crate::config::{Conf, Effect, Origin, Setting, listed, range};
 /// # Errors
 /// The name is not known.
 pub(super) fn one(ui: &mut Ui, conf: &Conf, name: &str, args: &Args) -> anyhow::Result<Exit> {
-    let found = conf
-        .setting(name)
-        .filter(|s| !args.local || s.origin == Origin::Explicit);
+    let found = conf.setting(name).filter(|s| !args.local || s.origin == Origin::Explicit);
     let row = match found {
         Some(_) => catalogue::find(name),
         None if args.local => catalogue::find(name),
         None => known(name)?,
     };
-    let setting = found.unwrap_or_else(|| Setting {
-        name: spelled(name),
-        value: String::new(),
-        origin: Origin::Catalogue,
-    });
+    let setting =
+        found.unwrap_or_else(|| Setting { name: spelled(name), value: String::new(), origin: Origin::Catalogue });
     if args.json {
         ui.line(json(&setting.name, Some(&setting), row, args.explain));
     } else if args.explain {
@@ -42,21 +37,13 @@ pub(super) fn one(ui: &mut Ui, conf: &Conf, name: &str, args: &Args) -> anyhow::
 /// No parameter matches.
 pub(super) fn list(ui: &mut Ui, conf: &Conf, args: &Args) -> anyhow::Result<Exit> {
     let wanted = Wanted::new(args.prefix.as_deref().unwrap_or(""));
-    let settings: Vec<Setting> = conf
-        .settings("")
-        .into_iter()
-        .filter(|setting| wanted.takes(&setting.name))
-        .collect();
-    let mut families: Vec<&'static Parameter> = catalogue::all()
-        .filter(|row| row.is_family() && wanted.takes_family(row))
-        .collect();
+    let settings: Vec<Setting> = conf.settings("").into_iter().filter(|setting| wanted.takes(&setting.name)).collect();
+    let mut families: Vec<&'static Parameter> =
+        catalogue::all().filter(|row| row.is_family() && wanted.takes_family(row)).collect();
     if settings.is_empty() && families.is_empty() {
         return Err(Failure::new(
             Exit::Usage,
-            format!(
-                "no parameter matches {}",
-                args.prefix.as_deref().unwrap_or("")
-            ),
+            format!("no parameter matches {}", args.prefix.as_deref().unwrap_or("")),
         )
         .hint("configutil -H explains every parameter")
         .into());
@@ -68,8 +55,7 @@ pub(super) fn list(ui: &mut Ui, conf: &Conf, args: &Args) -> anyhow::Result<Exit
     }
     let mut families = families.into_iter().peekable();
     for setting in settings {
-        while let Some(row) = families
-            .next_if(|row| row.name.to_ascii_lowercase() < setting.name.to_ascii_lowercase())
+        while let Some(row) = families.next_if(|row| row.name.to_ascii_lowercase() < setting.name.to_ascii_lowercase())
         {
             explain_family(ui, row, args);
         }
@@ -98,10 +84,7 @@ impl Wanted {
     fn new(pattern: &str) -> Wanted {
         let lower = pattern.to_ascii_lowercase();
         let (plain, tag) = catalogue::split_tag(&lower);
-        Wanted {
-            pattern: plain.to_owned(),
-            tag: tag.map(str::to_owned),
-        }
+        Wanted { pattern: plain.to_owned(), tag: tag.map(str::to_owned) }
     }
 
     fn takes(&self, name: &str) -> bool {
@@ -123,9 +106,7 @@ impl Wanted {
         let member = self.pattern.trim_end_matches('.');
         self.tag.is_none()
             && (self.fits(&row.name.to_ascii_lowercase())
-                || self
-                    .pattern
-                    .starts_with(&row.literal_prefix().to_ascii_lowercase())
+                || self.pattern.starts_with(&row.literal_prefix().to_ascii_lowercase())
                     && (1..=row.name.split('.').count()).any(|parts| {
                         let beginning: Vec<&str> = row.name.split('.').take(parts).collect();
                         catalogue::matches(&beginning.join("."), member)
@@ -157,11 +138,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
             }
         }
     }
-    pattern
-        .get(p..)
-        .unwrap_or_default()
-        .iter()
-        .all(|c| *c == b'*')
+    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
 }
 
 fn print(ui: &mut Ui, setting: &Setting, args: &Args) {
@@ -175,11 +152,7 @@ fn print(ui: &mut Ui, setting: &Setting, args: &Args) {
         (true, true) => " [REFRESHABLE]",
         (true, false) => " [NOT REFRESHABLE]",
     };
-    ui.line(format!(
-        "{} = {}{mark}",
-        setting.name,
-        listed(&setting.value)
-    ));
+    ui.line(format!("{} = {}{mark}", setting.name, listed(&setting.value)));
     if args.explain {
         explain(ui, &setting.name, row);
     }
@@ -200,21 +173,13 @@ fn explain(ui: &mut Ui, name: &str, row: Option<&'static Parameter>) {
         return;
     };
     ui.line(format!("    {}", row.doc));
-    let unit = if row.unit.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", row.unit)
-    };
+    let unit = if row.unit.is_empty() { String::new() } else { format!(" ({})", row.unit) };
     ui.line(format!("    values: {}{unit}", range(row.kind)));
     let default = match row.default {
         "" => "none".to_owned(),
         default => listed(default),
     };
-    let whose = if row.has_own_default() {
-        " (a choice of this product)"
-    } else {
-        ""
-    };
+    let whose = if row.has_own_default() { " (a choice of this product)" } else { "" };
     ui.line(format!("    default: {default}{whose}"));
     ui.line(format!("    takes effect: {}", row.effect.words()));
     match status_of(name, row) {
@@ -230,12 +195,7 @@ fn refreshable(row: Option<&Parameter>) -> bool {
     row.is_some_and(|row| matches!(row.effect, Effect::Immediate | Effect::Refresh))
 }
 
-fn json(
-    name: &str,
-    setting: Option<&Setting>,
-    row: Option<&'static Parameter>,
-    explain: bool,
-) -> String {
+fn json(name: &str, setting: Option<&Setting>, row: Option<&'static Parameter>, explain: bool) -> String {
     let mut object = serde_json::Map::new();
     let mut put = |key: &str, value: serde_json::Value| {
         object.insert(key.to_owned(), value);

@@ -94,14 +94,7 @@ const fn row(
     effect: Effect,
     doc: &'static str,
 ) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        default,
-        unit,
-        effect,
-        doc,
-    }
+    Parameter { name, kind, default, unit, effect, doc }
 }
 
 /// Other spellings that mean the same setting: (spelling, name).
@@ -113,27 +106,11 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// The tables: (name of the page in docs/options, what it is about, rows).
 pub static TABLES: [(&str, &str, &[Parameter]); 6] = [
-    (
-        "store",
-        "The store: partitions, database, snapshots, message types, shared folders",
-        store::TABLE,
-    ),
-    (
-        "removal",
-        "Quota, expiry, purge and schedules",
-        removal::TABLE,
-    ),
+    ("store", "The store: partitions, database, snapshots, message types, shared folders", store::TABLE),
+    ("removal", "Quota, expiry, purge and schedules", removal::TABLE),
     ("notify", "Notification plug-ins and alarms", notify::TABLE),
-    (
-        "service",
-        "IMAP, POP, web mail, access and encryption",
-        service::TABLE,
-    ),
-    (
-        "base",
-        "The instance, the directory and the log files",
-        base::TABLE,
-    ),
+    ("service", "IMAP, POP, web mail, access and encryption", service::TABLE),
+    ("base", "The instance, the directory and the log files", base::TABLE),
     ("ours", "Additions of this product", ours::TABLE),
 ];
 
@@ -145,9 +122,7 @@ pub fn all() -> impl Iterator<Item = &'static Parameter> {
 /// The name that `name` is another spelling of, else `name` itself; a language tag is kept.
 pub fn canonical(name: &str) -> String {
     let (plain, tag) = split_tag(name);
-    let alias = ALIASES
-        .iter()
-        .find(|(spelling, _)| spelling.eq_ignore_ascii_case(plain));
+    let alias = ALIASES.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(plain));
     match (alias, tag) {
         (None, _) => name.to_owned(),
         (Some((_, name)), None) => (*name).to_owned(),
@@ -177,9 +152,7 @@ pub fn find(name: &str) -> Option<&'static Parameter> {
             if row.name.eq_ignore_ascii_case(plain) {
                 return Some(row);
             }
-        } else if matches(row.name, plain)
-            && best.is_none_or(|other| literal_len(row.name) > literal_len(other.name))
-        {
+        } else if matches(row.name, plain) && best.is_none_or(|other| literal_len(row.name) > literal_len(other.name)) {
             best = Some(row);
         }
     }
@@ -214,11 +187,7 @@ impl Parameter {
 }
 
 fn literal_len(pattern: &str) -> usize {
-    pattern
-        .split('.')
-        .filter(|part| !part.starts_with('<'))
-        .map(str::len)
-        .sum()
+    pattern.split('.').filter(|part| !part.starts_with('<')).map(str::len).sum()
 }
 
 /// Does `name` belong to the family `pattern`? A last part `<hostname>` or `<headername>` may hold dots, any other is one component.
@@ -235,11 +204,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
             Some((given, after)) => (given, Some(after)),
             None => (left, None),
         };
-        let fits = if part.starts_with('<') {
-            is_part(part, given)
-        } else {
-            part.eq_ignore_ascii_case(given)
-        };
+        let fits = if part.starts_with('<') { is_part(part, given) } else { part.eq_ignore_ascii_case(given) };
         if !fits {
             return false;
         }
@@ -254,13 +219,9 @@ fn is_part(part: &str, text: &str) -> bool {
         return false;
     }
     match part {
-        "<nickname>" => text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+        "<nickname>" => text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
         "<x>" => text.parse::<u8>().is_ok_and(|x| (1..=63).contains(&x)),
-        _ => text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-+/:".contains(&b)),
+        _ => text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+/:".contains(&b)),
     }
 }
 
@@ -277,11 +238,7 @@ pub fn near(name: &str) -> Vec<String> {
         })
         .collect();
     found.sort();
-    found
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    found.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// Edit distance: insertions, deletions, replacements.
@@ -332,31 +289,13 @@ mod tests {
     #[test]
     fn the_most_literal_row_wins() {
         let name = |given: &str| find(given).map(|row| row.name);
-        assert_eq!(
-            name("STORE.Partition.primary.PATH"),
-            Some("store.partition.primary.path")
-        );
-        assert_eq!(
-            name("store.partition.second2.path"),
-            Some("store.partition.<nickname>.path")
-        );
+        assert_eq!(name("STORE.Partition.primary.PATH"), Some("store.partition.primary.path"));
+        assert_eq!(name("store.partition.second2.path"), Some("store.partition.<nickname>.path"));
         assert_eq!(name("store.partition.Second.path"), None);
-        assert_eq!(
-            name("local.schedule.mine.enable"),
-            Some("local.schedule.<taskname>.enable")
-        );
-        assert_eq!(
-            name("local.service.proxy.admin.a.example.com"),
-            Some("local.service.proxy.admin.<hostname>")
-        );
-        assert_eq!(
-            name("store.expirerule.r1.messagedays"),
-            Some("store.expirerule.<rulename>.messagedays")
-        );
-        assert_eq!(
-            name("store.quotaexceededmsg;lang-jp"),
-            Some("store.quotaexceededmsg")
-        );
+        assert_eq!(name("local.schedule.mine.enable"), Some("local.schedule.<taskname>.enable"));
+        assert_eq!(name("local.service.proxy.admin.a.example.com"), Some("local.service.proxy.admin.<hostname>"));
+        assert_eq!(name("store.expirerule.r1.messagedays"), Some("store.expirerule.<rulename>.messagedays"));
+        assert_eq!(name("store.quotaexceededmsg;lang-jp"), Some("store.quotaexceededmsg"));
         assert_eq!(name("store.messagetype.64"), None);
         assert_eq!(name("service.imap.prot"), None);
         assert_eq!(name(""), None);
@@ -364,10 +303,7 @@ mod tests {
 
     #[test]
     fn near_names_are_suggested() {
-        assert_eq!(
-            near("service.imap.prot").first().map(String::as_str),
-            Some("service.imap.port")
-        );
+        assert_eq!(near("service.imap.prot").first().map(String::as_str), Some("service.imap.port"));
         assert!(near("nothing.of.the.kind.at.all").is_empty());
     }
 }
