@@ -134,3 +134,25 @@ fn a_search_as_deep_as_is_allowed_is_answered() {
     }
     assert_eq!(client.ask(&format!("search {}all", "not ".repeat(300))), ["BAD Nesting too deep in Search"]);
 }
+
+/// Memory of the daemon that is its own, in MiB.
+fn memory(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn logins_leave_no_memory_behind() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            for _ in 0..25 {
+                scope.spawn(|| daemon.login("joe"));
+            }
+        });
+    }
+    // Argon2 works in 19 MiB; a thread that kept them would show here many times over.
+    let kept = memory(&daemon);
+    assert!(kept < 100, "{kept} MiB");
+}
