@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::log::{self, Category};
 
-/// Connections of one address that have not logged in.
+/// Connections of one address (IPv6: one /64) that have not logged in.
 const STRANGERS: usize = 100;
 /// How long a client that is sent away may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -97,6 +97,7 @@ impl Listener {
     }
 
     fn stranger(&self, address: IpAddr) -> Option<Stranger> {
+        let address = site(address);
         let mut counts = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
         if *count >= STRANGERS {
@@ -104,6 +105,14 @@ impl Listener {
         }
         *count += 1;
         Some(Stranger { counts: Arc::clone(&self.strangers), address })
+    }
+}
+
+/// Whom an address belongs to: an IPv6 host has the whole of its /64.
+fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address => address,
     }
 }
 
@@ -133,6 +142,14 @@ fn is_passing(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn an_ipv6_host_is_counted_once() {
+        let site = |address: &str| site(address.parse().unwrap()).to_string();
+        assert_eq!(site("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(site("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(site("192.0.2.1"), "192.0.2.1");
+    }
 
     #[test]
     fn places_are_bounded_and_given_back() {

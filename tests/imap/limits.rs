@@ -135,6 +135,17 @@ fn a_search_as_deep_as_is_allowed_is_answered() {
     assert_eq!(client.ask(&format!("search {}all", "not ".repeat(300))), ["BAD Nesting too deep in Search"]);
 }
 
+#[test]
+fn a_pattern_longer_than_any_name_is_refused() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    for command in ["list", "lsub"] {
+        let long = format!("{command} \"\" {}", "%*".repeat(10_000));
+        assert_eq!(client.ask(&long), ["NO [LIMIT] Pattern too long"]);
+    }
+    assert_eq!(client.ask("list \"\" %*%*%*")[1], "OK Completed");
+}
+
 /// Memory of the daemon that is its own, in MiB.
 fn memory(daemon: &Daemon) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();

@@ -10,7 +10,7 @@ use crate::text::wildcard::Wildcard;
 /// Writes the subscribed names that match; with `%` also the names above them, as `\Noselect`.
 ///
 /// # Errors
-/// What the store says.
+/// NO: the pattern is too long; what the store says.
 pub fn run(session: &mut Session, reference: &str, pattern: &str, out: &mut Vec<u8>) -> Answered {
     if pattern.is_empty() {
         respond::list(out, "LSUB", &["\\Noselect"], "");
@@ -22,7 +22,7 @@ pub fn run(session: &mut Session, reference: &str, pattern: &str, out: &mut Vec<
     let there: HashSet<String> =
         view.folders()?.into_iter().filter(|(_, folder)| !folder.noselect).map(|(path, _)| path.to_string()).collect();
     drop(view);
-    let pattern = format!("{reference}{pattern}");
+    let pattern = super::list::whole(reference, pattern)?;
     for (name, subscribed) in matching(&names, &pattern) {
         let selectable = subscribed && there.contains(&name);
         respond::list(out, "LSUB", if selectable { &[] } else { &["\\Noselect"] }, &name);

@@ -99,6 +99,15 @@ impl Test {
         }
     }
 
+    /// How many of its tests read files.
+    pub(super) fn readers(&self) -> u32 {
+        match self {
+            Test::All(tests) | Test::Any(tests) => tests.iter().map(Test::readers).fold(0, u32::saturating_add),
+            Test::Not(test) => test.readers(),
+            test => u32::from(test.cost() == Cost::File),
+        }
+    }
+
     /// UIDs outside of which nothing can match, where the test says so itself.
     pub(super) fn uids(&self) -> Option<&UidSet> {
         match self {
@@ -285,5 +294,23 @@ impl<'a> Candidate<'a> {
         decoder.push(&bytes, &mut text);
         decoder.finish(&mut text);
         Ok(charset::fold(&text).contains(needle))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Test;
+
+    #[test]
+    fn tests_that_read_files_are_counted() {
+        let body = || Test::Body("x".to_owned());
+        let test = Test::All(vec![
+            Test::Recent,
+            Test::Header("Subject".to_owned(), String::new()),
+            Test::Not(Box::new(Test::Any(vec![body(), Test::Text(String::new())]))),
+            body(),
+        ]);
+        assert_eq!(test.readers(), 3);
+        assert_eq!(Test::Always.readers(), 0);
     }
 }

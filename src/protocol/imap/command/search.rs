@@ -61,7 +61,11 @@ impl SearchRun {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let cost = self.test.cost();
-        let mut room = if cost > Cost::Row { BATCH_BODIES } else { BATCH_ROWS };
+        // A search with many texts looks at fewer messages, so that others get their turn of the worker.
+        let mut room = match cost {
+            Cost::State | Cost::Row => BATCH_ROWS,
+            Cost::Entry | Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
+        };
         while room > 0 {
             let Some((first, last)) = self.left.pop_front() else {
                 self.write(out);
