@@ -4,6 +4,7 @@ mod bad_input;
 mod clients;
 mod configure;
 mod configutil;
+mod crash;
 mod deliver;
 mod generated;
 mod hashdir;

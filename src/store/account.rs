@@ -57,7 +57,10 @@ impl Store {
         let claimed = self.inner.common.run(|txn, ()| {
             let key = user_key(userid);
             if let Some(bytes) = rows::value(txn, &key)? {
-                return UserRow::decode(&bytes).map_err(|_| codec::damaged(&key));
+                let claimed = UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))?;
+                if !self.is_abandoned(&claimed, userid, false)? {
+                    return Ok(claimed);
+                }
             }
             rows::put(txn, &key, fresh.encode())?;
             Ok(fresh)
@@ -88,6 +91,30 @@ impl Store {
         })?;
         super::lock(&self.inner.homes).insert(claimed.account, claimed.shard as usize);
         Ok(claimed.account)
+    }
+
+    /// True if a name in the userid map was claimed by a rename that died before it was written down: the account there has another name and nothing
+    /// is under way in it. A name without an account was left by a creation: the next creation goes on with it, a rename takes it.
+    fn is_abandoned(&self, claimed: &UserRow, userid: &str, renaming: bool) -> Result<bool, StoreError> {
+        let Some(shard) = self.inner.shards.get(claimed.shard as usize) else { return Ok(false) };
+        let read = shard.env()?.read()?;
+        let Some(row) = rows::account(&read, claimed.account)? else { return Ok(renaming) };
+        Ok(row.userid != userid && rows::value(&read, &super::relocate::intent_key(claimed.account))?.is_none())
+    }
+
+    /// Claims a name in the userid map for an account that exists.
+    pub(super) fn claim_name(&self, account: AccountId, userid: &str) -> Result<(), StoreError> {
+        let shard = u32::try_from(self.inner.home_of(account)?).unwrap_or(0);
+        self.inner.common.run(|txn, ()| {
+            let key = user_key(userid);
+            if let Some(bytes) = rows::value(txn, &key)? {
+                let other = UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))?;
+                if other.account != account && !self.is_abandoned(&other, userid, true)? {
+                    return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
+                }
+            }
+            rows::put(txn, &key, UserRow { account, shard }.encode())
+        })
     }
 
     /// The shard of the next account, by chance.
@@ -166,25 +193,9 @@ impl Store {
         if self.account_id(userid)?.is_some() {
             return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
         }
-        let shard = u32::try_from(self.inner.home_of(account)?).unwrap_or(0);
         // The new name is claimed before anything moves; the account's own row does not answer to it yet.
-        self.inner.common.run(|txn, ()| {
-            let key = user_key(userid);
-            if let Some(bytes) = rows::value(txn, &key)? {
-                let other = UserRow::decode(&bytes).map_err(|_| codec::damaged(&key))?;
-                let taken = self
-                    .inner
-                    .shards
-                    .get(other.shard as usize)
-                    .map(|shard| rows::account(&shard.env()?.read()?, other.account))
-                    .transpose()?
-                    .flatten();
-                if other.account != account && taken.is_some_and(|row| row.userid == userid) {
-                    return Err(StoreError::Exists { what: format!("user/{userid}/INBOX") });
-                }
-            }
-            rows::put(txn, &key, UserRow { account, shard }.encode())
-        })?;
+        self.claim_name(account, userid)?;
+        crate::crash_point!("account-rename.after-map");
         self.carry_out(account, Intent::RenameAccount { userid: userid.to_owned() })
     }
 

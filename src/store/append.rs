@@ -323,7 +323,7 @@ impl Tx<'_, '_> {
             target.row.idx_len,
             &target.index,
         );
-        if matches!(written, Ok(true)) {
+        if written.is_ok() {
             target.row.idx_len += target.index.len() as u64;
         }
         target.index.clear();
@@ -331,19 +331,23 @@ impl Tx<'_, '_> {
         Ok(())
     }
 
-    /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids.
+    /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids. With `grows` the account must have
+    /// room for them: what is moved inside an account takes none.
     pub(super) fn append_copies(
         &mut self,
         account: AccountId,
         to: FolderId,
         sources: &[super::copy::Source],
         now_s: i64,
+        grows: bool,
     ) -> Result<super::Copied, StoreError> {
         self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, to)?;
         let owner = rows::need_account(self.txn, account)?;
-        let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
-        within_quota(&owner, bytes, sources.len() as u64)?;
+        if grows {
+            let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
+            within_quota(&owner, bytes, sources.len() as u64)?;
+        }
         let dir = self.folder_dir(account, &owner.userid, &row)?;
         let mut target = Target { account, row, owner, modseq: 0, dir: &dir, index: Vec::new(), now_s };
         target.modseq = Tx::next_modseq(&mut target.owner);

@@ -212,6 +212,21 @@ pub(crate) fn link(from: &Path, dir: &Path, uid: Uid) -> Result<Linked, StoreErr
     }
 }
 
+/// Makes a directory with what is missing above it, and flushes every new name.
+pub(crate) fn make_durable_dir(dir: &Path) -> Result<(), StoreError> {
+    let mut above = Vec::new();
+    let mut at = dir;
+    while !at.exists() {
+        let Some(parent) = at.parent() else { break };
+        above.push(parent);
+        at = parent;
+    }
+    make_dir(dir)?;
+    above.into_iter().try_for_each(|parent| {
+        crate::os::durable::sync_dir(parent).map_err(|error| StoreError::io("flush", parent, error))
+    })
+}
+
 /// Makes a directory (and those above it) unless it is there.
 pub(crate) fn make_dir(dir: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;

@@ -8,7 +8,7 @@ use super::flags::{Flags, UidSet};
 use super::ids::{AccountId, FolderId, Uid};
 use super::index_file::{Entry, IndexReader};
 use super::record::Message;
-use super::{Store, layout, rows};
+use super::{Store, Tx, layout, rows};
 
 /// What a copy gave (RFC 9051 7.1, COPYUID).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Store {
         if sources.is_empty() {
             return Ok(Copied::default());
         }
-        self.change(to.0, |tx| tx.append_copies(to.0, to.1, &sources, now_s))
+        self.change(to.0, |tx| tx.append_copies(to.0, to.1, &sources, now_s, true))
     }
 
     /// Moves messages into a folder. Within an account that is one transaction; between accounts the copies are committed before the sources
@@ -71,25 +71,18 @@ impl Store {
         }
         self.change(to.0, |tx| {
             // Only what is still there is moved: somebody may have expunged it since it was read.
-            let mut present = Vec::with_capacity(sources.len());
-            for source in &sources {
-                if rows::message(tx.txn, from.0, from.1, source.message.uid)?.is_some() {
-                    present.push(source.message.uid);
-                }
+            let moved: UidSet = sources.iter().map(|source| source.message.uid).collect();
+            if !tx.all_present(from, &moved)? {
+                return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
             }
-            let moved: UidSet = present.into_iter().collect();
-            if moved.len() < sources.len() {
-                let lost = sources.iter().map(|source| source.message.uid).find(|uid| !moved.contains(*uid));
-                return Err(StoreError::Expunged { uid: lost.unwrap_or(0) });
-            }
-            let copied = tx.append_copies(to.0, to.1, &sources, now_s)?;
+            let copied = tx.append_copies(to.0, to.1, &sources, now_s, false)?;
             tx.remove(from.0, from.1, &moved, now_s)?;
             crate::crash_point!("move.after-rows");
             Ok(copied)
         })
     }
 
-    fn sources(&self, from: (AccountId, FolderId), uids: &UidSet) -> Result<Vec<Source>, StoreError> {
+    pub(super) fn sources(&self, from: (AccountId, FolderId), uids: &UidSet) -> Result<Vec<Source>, StoreError> {
         let view = self.view(from.0)?;
         let folder = view.folder(from.1)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
         let dir = view.folder_dir(from.1)?;
@@ -120,5 +113,21 @@ impl Store {
             sources.push(Source { message, path, flags, keywords, entry });
         }
         Ok(sources)
+    }
+}
+
+impl Tx<'_, '_> {
+    /// True if all these messages exist.
+    pub(super) fn all_present(
+        &self,
+        (account, folder): (AccountId, FolderId),
+        uids: &UidSet,
+    ) -> Result<bool, StoreError> {
+        for uid in uids.iter() {
+            if rows::message(self.txn, account, folder, uid)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -9,6 +9,9 @@ use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::record::{Gone, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
 
+/// Messages purged in one transaction: a few milliseconds of the shard's writer.
+const PURGE_BATCH: usize = 200;
+
 /// What an expunge removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expunged {
@@ -111,7 +114,7 @@ impl Store {
                 row.expunged_s = i64::MIN;
                 rows::put(tx.txn, &key, row.encode())?;
             }
-            let copied = tx.append_copies(account, folder, &sources, now_s)?;
+            let copied = tx.append_copies(account, folder, &sources, now_s, true)?;
             Ok(u32::try_from(copied.pairs.len()).unwrap_or(u32::MAX))
         })
     }
@@ -122,7 +125,6 @@ impl Store {
     /// The folder does not exist, or the disk fails; the next purge goes on.
     pub fn purge(&self, account: AccountId, folder: FolderId, before_s: i64) -> Result<(u32, u64), StoreError> {
         let view = self.view(account)?;
-        let dir = view.folder_dir(folder)?;
         let mut due: Vec<(Uid, u64)> = Vec::new();
         view.gone(folder, &mut |row| {
             if row.purging || row.expunged_s < before_s {
@@ -132,7 +134,7 @@ impl Store {
         })?;
         drop(view);
         let bytes = due.iter().map(|(_, size)| size).sum();
-        for batch in due.chunks(1000) {
+        for batch in due.chunks(PURGE_BATCH) {
             self.change(account, |tx| {
                 super::lock::respect(tx, account, folder)?;
                 for (uid, _) in batch {
@@ -145,34 +147,40 @@ impl Store {
                 Ok(())
             })?;
             crate::crash_point!("purge.after-mark");
-            let mut dirs: Vec<PathBuf> = Vec::new();
-            for (uid, _) in batch {
-                let file = dir.join(layout::message_file(*uid));
-                match std::fs::remove_file(&file) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(StoreError::io("remove", &file, error)),
-                }
-                if let Some(nn) =
-                    file.parent().filter(|nn| nn.exists() && dirs.last().map(PathBuf::as_path) != Some(nn))
-                {
-                    dirs.push(nn.to_owned());
-                }
-            }
-            crate::crash_point!("purge.after-unlink");
-            self.change(account, |tx| {
-                tx.extra.dirs.extend(dirs.iter().cloned());
-                for (uid, _) in batch {
-                    tx.txn.del(&schema::gone(account, folder, *uid))?;
-                }
-                Ok(())
-            })?;
+            self.change(account, |tx| tx.unlink_purged(account, folder, batch))?;
         }
         Ok((u32::try_from(due.len()).unwrap_or(u32::MAX), bytes))
     }
 }
 
 impl Tx<'_, '_> {
+    /// Removes the files of messages marked for purge, then, when that is durable (before the commit), their rows. In a write transaction: a folder
+    /// that is renamed, or deleted and created again, must not give its directory to another one in between.
+    fn unlink_purged(&mut self, account: AccountId, folder: FolderId, batch: &[(Uid, u64)]) -> Result<(), StoreError> {
+        super::lock::respect(self, account, folder)?;
+        let row = rows::need_folder(self.txn, account, folder)?;
+        let userid = rows::need_account(self.txn, account)?.userid;
+        let dir = self.folder_dir(account, &userid, &row)?;
+        for (uid, _) in batch {
+            if rows::gone(self.txn, account, folder, *uid)?.is_none_or(|row| !row.purging) {
+                continue;
+            }
+            let file = dir.join(layout::message_file(*uid));
+            match std::fs::remove_file(&file) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io("remove", &file, error)),
+            }
+            let nn = file.parent().filter(|nn| nn.exists());
+            if let Some(nn) = nn.filter(|nn| self.extra.dirs.last().map(PathBuf::as_path) != Some(nn)) {
+                self.extra.dirs.push(nn.to_owned());
+            }
+            self.txn.del(&schema::gone(account, folder, *uid))?;
+        }
+        crate::crash_point!("purge.after-unlink");
+        Ok(())
+    }
+
     /// Expunges those of `uids` that exist.
     pub(super) fn remove(
         &mut self,

@@ -1,8 +1,7 @@
 //! Folders: create, delete, rename, subscribe, access control.
 
 use super::error::StoreError;
-use super::flags::UidSet;
-use super::ids::{AccountId, FolderId, MailboxId, Uid};
+use super::ids::{AccountId, FolderId, MailboxId};
 use super::name::FolderPath;
 use super::record::{Account, Acl, AclEntry, Folder, Rights, SpecialUse};
 use super::relocate::Intent;
@@ -30,35 +29,7 @@ impl Store {
         options: &CreateOptions,
         now_s: i64,
     ) -> Result<Folder, StoreError> {
-        self.change(account, |tx| {
-            super::lock::respect(tx, account, FolderId::TOP)?;
-            let mut owner = rows::need_account(tx.txn, account)?;
-            let mut above: Option<Folder> = None;
-            let (mut made, mut at) = (None, Vec::new());
-            for component in path.components() {
-                at.push(component.clone());
-                let parent = above.as_ref().map_or(FolderId::TOP, |row| row.id);
-                let last = at.len() == path.components().len();
-                let found = rows::child(tx.txn, account, parent, component)?;
-                let row = match found {
-                    Some(id) => {
-                        let row = rows::need_folder(tx.txn, account, id)?;
-                        if last && !row.noselect {
-                            return Err(StoreError::Exists { what: format!("user/{}/{path}", owner.userid) });
-                        }
-                        if last { tx.revive(account, &mut owner, row, now_s)? } else { row }
-                    }
-                    None => tx.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?,
-                };
-                if last {
-                    made = Some(row.clone());
-                }
-                above = Some(row);
-            }
-            rows::put_account(tx.txn, account, &owner)?;
-            crate::crash_point!("create.after-rows");
-            made.ok_or_else(|| StoreError::Invalid { what: "a mailbox name is empty".into() })
-        })
+        self.change(account, |tx| tx.create_path(account, path, options, now_s))
     }
 
     /// Deletes a folder as IMAP does (RFC 9051 6.3.5): its messages go; the name stays without a mailbox while folders lie below it.
@@ -121,19 +92,18 @@ impl Store {
         }
         drop(view);
         if from.is_inbox() {
-            let made = self.folder_create(account, to, &CreateOptions::default(), now_s)?;
-            self.move_messages(
-                (account, FolderId::INBOX),
-                &UidSet::from_ranges([(1, Uid::MAX)]),
-                (account, made.id),
-                now_s,
-            )?;
-            return Ok(());
+            return self.carry_out(account, Intent::RenameInbox { to: to.to_string(), now_s });
         }
         if to.starts_with(from) {
             return Err(StoreError::Invalid { what: format!("mailbox {to} lies below {from}") });
         }
-        if let Some(above) = to.parent() {
+        let view = self.view(account)?;
+        let missing = match to.parent() {
+            Some(above) => view.resolve(&above)?.is_none().then_some(above),
+            None => None,
+        };
+        drop(view);
+        if let Some(above) = missing {
             match self.folder_create(account, &above, &CreateOptions::default(), now_s) {
                 Ok(_) | Err(StoreError::Exists { .. }) => {}
                 Err(error) => return Err(error),
@@ -177,6 +147,37 @@ impl Store {
 }
 
 impl Tx<'_, '_> {
+    /// Creates a folder with those above it that are missing.
+    pub(super) fn create_path(
+        &mut self,
+        account: AccountId,
+        path: &FolderPath,
+        options: &CreateOptions,
+        now_s: i64,
+    ) -> Result<Folder, StoreError> {
+        super::lock::respect(self, account, FolderId::TOP)?;
+        let mut owner = rows::need_account(self.txn, account)?;
+        let mut above: Option<Folder> = None;
+        for (number, component) in path.components().iter().enumerate() {
+            let parent = above.as_ref().map_or(FolderId::TOP, |row| row.id);
+            let last = number + 1 == path.components().len();
+            let row = match rows::child(self.txn, account, parent, component)? {
+                Some(id) => {
+                    let row = rows::need_folder(self.txn, account, id)?;
+                    if last && !row.noselect {
+                        return Err(StoreError::Exists { what: format!("user/{}/{path}", owner.userid) });
+                    }
+                    if last { self.revive(account, &mut owner, row, now_s)? } else { row }
+                }
+                None => self.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?,
+            };
+            above = Some(row);
+        }
+        rows::put_account(self.txn, account, &owner)?;
+        crate::crash_point!("create.after-rows");
+        above.ok_or_else(|| StoreError::Invalid { what: "a mailbox name is empty".into() })
+    }
+
     /// Makes the row and the directory of a folder.
     pub(super) fn make_folder(
         &mut self,

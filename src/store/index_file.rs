@@ -166,9 +166,9 @@ impl Entry {
     }
 }
 
-/// Appends `bytes` at `offset` of the folder's file; makes the file with its header when it is not there. Returns false when the file that was
-/// there is not this folder's of this generation (another was put in its place): then nothing is written.
-pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+/// Appends `bytes` at `offset` of the folder's file; makes the file with its header when it is not there. A file that lies there before the first
+/// entry was committed is not this folder's, or not of this generation: it is begun anew.
+pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u64, bytes: &[u8]) -> io::Result<()> {
     let path = dir.join(NAME);
     let file = OpenOptions::new()
         .read(true)
@@ -186,11 +186,12 @@ pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u6
         let mut found = [0; HEADER as usize];
         file.read_exact_at(&mut found, 0)?;
         if found != header {
-            return Ok(false);
+            // No committed row names an entry yet: what lies here was left by a creation that never committed.
+            file.set_len(HEADER)?;
+            file.write_all_at(&header, 0)?;
         }
     }
-    file.write_all_at(bytes, offset)?;
-    Ok(true)
+    file.write_all_at(bytes, offset)
 }
 
 /// Reads entries of one folder.

@@ -37,13 +37,19 @@ fn holder(tx: &Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<Optio
     Ok(read().ok())
 }
 
-/// An error while somebody else holds the folder or its account.
+/// An error while somebody else holds the folder or its account. A folder's lock is this process's; an account's belongs to the one operation that
+/// is carried out, so that no other thread of the process writes where directories are being moved.
 pub(super) fn respect(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
     for place in [FolderId::TOP, folder] {
         if let Some((who, purpose)) = holder(tx, account, place)?
-            && who != Identity::me()
+            && (place == FolderId::TOP || who != Identity::me())
         {
-            if who.is_alive() {
+            let busy = if who == Identity::me() {
+                super::lock(&tx.store.running).contains_key(&account)
+            } else {
+                who.is_alive()
+            };
+            if busy {
                 return Err(StoreError::InUse {
                     what: "the mailbox".into(),
                     by: Some(format!("{purpose}, process {}", who.pid)),

@@ -90,6 +90,8 @@ struct Inner {
     recent: Mutex<HashMap<(AccountId, FolderId), Uid>>,
     /// Which account is where: accounts never change their shard while a process runs.
     homes: Mutex<HashMap<AccountId, usize>>,
+    /// Accounts in which a thread of this process carries an operation out: their lock is respected by its other threads too.
+    running: Mutex<HashMap<AccountId, u64>>,
 }
 
 /// One shard, opened when it is first needed: most tools touch one account.
@@ -225,7 +227,10 @@ impl Store {
         let found = rows::value(&common.read()?, &key)?;
         let meta = match found {
             Some(_) => read_meta(common)?,
-            None => Meta { format: schema::FORMAT, store_id: random()?, shards: shards.max(1), ..Meta::default() },
+            None => begun_meta(settings)?.map_or_else(
+                || Ok(Meta { format: schema::FORMAT, store_id: random()?, shards: shards.max(1), ..Meta::default() }),
+                Ok::<Meta, StoreError>,
+            )?,
         };
         for number in 0..meta.shards {
             let dir = shard_dir(&settings.root, number);
@@ -288,6 +293,7 @@ impl Store {
             notices,
             recent: Mutex::default(),
             homes: Mutex::default(),
+            running: Mutex::default(),
         };
         Ok(Store { inner: Arc::new(inner) })
     }
@@ -357,6 +363,19 @@ impl Store {
     pub fn notices(&self) -> &Notices {
         &self.inner.notices
     }
+}
+
+/// The identity under which a creation that did not come to its end has begun a store: the common environment gets its row last.
+fn begun_meta(settings: &Settings) -> Result<Option<Meta>, StoreError> {
+    let first = shard_dir(&settings.root, 0);
+    if !first.join("data.mdb").exists() {
+        return Ok(None);
+    }
+    let env = Env::open(&first, true)?;
+    if found_none(env, &schema::key(SHARD, kind::META, FolderId::TOP, &[]))? {
+        return Ok(None);
+    }
+    read_meta(env).map(|meta| Some(Meta { last_uidvalidity: 0, ..meta }))
 }
 
 fn found_none(env: &'static Env, key: &[u8]) -> Result<bool, StoreError> {
@@ -488,6 +507,17 @@ impl Tx<'_, '_> {
         meta.last_uidvalidity = u32::try_from(now_s).unwrap_or(1).max(meta.last_uidvalidity.saturating_add(1)).max(1);
         rows::put(self.txn, &key, meta.encode())?;
         Ok(meta.last_uidvalidity)
+    }
+
+    /// Removes the redo rows of a folder.
+    fn remove_redo(&mut self, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
+        // From the account's own first row on: other accounts have folders of the same number.
+        let from = schema::key(SHARD, kind::REDO, folder, &account.0.to_be_bytes());
+        self.remove_rows(&from, &|key| {
+            schema::within(key, SHARD, kind::REDO, folder)
+                && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes())
+        })?;
+        Ok(())
     }
 
     /// Removes every row from `from` on for which `within` holds; returns how many.

@@ -37,6 +37,8 @@ pub(super) enum Intent {
     DeleteAccount,
     /// A folder with those below it (or, at the top, the account) goes to another partition.
     MovePartition { folder: FolderId, partition: String },
+    /// What is in INBOX goes to a new folder (RFC 9051 6.3.6).
+    RenameInbox { to: String, now_s: i64 },
 }
 
 /// A directory that moves: (from, to), absolute.
@@ -56,6 +58,7 @@ impl Intent {
             Intent::RenameAccount { userid } => w.u8(3).string(userid),
             Intent::DeleteAccount => w.u8(4),
             Intent::MovePartition { folder, partition } => w.u8(5).u32(folder.0).string(partition),
+            Intent::RenameInbox { to, now_s } => w.u8(6).string(to).i64(*now_s),
         };
         w.finish()
     }
@@ -71,6 +74,7 @@ impl Intent {
             3 => Intent::RenameAccount { userid: r.string()? },
             4 => Intent::DeleteAccount,
             5 => Intent::MovePartition { folder: FolderId(r.u32()?), partition: r.string()? },
+            6 => Intent::RenameInbox { to: r.string()?, now_s: r.i64()? },
             _ => return Err(Malformed),
         };
         Ok((owner, intent))
@@ -79,7 +83,7 @@ impl Intent {
     fn purpose(&self) -> &'static str {
         match self {
             Intent::DeleteFolder { .. } | Intent::DeleteAccount => "delete",
-            Intent::RenameFolder { .. } | Intent::RenameAccount { .. } => "rename",
+            Intent::RenameFolder { .. } | Intent::RenameAccount { .. } | Intent::RenameInbox { .. } => "rename",
             Intent::MovePartition { .. } => "move to another partition",
         }
     }
@@ -105,10 +109,15 @@ impl Store {
 
     /// Writes the intent down and carries it out.
     pub(super) fn carry_out(&self, account: AccountId, intent: Intent) -> Result<(), StoreError> {
+        let mut mine = Running { store: self, account, number: None };
         self.patiently(account, |tx| {
+            // What a batch that failed has left behind of this very operation is not another's.
+            mine.leave();
             lock::take(tx, account, FolderId::TOP, intent.purpose())?;
             rows::need_account(tx.txn, account)?;
-            rows::put(tx.txn, &intent_key(account), intent.encode(Identity::me()))
+            rows::put(tx.txn, &intent_key(account), intent.encode(Identity::me()))?;
+            mine.enter();
+            Ok(())
         })?;
         crate::crash_point!("intent.written");
         self.finish(account, &intent)
@@ -120,12 +129,19 @@ impl Store {
     /// The disk fails; the intent stays.
     pub(super) fn finish_intent(&self, account: AccountId) -> Result<(), StoreError> {
         let key = intent_key(account);
+        let mut mine = Running { store: self, account, number: None };
         let intent = self.change_now(account, |tx| {
+            mine.leave();
             let Some(bytes) = rows::value(tx.txn, &key)? else {
                 return Ok(None);
             };
             let (owner, intent) = Intent::decode(&bytes).map_err(|_| super::codec::damaged(&key))?;
-            if owner != Identity::me() && owner.is_alive() {
+            let busy = if owner == Identity::me() {
+                super::lock(&tx.store.running).contains_key(&account)
+            } else {
+                owner.is_alive()
+            };
+            if busy {
                 return Ok(None);
             }
             // Taken over inside the transaction: two finders cannot both.
@@ -136,6 +152,7 @@ impl Store {
                 &schema::key(account, kind::LOCK, FolderId::TOP, &[]),
                 Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(intent.purpose()).finish(),
             )?;
+            mine.enter();
             Ok(Some(intent))
         })?;
         intent.map_or(Ok(()), |intent| self.finish(account, &intent))
@@ -147,8 +164,9 @@ impl Store {
     /// The disk fails.
     pub fn finish_intents(&self) -> Result<usize, StoreError> {
         let unfinished = self.unfinished()?;
-        unfinished.iter().try_for_each(|(account, _)| self.finish_intent(*account))?;
-        Ok(unfinished.len())
+        // One that cannot be finished does not keep the others from it.
+        let failed = unfinished.iter().filter_map(|(account, _)| self.finish_intent(*account).err()).next_back();
+        failed.map_or(Ok(unfinished.len()), Err)
     }
 
     /// The accounts in which a dead process left an operation, and what it was.
@@ -182,6 +200,10 @@ impl Store {
             Intent::RenameAccount { userid } => self.rename_account_now(account, userid),
             Intent::DeleteAccount => return self.delete_account_now(account),
             Intent::MovePartition { folder, partition } => self.move_partition_now(account, *folder, partition),
+            Intent::RenameInbox { to, now_s } => match self.rename_inbox_now(account, to, *now_s) {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error.into()),
+            },
         };
         let outcome = match done {
             Ok(()) => Ok(()),
@@ -250,6 +272,24 @@ impl Store {
         Ok(())
     }
 
+    /// INBOX keeps its name, its messages go: into a folder that is created in the same transaction, which removes the intent, too.
+    fn rename_inbox_now(&self, account: AccountId, to: &str, now_s: i64) -> Result<(), StoreError> {
+        let to = FolderPath::parse(to)?;
+        let sources = self.sources((account, FolderId::INBOX), &super::UidSet::from_ranges([(1, super::Uid::MAX)]))?;
+        let moved: super::UidSet = sources.iter().map(|source| source.message.uid).collect();
+        self.change_now(account, |tx| {
+            tx.txn.del(&intent_key(account))?;
+            lock::release(tx, account, FolderId::TOP)?;
+            let made = tx.create_path(account, &to, &super::CreateOptions::default(), now_s)?;
+            if !sources.is_empty() {
+                tx.append_copies(account, made.id, &sources, now_s, false)?;
+                tx.remove(account, FolderId::INBOX, &moved, now_s)?;
+            }
+            crate::crash_point!("inbox-rename.after-rows");
+            Ok(())
+        })
+    }
+
     fn rename_account_now(&self, account: AccountId, userid: &str) -> Result<(), Failed> {
         let view = self.view(account)?;
         let owner = view.account()?;
@@ -257,6 +297,8 @@ impl Store {
         if old != userid {
             let folders = view.folders()?;
             drop(view);
+            // Once more, now that the intent protects the claim: without it another may have taken the name over.
+            self.claim_name(account, userid)?;
             let mut steps: Vec<Step> = Vec::new();
             for partition in self.partitions_of(&folders, &owner.partition) {
                 let root = self.inner.partition(&partition)?;
@@ -324,10 +366,7 @@ impl Store {
                     schema::within(key, account, kind, folder)
                 })?;
             }
-            tx.remove_rows(&schema::key(SHARD, kind::REDO, folder, &[]), &|key| {
-                schema::within(key, SHARD, kind::REDO, folder)
-                    && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes())
-            })?;
+            tx.remove_redo(account, folder)?;
             row.highest_modseq = Tx::next_modseq(&mut owner);
             rows::put_account(tx.txn, account, &owner)?;
             if keep_name {
@@ -337,8 +376,8 @@ impl Store {
                     unseen: 0,
                     deleted: 0,
                     bytes: 0,
-                    uidnext: 1,
-                    recent_from: 1,
+                    // UIDs go on: a session that still has the old mailbox names none of the new one's messages.
+                    recent_from: row.uidnext,
                     idx_generation: row.idx_generation + 1,
                     idx_len: index_file::HEADER,
                     special_use: super::SpecialUse::default(),
@@ -365,7 +404,8 @@ impl Store {
             set_aside_tree(root, &root.join(layout::account_directory(&owner.userid)), &account.to_string())?;
         }
         crate::crash_point!("account-delete.after-move");
-        self.forget_name(&owner.userid, account)?;
+        // Also names that a rename claimed and did not come to use: the id must not come to life again under one of them.
+        self.forget_other_names(account, "")?;
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
             tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
@@ -416,10 +456,7 @@ impl Store {
                 partition.clone_into(&mut row.partition);
                 row.highest_modseq = Tx::next_modseq(&mut owner);
                 tx.changed(account, &row)?;
-                tx.remove_rows(&schema::key(SHARD, kind::REDO, row.id, &[]), &|key| {
-                    schema::within(key, SHARD, kind::REDO, row.id)
-                        && schema::rest(key).get(..8) == Some(&account.0.to_be_bytes())
-                })?;
+                tx.remove_redo(account, row.id)?;
             }
             if folder == FolderId::TOP {
                 partition.clone_into(&mut owner.partition);
@@ -469,11 +506,9 @@ impl Store {
         partition: &str,
         inside: &dyn Fn(&FolderPath) -> bool,
     ) -> Result<(), StoreError> {
-        for other in self.partitions_of(folders, partition) {
-            if other == partition {
-                continue;
-            }
-            let root = self.inner.partition(&other)?;
+        // All others: when this is carried on after a crash, the rows no longer say where the folders were.
+        for (other, _) in self.settings().partitions.iter().filter(|(other, _)| other != partition) {
+            let Ok(root) = self.inner.partition(other) else { continue };
             for (path, _) in folders.iter().rev().filter(|(path, _)| inside(path)) {
                 remove_own_parts(&root.join(layout::folder_directory(userid, path)))?;
             }
@@ -504,6 +539,39 @@ impl Store {
             }
         }
         Ok(count)
+    }
+}
+
+/// The mark that a thread of this process carries an operation out in an account; given back when dropped, however the operation ended.
+struct Running<'s> {
+    store: &'s Store,
+    account: AccountId,
+    /// Of this operation among all of the process: the next one may begin before this one's mark is dropped.
+    number: Option<u64>,
+}
+
+impl Running<'_> {
+    fn enter(&mut self) {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        super::lock(&self.store.inner.running).insert(self.account, number);
+        self.number = Some(number);
+    }
+
+    fn leave(&mut self) {
+        let mut running = super::lock(&self.store.inner.running);
+        if let Some(mine) = self.number.take()
+            && running.get(&self.account) == Some(&mine)
+        {
+            running.remove(&self.account);
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -541,14 +609,16 @@ fn move_directories(steps: &[Step]) -> Result<(), Failed> {
     for (from, to) in steps {
         let step = (|| {
             if !from.exists() {
+                // Moved before a crash: from here on it can only be finished.
+                moved |= to.exists();
                 return Ok(());
             }
             if let Some(above) = to.parent() {
-                body::make_dir(above)?;
+                body::make_durable_dir(above)?;
             }
-            // An empty directory left by a creation that was not committed gives way; anything in it does not.
+            // Empty directories left by creations that were not committed give way; anything in them does not.
             if to.exists() {
-                fs::remove_dir(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
+                remove_empty(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
             }
             fs::rename(from, to).map_err(|error| StoreError::io("rename the directory", from, error))?;
             moved = true;
@@ -560,6 +630,17 @@ fn move_directories(steps: &[Step]) -> Result<(), Failed> {
         step.map_err(|error| Failed { error, moved })?;
     }
     Ok(())
+}
+
+/// Removes a directory in which there are only directories, at every level.
+fn remove_empty(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_empty(&entry.path())?;
+        }
+    }
+    fs::remove_dir(dir)
 }
 
 /// What in a folder's directory is the folder's own: `nn` directories and store.* files, not the folders below.
@@ -586,11 +667,12 @@ fn remove_own_parts(dir: &Path) -> Result<(), StoreError> {
 /// Moves a folder's own files to `.removed/NAME`, and its directory away if nothing lies below it.
 fn set_aside(root: &Path, dir: &Path, name: &str) -> Result<(), StoreError> {
     let target = root.join(REMOVED).join(name);
-    body::make_dir(&target)?;
+    body::make_durable_dir(&target)?;
     for part in own_parts(dir)? {
         let to = target.join(part.file_name().unwrap_or_default());
         fs::rename(&part, &to).map_err(|error| StoreError::io("set aside", &part, error))?;
     }
+    crate::os::durable::sync_dir(&target).map_err(|error| StoreError::io("flush", &target, error))?;
     drop(fs::remove_dir(dir));
     flush_aside(root, dir)
 }
@@ -598,7 +680,7 @@ fn set_aside(root: &Path, dir: &Path, name: &str) -> Result<(), StoreError> {
 /// Moves a whole directory to `.removed/NAME`.
 fn set_aside_tree(root: &Path, dir: &Path, name: &str) -> Result<(), StoreError> {
     let target = root.join(REMOVED).join(name);
-    body::make_dir(&root.join(REMOVED))?;
+    body::make_durable_dir(&root.join(REMOVED))?;
     if dir.exists() {
         fs::rename(dir, &target).map_err(|error| StoreError::io("set aside", dir, error))?;
     }

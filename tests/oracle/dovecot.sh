@@ -75,7 +75,13 @@ service stats {
   }
 }
 CONF
-    dovecot -c "$conf" || die "does not start; see $dir/dovecot.log"
+    dovecot -c "$conf" </dev/null >"$dir/start.log" 2>&1 || die "does not start; see $dir/dovecot.log"
+    tries=0
+    while [ ! -s "$dir/run/master.pid" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || die "is not ready; see $dir/dovecot.log"
+        sleep 0.05
+    done
     echo "imap $imap_port"
     echo "lmtp $lmtp_port"
     ;;

@@ -23,7 +23,7 @@ start)
     for user in "$@"; do
         echo secret | CONFIGROOT="$dir/config" "$program" user add "$user" >&2 || true
     done
-    CONFIGROOT="$dir/config" "$program" start-msg >&2
+    CONFIGROOT="$dir/config" "$program" start-msg </dev/null >"$dir/start.log" 2>&1
     tries=0
     while [ ! -s "$dir/data/proc/imap.port" ]; do
         tries=$((tries + 1))

@@ -273,7 +273,7 @@ impl Framer {
         let Announced::Literal(literal) = announced else {
             // A number beyond 64 bits. Nothing that waits has been sent, anything else cannot be skipped.
             let waits = matches!(announced, Announced::Absurd { waits: true });
-            let tag = self.tag();
+            let tag = if self.appending { std::mem::take(&mut self.tag) } else { self.tag() };
             self.drop_buffer();
             self.appending = false;
             return Some(if waits { Event::Refused { tag, why: Refusal::Literal } } else { Event::Fatal });

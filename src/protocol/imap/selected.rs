@@ -145,6 +145,8 @@ pub struct Selected {
     pub account: AccountId,
     /// Which one.
     pub folder: FolderId,
+    /// Its UIDVALIDITY: a mailbox that is made again under the same name has another.
+    pub uidvalidity: u32,
     /// The name by which it was selected.
     pub name: String,
     /// Opened by EXAMINE.
@@ -193,6 +195,7 @@ impl Selected {
         let selected = Selected {
             account,
             folder: folder.id,
+            uidvalidity: folder.uidvalidity,
             name,
             read_only,
             numbers,
@@ -261,6 +264,15 @@ impl Selected {
         Ok(())
     }
 
+    /// The mailbox as it is now. `None`: it was deleted; what stands under its name is none or another one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn row(&self, view: &View<'_>) -> Result<Option<Folder>, StoreError> {
+        let found = view.folder(self.folder)?;
+        Ok(found.filter(|folder| !folder.noselect && folder.uidvalidity == self.uidvalidity))
+    }
+
     /// Tells the client what changed since the last time, whoever changed it.
     ///
     /// # Errors
@@ -273,7 +285,7 @@ impl Selected {
     ) -> Result<Result<(), Deleted>, StoreError> {
         let news = {
             let view = store.view(self.account)?;
-            let Some(folder) = view.folder(self.folder)? else {
+            let Some(folder) = self.row(&view)? else {
                 return Ok(Err(Deleted));
             };
             if folder.highest_modseq > self.modseq {

@@ -202,19 +202,7 @@ impl Session {
     /// Why the command is not allowed in the present state.
     pub fn refusal(&self, command: &Command) -> Option<Answer> {
         use Command as C;
-        let needs_selected = matches!(
-            command,
-            C::Check
-                | C::Close
-                | C::Unselect
-                | C::Expunge
-                | C::UidExpunge(_)
-                | C::Search { .. }
-                | C::Fetch { .. }
-                | C::Store { .. }
-                | C::Copy { .. }
-                | C::Move { .. }
-        );
+        let needs_selected = uses_mailbox(command) || matches!(command, C::Check | C::Close | C::Unselect);
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
         if greeting && self.login.is_none() && !self.server.password_allowed(self.peer.ip()) {
@@ -237,6 +225,11 @@ impl Session {
         if let Some(answer) = self.refusal(&command) {
             answer.write(&tag, out);
             return Progress::Done;
+        }
+        if uses_mailbox(&command) && self.is_deleted().unwrap_or(false) {
+            Answer::no_with(Code::NonExistent, "Mailbox does not exist").write(&tag, out);
+            respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
+            return Progress::Bye;
         }
         self.told = told_after(&command);
         let login = matches!(command, Command::Login { .. } | Command::Authenticate { .. });
@@ -399,6 +392,17 @@ impl Session {
         &self.server.store
     }
 
+    /// True when somebody deleted the selected mailbox; a new one may have its name.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn is_deleted(&self) -> Result<bool, StoreError> {
+        match &self.selected {
+            Some(selected) => Ok(selected.row(&self.server.store.view(selected.account)?)?.is_none()),
+            None => Ok(false),
+        }
+    }
+
     /// Leaves the selected mailbox.
     pub fn leave(&mut self) {
         let Some(selected) = self.selected.take().filter(|selected| !selected.read_only) else {
@@ -455,6 +459,21 @@ impl Session {
             self.counts.selected
         )
     }
+}
+
+/// True for commands that read or change the messages of the selected mailbox.
+fn uses_mailbox(command: &Command) -> bool {
+    use Command as C;
+    matches!(
+        command,
+        C::Expunge
+            | C::UidExpunge(_)
+            | C::Search { .. }
+            | C::Fetch { .. }
+            | C::Store { .. }
+            | C::Copy { .. }
+            | C::Move { .. }
+    )
 }
 
 enum Started {

@@ -8,6 +8,11 @@ use crate::protocol::imap::session::Session;
 /// # Errors
 /// NO: the messages could not be expunged; the mailbox stays selected.
 pub fn run(session: &mut Session, now_s: i64) -> Answered {
+    if session.is_deleted()? {
+        // Whatever has the name now is not what was selected.
+        session.selected = None;
+        return Ok(Answer::completed());
+    }
     if let Some(selected) = session.selected.as_ref().filter(|selected| !selected.read_only) {
         session.server.store.expunge(selected.account, selected.folder, None, now_s)?;
     }

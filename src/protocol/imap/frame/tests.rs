@@ -113,6 +113,8 @@ fn limits_hold() {
     assert_eq!(all_sizes(SMALL, b"a LOGIN {999+}\r\n", true), ["fatal"]);
     assert_eq!(all_sizes(SMALL, b"a LOGIN {99999999999999999999999}\r\n", true), ["refused a Literal too long"]);
     assert_eq!(all_sizes(SMALL, b"a LOGIN {99999999999999999999999+}\r\n", true), ["fatal"]);
+    let second = all_sizes(SMALL, b"a APPEND b {1+}\r\nx {99999999999999999999999}\r\n", true);
+    assert_eq!(second.last().map(String::as_str), Some("refused a Literal too long"));
     assert_eq!(run(SMALL, &[b'x'; 500], 50, true), ["fatal"]);
 }
 
