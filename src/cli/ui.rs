@@ -1,5 +1,6 @@
 //! The only printer. Standard output is buffered; a reader that went away ends the tool quietly.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 /// Where a tool prints. `line`/`raw` go to standard output, `warn`/`error` to standard error with the tool's name.
@@ -52,12 +53,12 @@ impl Ui {
 
     /// `tool: warning: text` to standard error.
     pub fn warn(&mut self, text: impl AsRef<str>) {
-        self.stderr(&format!("{}: warning: {}\n", self.tool, text.as_ref()));
+        self.stderr(&format!("{}: warning: {}\n", self.tool, visible(text.as_ref())));
     }
 
     /// `tool: text` to standard error.
     pub fn error(&mut self, text: impl AsRef<str>) {
-        self.stderr(&format!("{}: {}\n", self.tool, text.as_ref()));
+        self.stderr(&format!("{}: {}\n", self.tool, visible(text.as_ref())));
     }
 
     /// Text to standard error as it is.
@@ -65,5 +66,26 @@ impl Ui {
         self.flush();
         // Nobody can be told when standard error itself is gone.
         drop(io::stderr().write_all(text.as_bytes()));
+    }
+}
+
+/// The text with its control characters written out, line ends and tabs excepted: names and values from anywhere do not command the terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(hidden) {
+        return text.into();
+    }
+    let shown = |c: char| if hidden(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn messages_do_not_command_the_terminal() {
+        assert_eq!(visible("a \u{1b}[2J\r b\n\u{9b}c"), "a \\u{1b}[2J\\r b\n\\u{9b}c");
+        assert_eq!(visible("J\u{fc}rgen\thas\nlines"), "J\u{fc}rgen\thas\nlines");
     }
 }

@@ -85,7 +85,7 @@ pub struct User {
 /// # Errors
 /// A sentence about the character or the word that is not allowed.
 pub fn check_userid(userid: &str) -> Result<(), String> {
-    let say = |text: &str| Err(format!("\"{userid}\" cannot be a userid: {text}"));
+    let say = |text: &str| Err(format!("{userid:?} cannot be a userid: {text}"));
     if userid.is_empty() || userid.len() > 255 {
         return say("it must have 1 to 255 characters");
     }

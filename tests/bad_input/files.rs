@@ -80,3 +80,22 @@ fn a_broken_line_of_the_configuration_is_named() {
     it.stop();
     it.start();
 }
+
+#[test]
+fn what_is_no_mbox_file_is_not_imported() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    let path = it.base().join("junk");
+    for (bytes, code) in [
+        (super::Noise::new(5).bytes(300_000), 65),
+        (b"From x Mon\n\nno date\n".to_vec(), 65),
+        (vec![0; 100_000], 65),
+        (Vec::new(), 0),
+    ] {
+        fs::write(&path, &bytes).unwrap();
+        let (_, err) = it.run("imsimport", &["-u", "joe", "-s", path.to_str().unwrap()]).ended(code);
+        assert!(code == 0 || err.contains("not an mbox file"), "{err}");
+    }
+    it.run("imsimport", &["-u", "joe", "-s", it.base().join("none").to_str().unwrap()]).ended(66);
+    assert!(it.uids("user/joe/INBOX").is_empty());
+}

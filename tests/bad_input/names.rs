@@ -95,3 +95,14 @@ fn imapd_refuses_names_that_are_not() {
     assert_eq!(client.ask("list \"\" *").len(), 3);
     imapd.still_runs();
 }
+
+#[test]
+fn names_of_users_that_are_not() {
+    let it = Instance::stopped(&[]);
+    for name in ["a/b", "../x", "a\u{1b}[2Jb", "two\nlines", "", ".", "*", &"n".repeat(300)] {
+        let (_, err) = it.run_with("user", &["add", "--", name], "secret\n").ended(64);
+        assert!(err.contains("cannot be a userid: "), "{name:?}: {err}");
+        assert!(err.lines().count() == 1 && !err.contains('\u{1b}'), "{err:?}");
+    }
+    assert_eq!(it.run("user", &["list"]).ok().lines().filter(|line| line.contains('@')).count(), 0);
+}
