@@ -38,6 +38,9 @@ pub struct FetchRun {
     index: Option<IndexReader>,
     /// Flag changes (`\Seen`) that the client has been told.
     pub known: Vec<(Modseq, UidSet)>,
+    /// The flags written last, and their text. Forgotten at each batch: names of keywords may have come since.
+    shown_flags: Option<(Flags, Keywords, bool)>,
+    flags: String,
     missing: bool,
     damaged: bool,
     broken: bool,
@@ -124,6 +127,8 @@ pub(in crate::protocol::imap) fn start(
         pieces: VecDeque::new(),
         index: None,
         known: Vec::new(),
+        shown_flags: None,
+        flags: String::new(),
         missing: false,
         damaged: false,
         broken: false,
@@ -190,6 +195,7 @@ impl FetchRun {
 
     /// Reads rows of the next messages; sets `\Seen` where that is due, one change for all of them.
     fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
+        self.shown_flags = None;
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let (account, folder_id) = (selected.account, selected.folder);
@@ -281,7 +287,14 @@ impl FetchRun {
         let Some(number) = selected.numbers.number(row.uid) else {
             return Ok(());
         };
-        let flags = format!("FLAGS ({})", selected.flag_list(row.uid, row.flags, row.keywords));
+        let with_flags = self.needs.flags || row.changed;
+        let recent = with_flags && selected.recent.contains(row.uid);
+        // Most messages have the flags of the one before.
+        let shown = (row.flags, row.keywords, recent);
+        if with_flags && self.shown_flags != Some(shown) {
+            self.flags = format!("FLAGS ({})", selected.flag_list(row.uid, row.flags, row.keywords));
+            self.shown_flags = Some(shown);
+        }
         let mut opened = match &row.message {
             Some(message) => {
                 let entry = match self.entry(message, &selected.name) {
@@ -297,14 +310,19 @@ impl FetchRun {
             None => None,
         };
         let mut pieces = Pieces::default();
-        pieces.text(&format!("* {number} FETCH ("));
+        pieces.text("* ");
+        pieces.number(u64::from(number));
+        pieces.text(" FETCH (");
         let mut blank = "";
         for item in &self.items {
             pieces.text(blank);
             blank = " ";
             match (item, opened.as_mut()) {
-                (Item::Uid, _) => pieces.text(&format!("UID {}", row.uid)),
-                (Item::Flags, _) => pieces.text(&flags),
+                (Item::Uid, _) => {
+                    pieces.text("UID ");
+                    pieces.number(u64::from(row.uid));
+                }
+                (Item::Flags, _) => pieces.text(&self.flags),
                 (_, None) => {}
                 (item, Some(opened)) => {
                     if let Err(error) = opened.write(item, &mut pieces) {
@@ -314,7 +332,8 @@ impl FetchRun {
             }
         }
         if row.changed && !self.needs.flags {
-            pieces.text(&format!(" {flags}"));
+            pieces.text(" ");
+            pieces.text(&self.flags);
         }
         pieces.text(")\r\n");
         self.pieces.extend(pieces.done);
@@ -353,7 +372,10 @@ impl Opened<'_> {
                 let stamp = Stamp { utc_s: message.internal_date_s, offset_min: i32::from(message.internal_zone_min) };
                 pieces.text(&format!("INTERNALDATE \"{}\"", format_internal(stamp)));
             }
-            Item::Rfc822Size => pieces.text(&format!("RFC822.SIZE {}", message.size)),
+            Item::Rfc822Size => {
+                pieces.text("RFC822.SIZE ");
+                pieces.number(message.size);
+            }
             Item::Envelope => pieces.named(b"ENVELOPE ", self.entry().envelope()),
             Item::Body => pieces.named(b"BODY ", self.entry().body()),
             Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", self.entry().bodystructure()),
@@ -454,12 +476,33 @@ impl Pieces {
     fn bytes(&mut self, bytes: &[u8]) {
         match self.done.last_mut() {
             Some(Piece::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => self.done.push(Piece::Bytes(bytes.to_vec())),
+            _ => {
+                let mut first = Vec::with_capacity(bytes.len().max(120));
+                first.extend_from_slice(bytes);
+                self.done.push(Piece::Bytes(first));
+            }
         }
     }
 
     fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
+    }
+
+    /// A number in decimal, without the detour over a string: there is one or two for each message.
+    fn number(&mut self, mut n: u64) {
+        let mut digits = [0_u8; 20];
+        let mut at = digits.len();
+        loop {
+            at = at.saturating_sub(1);
+            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(n % 10)) {
+                *digit = b'0' + value;
+            }
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        self.bytes(digits.get(at..).unwrap_or_default());
     }
 
     fn named(&mut self, name: &[u8], value: &[u8]) {
