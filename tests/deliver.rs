@@ -82,9 +82,8 @@ fn a_folder_takes_mail_of_those_who_may_post() {
 #[test]
 fn failures_have_the_codes_of_sysexits() {
     let mut it = Instance::new();
-    it.accounts(&["joe", "full"]);
-    let full = it.mailbox("user/full/INBOX").0;
-    it.store().set_quota(full, Some(10), None).unwrap();
+    it.accounts(&["joe"]);
+    it.run_with("user", &["add", "full", "--quota", "10"], "secret\n").ok();
     let (_, err) = deliver(&it, &["nobody"]).ended(67);
     assert_eq!(err, "deliver: nobody: no such user: nobody\n");
     let (_, err) = deliver(&it, &["nobody", "full", "joe"]).ended(75);

@@ -17,7 +17,8 @@ dn: uid=joe,ou=People,dc=example,dc=org\nobjectClass: inetMailUser\nuid: joe\nma
 dn: uid=jane,ou=People,dc=example,dc=org\nuid: jane\nmail: jane@example.org\n\n\
 dn: uid=away,ou=People,dc=example,dc=org\nuid: away\nmail: away@example.org\nmailHost: other.example.org\n\n\
 dn: uid=held,ou=People,dc=example,dc=org\nuid: held\nmail: held@example.org\nmailUserStatus: hold\n\n\
-dn: uid=gone,ou=People,dc=example,dc=org\nuid: gone\nmail: gone@example.org\nmailUserStatus: disabled\n";
+dn: uid=gone,ou=People,dc=example,dc=org\nuid: gone\nmail: gone@example.org\nmailUserStatus: disabled\n\n\
+dn: uid=full,ou=People,dc=example,dc=org\nuid: full\nmail: full@example.org\nmailQuota: 10\n";
 
 /// What the server says to `wire`, cut into reads of `piece` bytes.
 fn talk_with(fixture: &Fixture, wire: &[u8], piece: usize, message_bytes: u64, directory: &Path) -> String {
@@ -160,9 +161,7 @@ fn messages_that_cannot_be_taken_are_read_to_their_end() {
 #[test]
 fn a_full_quota_concerns_its_owner_only_and_recipients_are_limited() {
     let fixture = Fixture::new();
-    let joe = fixture.account("joe");
-    fixture.store.set_quota(joe, Some(10), None).unwrap();
-    let wire = "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe>\r\nRCPT TO:<jane>\r\nDATA\r\nSubject: x\r\n.\r\n";
+    let wire = "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<full>\r\nRCPT TO:<jane>\r\nDATA\r\nSubject: x\r\n.\r\n";
     let lines = talk(&fixture, wire);
     assert!(lines[10].starts_with("452 4.2.2") && lines[11].starts_with("250 2.1.5"), "{lines:?}");
     let many = format!("LHLO c\r\nMAIL FROM:<a@b>\r\n{}", "RCPT TO:<joe>\r\n".repeat(1001));

@@ -84,8 +84,8 @@ fn patterns_select_whole_names() {
 #[test]
 fn a_mailbox_is_created() {
     let it = Instance::new();
-    it.user("daphne");
-    it.user("eve@siroe.com");
+    it.entry("daphne");
+    it.entry("eve@siroe.com");
     assert_eq!(
         it.run("mboxutil", &["-c", "user/daphne/INBOX", "--dry-run"]).ended(2).0,
         "would create the account and user/daphne/INBOX\n"
@@ -116,8 +116,8 @@ fn a_mailbox_is_created() {
 #[test]
 fn a_file_is_worked_through_to_its_end() {
     let it = Instance::new();
-    it.user("ann");
-    it.user("joe");
+    it.entry("ann");
+    it.entry("joe");
     let file =
         it.listed_in("names", "# new people\nuser/ann/INBOX\n\nuser/nobody/INBOX\nuser/joe/../x\nuser/joe/INBOX\n");
     let (out, err) = it.run("mboxutil", &["-c", "-f", &file]).ended(1);

@@ -143,12 +143,22 @@ impl Instance {
         }
     }
 
-    /// Adds a user with the password "secret" to the directory.
+    /// Adds an entry to the directory file by hand: its user has no account in the store yet.
+    pub fn entry(&self, userid: &str) {
+        let (uid, domain) = userid.split_once('@').unwrap_or((userid, "example.org"));
+        let dn = format!("uid={uid},ou=People,dc={}", domain.replace('.', ",dc="));
+        let text = format!("\ndn: {dn}\nobjectClass: inetMailUser\nuid: {uid}\nmail: {uid}@{domain}\n");
+        let path = self.base().join("config/directory.ldif");
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Adds a user with the password "secret" to the directory, which makes the account in the store.
     pub fn user(&self, userid: &str) {
         self.run_with("user", &["add", userid], "secret\n").ended(0);
     }
 
-    /// Adds users and makes their accounts in the store.
+    /// Adds users with accounts in the store.
     pub fn accounts(&self, userids: &[&str]) {
         let store = self.store();
         for userid in userids {
