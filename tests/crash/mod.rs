@@ -301,7 +301,7 @@ impl Run {
         learn_kept(&mut before, &told);
         let mut candidates = vec![before];
         if let Some(op) = script.get(acknowledged) {
-            candidates.push(candidates[0].after(op));
+            candidates.extend(candidates[0].outcomes(op));
         }
         let found = self.look();
         let reasons: Vec<String> = candidates.iter().filter_map(|model| model.differs(&found)).collect();

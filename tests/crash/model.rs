@@ -255,6 +255,19 @@ impl Model {
         above.map_or_else(|| row.partition.clone(), |folder| folder.partition.clone())
     }
 
+    /// The stores that may be found when `op` was under way: it is done whole; a delivery to several users is several operations, one a user.
+    pub fn outcomes(&self, op: &Op) -> Vec<Model> {
+        match op {
+            Op::Deliver { marker, to } => (1..1usize << to.len())
+                .map(|chosen| {
+                    let some = to.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1);
+                    self.after(&Op::Deliver { marker: *marker, to: some.map(|(_, place)| place.clone()).collect() })
+                })
+                .collect(),
+            other => vec![self.after(other)],
+        }
+    }
+
     /// The store after `op`.
     pub fn after(&self, op: &Op) -> Model {
         let mut model = self.clone();
