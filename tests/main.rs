@@ -22,3 +22,4 @@ mod parameters;
 mod processes_cli;
 mod reconstruct;
 mod store;
+mod strace;

@@ -608,21 +608,21 @@ fn move_directories(steps: &[Step]) -> Result<(), Failed> {
     let mut moved = false;
     for (from, to) in steps {
         let step = (|| {
-            if !from.exists() {
-                // Moved before a crash: from here on it can only be finished.
-                moved |= to.exists();
+            if from.exists() {
+                if let Some(above) = to.parent() {
+                    body::make_durable_dir(above)?;
+                }
+                // Empty directories left by creations that were not committed give way; anything in them does not.
+                if to.exists() {
+                    remove_empty(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
+                }
+                fs::rename(from, to).map_err(|error| StoreError::io("rename the directory", from, error))?;
+            } else if !to.exists() {
                 return Ok(());
             }
-            if let Some(above) = to.parent() {
-                body::make_durable_dir(above)?;
-            }
-            // Empty directories left by creations that were not committed give way; anything in them does not.
-            if to.exists() {
-                remove_empty(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
-            }
-            fs::rename(from, to).map_err(|error| StoreError::io("rename the directory", from, error))?;
+            // Moved now, or before a crash: from here on it can only be finished. Who moved it then may have died before it was flushed.
             moved = true;
-            for side in [from.parent(), to.parent()].into_iter().flatten() {
+            for side in [from.parent(), to.parent()].into_iter().flatten().filter(|side| side.exists()) {
                 crate::os::durable::sync_dir(side).map_err(|error| StoreError::io("flush", side, error))?;
             }
             Ok(())
