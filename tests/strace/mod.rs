@@ -297,9 +297,9 @@ fn a_folder_is_renamed_between_intent_and_rows() {
 #[test]
 fn a_user_is_renamed_between_intent_and_rows() {
     let Some(ran) = run("rename-user") else { return };
-    // The new name is claimed, intent, rows, the old name goes, the intent goes.
-    let commits = ran.trace.exactly(&["common", "shard", "shard", "common", "shard"]);
-    renames_between(&ran.trace, &commits[1], &commits[2]);
+    // The new name is claimed, intent, claimed under its protection, rows, the old name goes, the intent goes.
+    let commits = ran.trace.exactly(&["common", "shard", "common", "shard", "common", "shard"]);
+    renames_between(&ran.trace, &commits[1], &commits[3]);
     assert!(ran.folder("jane", "INBOX").exists());
 }
 
