@@ -275,9 +275,10 @@ impl Session {
             C::Expunge => command::expunge::run(self, None, now_s),
             C::UidExpunge(set) => command::expunge::run(self, Some(&set), now_s),
             C::Store { uid, set, op, silent, flags } => {
-                let known = command::store::run(self, &command::store::Arguments { uid, set, op, silent, flags }, out)?;
+                let arguments = command::store::Arguments { uid, set, op, silent, flags };
+                let (known, answer) = command::store::run(self, &arguments, out)?;
                 self.told.known.extend(known);
-                Ok(Answer::completed())
+                Ok(answer)
             }
             C::Copy { uid, set, mailbox } => command::copy::run(self, uid, &set, &mailbox, now_s),
             C::Move { uid, set, mailbox } => command::mv::run(self, uid, &set, &mailbox, now_s, out),

@@ -39,7 +39,7 @@ pub(super) fn target(session: &Session, mailbox: &str) -> Result<(AccountId, Fol
     }
 }
 
-/// Messages were named by their numbers, and none of them is there any more.
+/// Messages were named by their numbers, and some of them are not there any more.
 pub(super) fn gone() -> Answer {
     Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
 }

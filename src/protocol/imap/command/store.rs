@@ -1,5 +1,6 @@
 //! STORE (RFC 3501 section 6.4.6).
 
+use super::copy::gone;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{Flag, FlagOp, SequenceSet};
 use crate::protocol::imap::respond;
@@ -38,7 +39,8 @@ pub fn split(flags: &[Flag]) -> (Flags, Vec<String>) {
     (system, keywords)
 }
 
-/// Changes flags. Returns which changes the client knows of afterwards.
+/// Changes flags. Returns which changes the client knows of afterwards, and the answer: NO when numbers named messages that others have expunged
+/// meanwhile, unless the client wanted no FLAGS (RFC 2180 section 4.2.2).
 ///
 /// # Errors
 /// NO: the mailbox is read-only, too many keywords; BAD: no such message.
@@ -46,14 +48,14 @@ pub fn run(
     session: &mut Session,
     arguments: &Arguments,
     out: &mut Vec<u8>,
-) -> Result<Option<(Modseq, UidSet)>, Answer> {
+) -> Result<(Option<(Modseq, UidSet)>, Answer), Answer> {
     let store = session.server.store.clone();
     let selected = session.writable()?;
     let Some(uids) = selected.uids(&arguments.set, arguments.uid) else {
         return Err(Answer::bad("Invalid sequence in Store"));
     };
     if uids.is_empty() {
-        return Ok(None);
+        return Ok((None, Answer::completed()));
     }
     let (flags, keywords) = split(&arguments.flags);
     let op = match arguments.op {
@@ -63,6 +65,7 @@ pub fn run(
     };
     let stored =
         store.store_flags(selected.account, selected.folder, &uids, &FlagChange { op, flags, keywords }, None)?;
+    let mut answer = Answer::completed();
     if !arguments.silent {
         let view = store.view(selected.account)?;
         selected.reload_keywords(&view, out)?;
@@ -71,6 +74,10 @@ pub fn run(
             view.states(selected.folder, *first..=*last, &mut |run| runs.push(run))?;
         }
         drop(view);
+        let there: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
+        if !arguments.uid && there < uids.len() as u64 {
+            answer = gone();
+        }
         for run in runs {
             for uid in run.first..=run.last() {
                 let Some(number) = selected.numbers.number(uid) else { continue };
@@ -80,5 +87,5 @@ pub fn run(
             }
         }
     }
-    Ok((stored.modseq != 0).then_some((stored.modseq, stored.changed)))
+    Ok(((stored.modseq != 0).then_some((stored.modseq, stored.changed)), answer))
 }
