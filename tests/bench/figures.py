@@ -4,7 +4,7 @@
 Measures PROGRAM (a release build of msgstore) against the Dovecot of this machine: same messages, same commands, same
 client, durable on both sides, in rounds A B A B. Prints a table in Markdown: medians, the ratio, and the processor time
 that each server took for one operation. Run as root. With --flushes the deliveries run once more under strace, which
-counts flushes. Everything that it starts it stops.
+counts how often they wait for the disk. Everything that it starts it stops.
 """
 
 import argparse
@@ -357,26 +357,41 @@ def shown(seconds, as_rate):
     return f"{seconds * 1000:,.1f} ms" if seconds >= 0.01 else f"{seconds * 1e6:,.0f} us"
 
 
+def synchronous_files(pid):
+    """Descriptors of a process on which every write waits for the disk (O_DSYNC, O_SYNC)."""
+    found = set()
+    for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
+        with open(f"/proc/{pid}/fdinfo/{descriptor}") as file:
+            if int(re.search(r"flags:\s*(\d+)", file.read())[1], 8) & os.O_DSYNC:
+                found.add(descriptor)
+    return found
+
+
 def count_flushes(servers, workloads, count):
-    """Flushes for one delivery, counted by strace in runs of their own."""
-    print("\n| flushes for a delivery | " + " | ".join(s.name for s in servers) + " |\n|---|---|---|")
+    """Waits for the disk for one delivery: flushes, and writes on synchronous descriptors, counted by strace in runs of their own."""
+    print("\n| waits for the disk for a delivery | " + " | ".join(s.name for s in servers) + " |\n|---|---|---|")
     for connections in (1, 16):
         cells = []
         for server in servers:
             sessions = [server.lmtp() for _ in range(connections)]
-            deliveries(sessions, workloads.users, connections * 2, workloads.source)
-            pids = [pid for pid in tree(server.roots())]
+            deliveries(sessions, workloads.users, connections * 2 + 20, workloads.source)
+            pids = tree(server.roots())
+            synchronous = {task: synchronous_files(pid) for pid in pids for task in os.listdir(f"/proc/{pid}/task")}
             with tempfile.NamedTemporaryFile("r") as out:
-                trace = subprocess.Popen(["strace", "-f", "-c", "-e", "trace=" + FLUSHES, "-o", out.name] + [w for pid in pids for w in ("-p", str(pid))],
-                                         stderr=subprocess.DEVNULL)
+                trace = subprocess.Popen(["strace", "-f", "-s", "0", "-e", f"trace={FLUSHES},write,writev,pwrite64,pwritev", "-o", out.name]
+                                         + [w for pid in pids for w in ("-p", str(pid))], stderr=subprocess.DEVNULL)
                 time.sleep(1.5)
                 deliveries(sessions, workloads.users, count, workloads.source)
                 trace.send_signal(2)
                 trace.wait()
-                rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", out.read(), re.M)
+                calls = {}
+                for task, name, descriptor in re.findall(r"^(\d+) +(\w+)\((\d+)", out.read(), re.M):
+                    if name in FLUSHES.split(","):
+                        calls[name] = calls.get(name, 0) + 1
+                    elif descriptor in synchronous.get(task, ()):
+                        calls["synchronous write"] = calls.get("synchronous write", 0) + 1
             for session in sessions:
                 session.close()
-            calls = {name: int(n) for n, name in rows if name != "total"}
             cells.append(f"{sum(calls.values()) / count:.2f} (" + ", ".join(f"{name} {n / count:.2f}" for name, n in sorted(calls.items())) + ")")
         print(f"| {connections} at a time | " + " | ".join(cells) + " |", flush=True)
 
