@@ -136,6 +136,17 @@ fn a_search_as_deep_as_is_allowed_is_answered() {
 }
 
 #[test]
+fn a_keyword_that_makes_flags_endless_is_refused() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    client.append("INBOX", "", "Subject: x\r\n\r\n");
+    client.ask("select INBOX");
+    assert_eq!(client.ask(&format!("store 1 +flags.silent ({})", "k".repeat(256))), ["BAD Invalid flag in Store"]);
+    let done = client.ask(&format!("store 1 +flags.silent ({})", "k".repeat(255)));
+    assert_eq!(done.last().map(String::as_str), Some("OK Completed"));
+}
+
+#[test]
 fn a_pattern_longer_than_any_name_is_refused() {
     let daemon = Daemon::start(&["joe"], &[]);
     let mut client = daemon.login("joe");

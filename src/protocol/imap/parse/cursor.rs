@@ -16,6 +16,8 @@ pub(super) struct Cursor<'a> {
 }
 
 const TAG_BYTES: usize = 1024;
+/// A keyword stands in the FLAGS line of every SELECT for good.
+const KEYWORD_BYTES: usize = 255;
 
 /// True for the bytes a tag is made of (`ASTRING-CHAR` without `+`).
 pub fn is_tag_byte(byte: u8) -> bool {
@@ -301,7 +303,11 @@ impl<'a> Cursor<'a> {
     /// A flag for STORE or APPEND.
     pub(super) fn flag(&mut self) -> Parsed<Flag> {
         if !self.eat(b'\\') {
-            return Ok(Flag::Keyword(self.atom(What::Flag)?.to_owned()));
+            let keyword = self.atom(What::Flag)?;
+            if keyword.len() > KEYWORD_BYTES {
+                return Err(self.invalid(What::Flag));
+            }
+            return Ok(Flag::Keyword(keyword.to_owned()));
         }
         match self.atom(What::SystemFlag)?.to_ascii_lowercase().as_str() {
             "answered" => Ok(Flag::Answered),
