@@ -299,32 +299,3 @@ fn misuse_and_obsolete_letters_are_told() {
     assert!(err.contains("start-msg store"), "{err}");
     it.start();
 }
-
-/// Not part of the everyday run: it makes 100,000 mailboxes. `cargo test -- --ignored a_large_listing`, with TMPDIR on a fast disk.
-#[test]
-#[ignore = "takes minutes; a measurement"]
-fn a_large_listing() {
-    let it = Instance::new();
-    let store = it.store();
-    std::thread::scope(|scope| {
-        for part in 0..8 {
-            let store = &store;
-            scope.spawn(move || {
-                for number in (part..10_000).step_by(8) {
-                    let account = store.account_create(&format!("user{number:05}"), None, 1_000).unwrap();
-                    for folder in 1..10 {
-                        let path = msgstore::store::FolderPath::parse(&format!("Folder{folder}")).unwrap();
-                        store.folder_create(account, &path, &Default::default(), 1_000).unwrap();
-                    }
-                }
-            });
-        }
-    });
-    for words in [&["-l"][..], &["-l", "-s"], &["-l", "-s", "-p", "user/user0001*"], &["-l", "-x"], &["-l", "--json"]] {
-        let begun = std::time::Instant::now();
-        let lines = it.run("mboxutil", words).ok().lines().count();
-        println!("mboxutil {words:?}: {lines} lines in {:?}", begun.elapsed());
-        let whole = 100_000 + usize::from(words == ["-l"] || words == ["-l", "-x"]);
-        assert_eq!(lines, if words.contains(&"-p") { 100 } else { whole });
-    }
-}

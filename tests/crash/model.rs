@@ -204,7 +204,12 @@ impl Model {
                 Op::Rename { from, to }
             }
             "inbox" => {
-                let user = (*chance.pick(&users)?).clone();
+                // An empty INBOX passes none of the points.
+                let holds_mail = |user: &&&String| {
+                    self.users[**user].folders.get("INBOX").is_some_and(|row| !row.messages.is_empty())
+                };
+                let full: Vec<_> = users.iter().filter(holds_mail).collect();
+                let user = (**chance.pick(&full)?).clone();
                 let to = self.free_path(&user, chance, false)?;
                 Op::InboxRename { user, to }
             }
