@@ -1,7 +1,7 @@
 complete -c mboxutil -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
 complete -c mboxutil -s P -d 'Mailboxes whose whole name matches a POSIX extended regular expression' -r
 complete -c mboxutil -s f -d 'With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW)' -r -F
-complete -c mboxutil -s t -d 'With -R: only what was expunged in the last NUM hours. With -o: not available in this release' -r
+complete -c mboxutil -s t -d 'With -R: only what was expunged in the last NUM hours. With -o: only accounts that nobody has used for NUM days' -r
 complete -c mboxutil -s w -d 'With -o: write the list to FILE' -r -F
 complete -c mboxutil -s q -d 'Obsolete' -r
 complete -c mboxutil -s u -d 'Obsolete' -r

@@ -98,7 +98,7 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l version 
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s P -d 'Mailboxes whose whole name matches a POSIX extended regular expression' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s f -d 'With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW)' -r -F
-complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s t -d 'With -R: only what was expunged in the last NUM hours. With -o: not available in this release' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s t -d 'With -R: only what was expunged in the last NUM hours. With -o: only accounts that nobody has used for NUM days' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s w -d 'With -o: write the list to FILE' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s q -d 'Obsolete' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s u -d 'Obsolete' -r

@@ -8,7 +8,7 @@ use super::folder::CreateOptions;
 use super::ids::{AccountId, FolderId};
 use super::lmdb::Rows;
 use super::name::check_userid;
-use super::record::{Account, UserRow};
+use super::record::{Access, Account, UserRow};
 use super::relocate::Intent;
 use super::schema::{self, SHARD, kind};
 use super::{Store, Tx, codec, random, rows};
@@ -221,6 +221,24 @@ impl Store {
         })
     }
 
+    /// Remembers that an account is used now. Written at most once an hour: a login must not cost a commit each time.
+    ///
+    /// # Errors
+    /// It does not exist, or the disk fails.
+    pub fn note_access(&self, account: AccountId, by: Access, now_s: i64) -> Result<(), StoreError> {
+        let recent = |row: &Account| (0..3600).contains(&now_s.saturating_sub(last(row, by)));
+        if recent(&self.view(account)?.account()?) {
+            return Ok(());
+        }
+        self.change(account, |tx| {
+            let mut row = rows::need_account(tx.txn, account)?;
+            if let Some(time) = row.last_access_s.get_mut(by as usize) {
+                *time = now_s;
+            }
+            rows::put_account(tx.txn, account, &row)
+        })
+    }
+
     /// Takes a name out of the userid map, if it leads to this account.
     pub(super) fn forget_name(&self, userid: &str, account: AccountId) -> Result<(), StoreError> {
         self.inner.common.run(|txn, ()| {
@@ -231,4 +249,9 @@ impl Store {
             if leads_here { txn.del(&key).map(|_| ()) } else { Ok(()) }
         })
     }
+}
+
+/// When an account was used last by one of the ways.
+fn last(row: &Account, by: Access) -> i64 {
+    row.last_access_s.get(by as usize).copied().unwrap_or(0)
 }

@@ -48,7 +48,7 @@ pub use index_file::{Entry, IndexReader, Source};
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
-pub use record::{Account, Acl, AclEntry, Folder, Gone, Message, Rights, SpecialUse, StateRun};
+pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, SpecialUse, StateRun};
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 

@@ -63,6 +63,17 @@ impl std::fmt::Display for Acl {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpecialUse(pub u16);
 
+/// By what an account is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// IMAP.
+    Imap,
+    /// Web mail.
+    Http,
+    /// POP.
+    Pop,
+}
+
 /// An account's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -84,6 +95,8 @@ pub struct Account {
     pub quota_bytes: Option<u64>,
     /// Limit of messages, if there is one.
     pub quota_messages: Option<u64>,
+    /// When it was used last, by [`Access`], seconds since 1970; 0: never. Right to the hour.
+    pub last_access_s: [i64; 3],
 }
 
 impl Account {
@@ -99,6 +112,9 @@ impl Account {
             .u32(self.last_folder)
             .u64(limit(self.quota_bytes))
             .u64(limit(self.quota_messages))
+            .i64(self.last_access_s[0])
+            .i64(self.last_access_s[1])
+            .i64(self.last_access_s[2])
             .finish()
     }
 
@@ -114,6 +130,7 @@ impl Account {
             last_folder: r.u32()?,
             quota_bytes: r.u64()?.checked_sub(1),
             quota_messages: r.u64()?.checked_sub(1),
+            last_access_s: [r.i64()?, r.i64()?, r.i64()?],
         })
     }
 }

@@ -161,7 +161,7 @@ fn object(here: &Here, found: &Found, path: &FolderPath, row: &Folder, name: &st
 pub(super) fn orphans(ui: &mut Ui, here: &Here, args: &Args, output: Option<BufWriter<File>>) -> anyhow::Result<Exit> {
     let lines: Vec<String> = here
         .mailboxes()
-        .orphans()
+        .orphans(args.time.map(|days| crate::os::clock::now_s() - i64::from(days) * 86_400))
         .map_err(mailbox_failure)?
         .into_iter()
         .map(|userid| match args.json {

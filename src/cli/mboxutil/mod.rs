@@ -78,7 +78,7 @@ pub struct Args {
     /// With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW).
     #[arg(short = 'f', value_name = "FILE")]
     file: Option<PathBuf>,
-    /// With -R: only what was expunged in the last NUM hours. With -o: not available in this release.
+    /// With -R: only what was expunged in the last NUM hours. With -o: only accounts that nobody has used for NUM days.
     #[arg(short = 't', value_name = "NUM")]
     time: Option<u32>,
     /// With -o: write the list to FILE.
@@ -165,15 +165,10 @@ fn check(args: &Args, command: &[OsString]) -> Result<(), Failure> {
         (args.pattern.is_some() || args.regex.is_some(), select, "-p and -P go with -l, -d and -e"),
         (args.extended || args.names || args.table, args.list, "-x, -s and --table go with -l"),
         (args.file.is_some(), args.create || args.delete || args.rename || args.lock, "-f goes with -c, -d, -r and -k"),
-        (args.time.is_some(), args.restore || args.orphans, "-t goes with -R"),
+        (args.time.is_some(), args.restore || args.orphans, "-t goes with -R and -o"),
         (args.write.is_some(), args.orphans, "-w goes with -o"),
         (args.dry_run, plans, "--dry-run goes with -c, -d, -r, -e and -R"),
         (args.json, args.list || args.orphans || args.dry_run, "--json goes with -l, -o and --dry-run"),
-        (
-            args.time.is_some(),
-            !args.orphans,
-            "-o -t is not available: this release does not record when accounts are used",
-        ),
         (
             args.delete && args.file.is_some(),
             args.pattern.is_none() && args.regex.is_none(),

@@ -406,17 +406,33 @@ impl Mailboxes<'_> {
             .collect()
     }
 
-    /// The user ids of the accounts that have no entry in the directory of this host, sorted.
+    /// The user ids of the accounts that have no entry in the directory of this host, sorted; with `unused_since_s`, those of them that nobody
+    /// has used since then (nor were they made since).
     ///
     /// # Errors
     /// The directory does not answer, or has entries that it cannot read: then nobody may be called an orphan.
-    pub fn orphans(&self) -> Result<Vec<String>, MailboxError> {
+    pub fn orphans(&self, unused_since_s: Option<i64>) -> Result<Vec<String>, MailboxError> {
         let known: BTreeSet<String> = self.directory.users()?.into_iter().map(|user| user.userid).collect();
         let faults = self.directory.problems()?;
         if !faults.is_empty() {
             return Err(MailboxError::DirectoryFaults(faults));
         }
-        let accounts = self.store.accounts()?;
-        Ok(accounts.into_iter().map(|(userid, _)| userid).filter(|userid| !known.contains(userid)).collect())
+        let mut orphans = Vec::new();
+        for (userid, account) in self.store.accounts()? {
+            if known.contains(&userid) {
+                continue;
+            }
+            let unused = match unused_since_s {
+                None => true,
+                Some(since_s) => {
+                    let row = self.store.view(account)?.account()?;
+                    row.last_access_s.into_iter().chain([row.created_s]).all(|used_s| used_s < since_s)
+                }
+            };
+            if unused {
+                orphans.push(userid);
+            }
+        }
+        Ok(orphans)
     }
 }

@@ -9,6 +9,7 @@ use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::session::{Login, Server, Session};
+use crate::store::Access;
 
 /// Logs in with a password.
 ///
@@ -38,6 +39,12 @@ pub fn admit(
         }
     };
     let account = account::of_user(&session.server.store, &user, now_s)?;
+    // A store administrator who acts for the user is not the user.
+    if authzid == authcid
+        && let Err(error) = session.server.store.note_access(account, Access::Imap, now_s)
+    {
+        log::warning(Category::Store, format!("the last access of {} is not recorded: {error}", user.userid));
+    }
     if authzid != authcid {
         log::notice(
             Category::Account,
