@@ -107,6 +107,10 @@ impl<B: Batch> Group<B> {
         &self,
         work: impl FnMut(&mut Write<'_>, &mut B::Extra) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
+        debug_assert!(
+            !self.env.is_being_read(),
+            "a thread that holds a snapshot changes what it is of: growth would wait for it"
+        );
         let mut slot = Slot { work, result: None };
         let seat = Seat { turn: Mutex::new(Turn::Waiting), called: Condvar::new() };
         let job: *mut (dyn Job<B::Extra> + '_) = &mut slot;
@@ -126,10 +130,22 @@ impl<B: Batch> Group<B> {
         slot.result.unwrap_or_else(|| Err(StoreError::Internal { what: "a write job was not run".into() }))
     }
 
+    /// What surrounds the jobs.
+    #[cfg(test)]
+    pub(super) fn batch(&self) -> &B {
+        &self.batch
+    }
+
+    /// How many jobs wait for a leader.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).waiting.len()
+    }
+
     /// Takes everything that waits through one transaction, then hands the lead on.
     fn lead(&self) {
         let jobs = std::mem::take(&mut lock(&self.queue).waiting);
-        if let Err(error) = self.batch(&jobs) {
+        if let Err(error) = self.take_through(&jobs) {
             for job in &jobs {
                 // SAFETY: see JobRef; the seat is not Done yet.
                 unsafe { &mut *job.job }.fail(&error);
@@ -147,7 +163,7 @@ impl<B: Batch> Group<B> {
         }
     }
 
-    fn batch(&self, jobs: &[JobRef<B::Extra>]) -> Result<(), StoreError> {
+    fn take_through(&self, jobs: &[JobRef<B::Extra>]) -> Result<(), StoreError> {
         for _ in 0..8 {
             match self.attempt(jobs) {
                 Err(StoreError::MapFull) => {

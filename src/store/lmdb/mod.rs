@@ -9,12 +9,16 @@
 #![allow(unsafe_code)]
 
 mod commit;
+mod gate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use lmdb::{
     Cursor, Environment, EnvironmentFlags, InactiveTransaction, RoTransaction, RwTransaction, Transaction, WriteFlags,
@@ -23,11 +27,14 @@ use lmdb::{
 pub(crate) use commit::{Batch, Group};
 
 use super::error::StoreError;
+use gate::{Gate, Pass};
 
 /// Reader slots of an environment; the first opener fixes the number, so every opener names the same.
 const READERS: u32 = 2048;
 /// Address space reserved for an environment at first.
 pub(crate) const MAP_BYTES: usize = 64 << 30;
+/// How long a change of the map's size waits for this process's transactions to end: they are short.
+const GROW_PATIENCE: Duration = Duration::from_secs(30);
 /// Idle read transactions kept for renewal.
 const POOL: usize = 64;
 
@@ -46,7 +53,7 @@ pub(crate) struct Env {
     /// Device and inode of the data file.
     inode: (u64, u64),
     /// Transactions share it; a change of the map's size takes it alone.
-    gate: RwLock<()>,
+    gate: Gate,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -70,7 +77,7 @@ pub(crate) trait Rows {
 pub(crate) struct Read<'e> {
     txn: Option<RoTransaction<'static>>,
     env: &'e Env,
-    _gate: RwLockReadGuard<'e, ()>,
+    _gate: Pass<'e>,
 }
 
 /// A write transaction (or a savepoint in one).
@@ -106,6 +113,11 @@ impl Env {
     /// Opens the environment in the directory `path`, or returns the one this process has open already.
     /// With `create` the files may be made; without it their absence is an error.
     pub(crate) fn open(path: &Path, create: bool) -> Result<&'static Env, StoreError> {
+        Env::open_with(path, create, MAP_BYTES)
+    }
+
+    /// The same with `map_bytes` of address space, where it is not open yet.
+    fn open_with(path: &Path, create: bool, map_bytes: usize) -> Result<&'static Env, StoreError> {
         let data = path.join("data.mdb");
         let mut known = lock(registry());
         match std::fs::metadata(&data) {
@@ -126,7 +138,7 @@ impl Env {
         let raw = Environment::new()
             .set_flags(EnvironmentFlags::NO_TLS)
             .set_max_readers(READERS)
-            .set_map_size(MAP_BYTES)
+            .set_map_size(map_bytes)
             .open_with_permissions(path, 0o600)
             .map_err(|error| StoreError::database(path, error))?;
         let db = if create { raw.create_db(None, lmdb::DatabaseFlags::empty()) } else { raw.open_db(None) }
@@ -139,7 +151,7 @@ impl Env {
             db,
             path: path.to_owned(),
             inode: (meta.dev(), meta.ino()),
-            gate: RwLock::new(()),
+            gate: Gate::default(),
             idle: Mutex::default(),
         }));
         known.insert((meta.dev(), meta.ino()), env);
@@ -160,7 +172,7 @@ impl Env {
     /// Begins a read transaction. It pins its snapshot: keep it short.
     pub(crate) fn read(&'static self) -> Result<Read<'static>, StoreError> {
         for _ in 0..8 {
-            let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            let gate = self.gate.enter();
             let idle = lock(&self.idle).pop();
             let begun = match idle {
                 Some(Idle(idle)) => idle.renew(),
@@ -187,10 +199,18 @@ impl Env {
 
     /// Enlarges the map to `bytes`; 0 takes over the size another process has set.
     pub(crate) fn grow(&self, bytes: usize) -> Result<(), StoreError> {
-        let _alone = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let alone = self.gate.alone(GROW_PATIENCE);
+        let _alone = alone.ok_or_else(|| StoreError::Unavailable {
+            what: format!("{} has to grow while it is being read", self.path.display()),
+        })?;
         // Reset transactions keep pointers into the old map only until they are renewed, but they are cheap: let them go.
         lock(&self.idle).clear();
         self.raw.set_map_size(bytes).map_err(|error| self.fail(error))
+    }
+
+    /// True while this thread holds a transaction of it.
+    fn is_being_read(&self) -> bool {
+        self.gate.is_mine()
     }
 
     /// The size of the map in bytes.
@@ -217,7 +237,7 @@ impl Env {
     /// A consistent copy of the environment at `target` (a directory that exists and is empty), compacted. The copy is not flushed.
     pub(crate) fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let _gate = self.gate.enter();
         let name = std::ffi::CString::new(target.as_os_str().as_bytes())
             .map_err(|_| StoreError::Invalid { what: "a path with a NUL byte".into() })?;
         // SAFETY: the environment lives as long as the process; `name` is a NUL-terminated string that outlives the call.
@@ -229,7 +249,7 @@ impl Env {
     }
 
     /// Begins the write transaction of this environment: waits for the other processes' writers. The guard keeps the map's size.
-    fn write(&'static self) -> Result<(RwLockReadGuard<'static, ()>, Write<'static>), StoreError> {
+    fn write(&'static self) -> Result<(Pass<'static>, Write<'static>), StoreError> {
         let there =
             std::fs::metadata(self.path.join("data.mdb")).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.inode);
         if !there {
@@ -238,7 +258,7 @@ impl Env {
             return Err(StoreError::Unavailable { what });
         }
         for _ in 0..8 {
-            let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+            let gate = self.gate.enter();
             match self.raw.begin_rw_txn() {
                 Ok(txn) => return Ok((gate, Write { txn, db: self.db })),
                 Err(lmdb::Error::MapResized) => {
