@@ -19,6 +19,7 @@ mod mboxutil;
 mod message;
 mod message_mbox;
 mod parameters;
+mod processes;
 mod processes_cli;
 mod reconstruct;
 mod store;
