@@ -260,7 +260,8 @@ impl Run {
         let errors = std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default();
         let tail: String = errors.chars().skip(errors.chars().count().saturating_sub(3000)).collect();
         let log = self.log.iter().rev().take(8).rev().cloned().collect::<Vec<_>>().join("\n");
-        panic!("{why}\n--- what was done\n{log}\n--- what the children said\n{tail}")
+        let seed = &self.log[0];
+        panic!("{why}\n--- {seed}, what was done\n{log}\n--- what the children said\n{tail}")
     }
 
     fn start(&self, variables: &[(&str, &str)]) -> Child {
