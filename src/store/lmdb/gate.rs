@@ -138,7 +138,7 @@ mod tests {
                 said.send(alone.is_some()).unwrap();
             });
             waits(&gate);
-            // Again, and from inside of one gate into another: neither waits. The same in a thread of its own, so that a fault ends in an assertion.
+            // Again, and from inside of one gate into another: neither waits. (Were they to, the other would give up, which is seen below.)
             let second = gate.enter();
             drop(other.enter());
             assert!(heard.recv_timeout(SOON).is_err(), "alone though two are inside");
