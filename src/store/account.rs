@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use super::error::StoreError;
 use super::folder::CreateOptions;
 use super::ids::{AccountId, FolderId};
+use super::intent::Intent;
 use super::lmdb::Rows;
 use super::name::check_userid;
 use super::record::{Access, Account, UserRow};
-use super::relocate::Intent;
 use super::schema::{self, SHARD, kind};
 use super::{Store, Tx, codec, random, rows};
 
@@ -99,7 +99,7 @@ impl Store {
         let Some(shard) = self.inner.shards.get(claimed.shard as usize) else { return Ok(false) };
         let read = shard.env()?.read()?;
         let Some(row) = rows::account(&read, claimed.account)? else { return Ok(renaming) };
-        Ok(row.userid != userid && rows::value(&read, &super::relocate::intent_key(claimed.account))?.is_none())
+        Ok(row.userid != userid && rows::value(&read, &super::intent::intent_key(claimed.account))?.is_none())
     }
 
     /// Claims a name in the userid map for an account that exists.

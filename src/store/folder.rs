@@ -2,9 +2,9 @@
 
 use super::error::StoreError;
 use super::ids::{AccountId, FolderId, MailboxId};
+use super::intent::Intent;
 use super::name::FolderPath;
 use super::record::{Account, Acl, AclEntry, Folder, Rights, SpecialUse};
-use super::relocate::Intent;
 use super::schema::{self, kind};
 use super::{Store, Tx, body, index_file, random, rows};
 

@@ -55,10 +55,10 @@ pub(super) fn respect(tx: &mut Tx<'_, '_>, account: AccountId, folder: FolderId)
                     by: Some(format!("{purpose}, process {}", who.pid)),
                 });
             }
-            if rows::value(tx.txn, &super::relocate::intent_key(account))?.is_some() {
+            if rows::value(tx.txn, &super::intent::intent_key(account))?.is_some() {
                 return Err(StoreError::InUse {
                     what: "the mailbox".into(),
-                    by: Some(super::relocate::UNFINISHED.into()),
+                    by: Some(super::intent::UNFINISHED.into()),
                 });
             }
             tx.txn.del(&key(account, place))?;
@@ -109,7 +109,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         for _ in 0..TRIES {
             match self.change_now(account, &mut work) {
-                Err(StoreError::InUse { by, .. }) if by.as_deref() == Some(super::relocate::UNFINISHED) => {
+                Err(StoreError::InUse { by, .. }) if by.as_deref() == Some(super::intent::UNFINISHED) => {
                     self.finish_intent(account)?
                 }
                 Err(StoreError::InUse { by: Some(_), .. }) => std::thread::sleep(PAUSE),

@@ -18,6 +18,7 @@ mod flags;
 mod folder;
 mod ids;
 mod index_file;
+mod intent;
 pub mod layout;
 mod lmdb;
 mod lock;

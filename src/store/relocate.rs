@@ -1,93 +1,24 @@
-//! Operations over several directories: rename, delete, move to another partition. Each is written down first (the intent, with a lock on the
-//! account), carried out in steps that may be repeated, and finished by whoever meets it when its process died.
-//!
-//! Order: intent and lock commit; directories move; rows change in one transaction; what is left over goes; intent and lock are removed. Until the
-//! rows change a failure is undone by dropping the intent, as long as nothing has moved; afterwards it is always finished.
+//! What an operation over several directories does, step by step: rename, delete, move to another partition. Every step may be repeated; who carries
+//! it out, and who finishes it, is told in `intent.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::codec::{Malformed, Reader, Writer};
 use super::error::StoreError;
 use super::ids::{AccountId, FolderId};
+use super::intent::{Failed, Intent, intent_key};
 use super::lmdb::Rows;
 use super::name::FolderPath;
 use super::record::{Acl, Folder};
 use super::schema::{self, SHARD, kind};
 use super::{Store, Tx, body, index_file, layout, lock, rows};
-use crate::os::process::Identity;
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
 pub(crate) const REMOVED: &str = ".removed";
-/// The purpose that tells a waiting writer that nobody else will finish.
-pub(super) const UNFINISHED: &str = "an operation that was not finished";
-
-/// An operation that is under way in an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Intent {
-    /// A folder goes; with `keep_name` its name stays.
-    DeleteFolder { folder: FolderId, keep_name: bool },
-    /// A folder, with those below it, gets another place in the tree.
-    RenameFolder { folder: FolderId, parent: FolderId, component: String },
-    /// The account gets another user id.
-    RenameAccount { userid: String },
-    /// The account goes.
-    DeleteAccount,
-    /// A folder with those below it (or, at the top, the account) goes to another partition.
-    MovePartition { folder: FolderId, partition: String },
-    /// What is in INBOX goes to a new folder (RFC 9051 6.3.6).
-    RenameInbox { to: String, now_s: i64 },
-}
-
 /// A directory that moves: (from, to), absolute.
 type Step = (PathBuf, PathBuf);
-
-pub(super) fn intent_key(account: AccountId) -> Vec<u8> {
-    schema::key(SHARD, kind::INTENT, FolderId::TOP, &account.0.to_be_bytes())
-}
-
-impl Intent {
-    fn encode(&self, owner: Identity) -> Vec<u8> {
-        let mut w = Writer::new(1);
-        w.u32(owner.pid.cast_unsigned()).u64(owner.started);
-        match self {
-            Intent::DeleteFolder { folder, keep_name } => w.u8(1).u32(folder.0).u8(u8::from(*keep_name)),
-            Intent::RenameFolder { folder, parent, component } => w.u8(2).u32(folder.0).u32(parent.0).string(component),
-            Intent::RenameAccount { userid } => w.u8(3).string(userid),
-            Intent::DeleteAccount => w.u8(4),
-            Intent::MovePartition { folder, partition } => w.u8(5).u32(folder.0).string(partition),
-            Intent::RenameInbox { to, now_s } => w.u8(6).string(to).i64(*now_s),
-        };
-        w.finish()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<(Identity, Intent), Malformed> {
-        let mut r = Reader::new(bytes, 1)?;
-        let owner = Identity { pid: r.u32()?.cast_signed(), started: r.u64()? };
-        let intent = match r.u8()? {
-            1 => Intent::DeleteFolder { folder: FolderId(r.u32()?), keep_name: r.u8()? != 0 },
-            2 => {
-                Intent::RenameFolder { folder: FolderId(r.u32()?), parent: FolderId(r.u32()?), component: r.string()? }
-            }
-            3 => Intent::RenameAccount { userid: r.string()? },
-            4 => Intent::DeleteAccount,
-            5 => Intent::MovePartition { folder: FolderId(r.u32()?), partition: r.string()? },
-            6 => Intent::RenameInbox { to: r.string()?, now_s: r.i64()? },
-            _ => return Err(Malformed),
-        };
-        Ok((owner, intent))
-    }
-
-    fn purpose(&self) -> &'static str {
-        match self {
-            Intent::DeleteFolder { .. } | Intent::DeleteAccount => "delete",
-            Intent::RenameFolder { .. } | Intent::RenameAccount { .. } | Intent::RenameInbox { .. } => "rename",
-            Intent::MovePartition { .. } => "move to another partition",
-        }
-    }
-}
 
 impl Store {
     /// Moves a folder with those below it, or with `None` the whole account, to another partition. Sessions go on; writers wait.
@@ -107,124 +38,12 @@ impl Store {
         )
     }
 
-    /// Writes the intent down and carries it out.
-    pub(super) fn carry_out(&self, account: AccountId, intent: Intent) -> Result<(), StoreError> {
-        let mut mine = Running { store: self, account, number: None };
-        self.patiently(account, |tx| {
-            // What a batch that failed has left behind of this very operation is not another's.
-            mine.leave();
-            lock::take(tx, account, FolderId::TOP, intent.purpose())?;
-            rows::need_account(tx.txn, account)?;
-            rows::put(tx.txn, &intent_key(account), intent.encode(Identity::me()))?;
-            mine.enter();
-            Ok(())
-        })?;
-        crate::crash_point!("intent.written");
-        self.finish(account, &intent)
-    }
-
-    /// Finishes the operation that a dead process left in an account.
-    ///
-    /// # Errors
-    /// The disk fails; the intent stays.
-    pub(super) fn finish_intent(&self, account: AccountId) -> Result<(), StoreError> {
-        let key = intent_key(account);
-        let mut mine = Running { store: self, account, number: None };
-        let intent = self.change_now(account, |tx| {
-            mine.leave();
-            let Some(bytes) = rows::value(tx.txn, &key)? else {
-                return Ok(None);
-            };
-            let (owner, intent) = Intent::decode(&bytes).map_err(|_| super::codec::damaged(&key))?;
-            let busy = if owner == Identity::me() {
-                super::lock(&tx.store.running).contains_key(&account)
-            } else {
-                owner.is_alive()
-            };
-            if busy {
-                return Ok(None);
-            }
-            // Taken over inside the transaction: two finders cannot both.
-            let me = Identity::me();
-            rows::put(tx.txn, &key, intent.encode(me))?;
-            rows::put(
-                tx.txn,
-                &schema::key(account, kind::LOCK, FolderId::TOP, &[]),
-                Writer::new(1).u32(me.pid.cast_unsigned()).u64(me.started).string(intent.purpose()).finish(),
-            )?;
-            mine.enter();
-            Ok(Some(intent))
-        })?;
-        intent.map_or(Ok(()), |intent| self.finish(account, &intent))
-    }
-
-    /// Finishes every operation whose process died. Returns how many.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn finish_intents(&self) -> Result<usize, StoreError> {
-        let unfinished = self.unfinished()?;
-        // One that cannot be finished does not keep the others from it.
-        let failed = unfinished.iter().filter_map(|(account, _)| self.finish_intent(*account).err()).next_back();
-        failed.map_or(Ok(unfinished.len()), Err)
-    }
-
-    /// The accounts in which a dead process left an operation, and what it was.
-    pub(super) fn unfinished(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
-        let mut unfinished = Vec::new();
-        for shard in &self.inner.shards {
-            shard.env()?.read()?.scan(&schema::key(SHARD, kind::INTENT, FolderId::TOP, &[]), &mut |key, stored| {
-                if !schema::within_kind(key, SHARD, kind::INTENT) {
-                    return Ok(ControlFlow::Break(()));
-                }
-                let (owner, intent) =
-                    Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
-                if let Some(account) =
-                    schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.is_alive())
-                {
-                    unfinished
-                        .push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-        }
-        Ok(unfinished)
-    }
-
-    fn finish(&self, account: AccountId, intent: &Intent) -> Result<(), StoreError> {
-        let done = match intent {
-            Intent::DeleteFolder { folder, keep_name } => self.delete_folder_now(account, *folder, *keep_name),
-            Intent::RenameFolder { folder, parent, component } => {
-                self.rename_folder_now(account, *folder, *parent, component)
-            }
-            Intent::RenameAccount { userid } => self.rename_account_now(account, userid),
-            Intent::DeleteAccount => return self.delete_account_now(account),
-            Intent::MovePartition { folder, partition } => self.move_partition_now(account, *folder, partition),
-            Intent::RenameInbox { to, now_s } => match self.rename_inbox_now(account, to, *now_s) {
-                Ok(()) => return Ok(()),
-                Err(error) => Err(error.into()),
-            },
-        };
-        let outcome = match done {
-            Ok(()) => Ok(()),
-            Err(Failed { error, moved: false }) => Err(error),
-            // Something has moved: the intent stays, the next one who meets it goes on.
-            Err(Failed { error, moved: true }) => return Err(error),
-        };
-        crate::crash_point!("intent.before-removal");
-        self.change_now(account, |tx| {
-            tx.txn.del(&intent_key(account))?;
-            lock::release(tx, account, FolderId::TOP)
-        })?;
-        outcome
-    }
-
     /// The partitions in which folders of the account lie.
     fn partitions_of(&self, folders: &[(FolderPath, Folder)], owner: &str) -> BTreeSet<String> {
         folders.iter().map(|(_, row)| row.partition.clone()).chain([owner.to_owned()]).collect()
     }
 
-    fn rename_folder_now(
+    pub(super) fn rename_folder_now(
         &self,
         account: AccountId,
         folder: FolderId,
@@ -273,7 +92,7 @@ impl Store {
     }
 
     /// INBOX keeps its name, its messages go: into a folder that is created in the same transaction, which removes the intent, too.
-    fn rename_inbox_now(&self, account: AccountId, to: &str, now_s: i64) -> Result<(), StoreError> {
+    pub(super) fn rename_inbox_now(&self, account: AccountId, to: &str, now_s: i64) -> Result<(), StoreError> {
         let to = FolderPath::parse(to)?;
         let sources = self.sources((account, FolderId::INBOX), &super::UidSet::from_ranges([(1, super::Uid::MAX)]))?;
         let moved: super::UidSet = sources.iter().map(|source| source.message.uid).collect();
@@ -290,7 +109,7 @@ impl Store {
         })
     }
 
-    fn rename_account_now(&self, account: AccountId, userid: &str) -> Result<(), Failed> {
+    pub(super) fn rename_account_now(&self, account: AccountId, userid: &str) -> Result<(), Failed> {
         let view = self.view(account)?;
         let owner = view.account()?;
         let old = owner.userid.clone();
@@ -343,7 +162,12 @@ impl Store {
         names.iter().try_for_each(|name| self.forget_name(name, account))
     }
 
-    fn delete_folder_now(&self, account: AccountId, folder: FolderId, keep_name: bool) -> Result<(), Failed> {
+    pub(super) fn delete_folder_now(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        keep_name: bool,
+    ) -> Result<(), Failed> {
         let view = self.view(account)?;
         let Some(row) = view.folder(folder)? else {
             return Ok(());
@@ -394,7 +218,7 @@ impl Store {
     }
 
     /// The whole account: its rows are all gone afterwards, so the intent is removed with them.
-    fn delete_account_now(&self, account: AccountId) -> Result<(), StoreError> {
+    pub(super) fn delete_account_now(&self, account: AccountId) -> Result<(), StoreError> {
         let view = self.view(account)?;
         let owner = view.account()?;
         let folders = view.folders()?;
@@ -425,7 +249,12 @@ impl Store {
         Ok(())
     }
 
-    fn move_partition_now(&self, account: AccountId, folder: FolderId, partition: &str) -> Result<(), Failed> {
+    pub(super) fn move_partition_now(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        partition: &str,
+    ) -> Result<(), Failed> {
         let view = self.view(account)?;
         let owner = view.account()?;
         let folders = view.folders()?;
@@ -539,57 +368,6 @@ impl Store {
             }
         }
         Ok(count)
-    }
-}
-
-/// The mark that a thread of this process carries an operation out in an account; given back when dropped, however the operation ended.
-struct Running<'s> {
-    store: &'s Store,
-    account: AccountId,
-    /// Of this operation among all of the process: the next one may begin before this one's mark is dropped.
-    number: Option<u64>,
-}
-
-impl Running<'_> {
-    fn enter(&mut self) {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        super::lock(&self.store.inner.running).insert(self.account, number);
-        self.number = Some(number);
-    }
-
-    fn leave(&mut self) {
-        let mut running = super::lock(&self.store.inner.running);
-        if let Some(mine) = self.number.take()
-            && running.get(&self.account) == Some(&mine)
-        {
-            running.remove(&self.account);
-        }
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-/// An operation failed; whether something has moved already, so that it must be finished and cannot be undone.
-struct Failed {
-    error: StoreError,
-    moved: bool,
-}
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Failed {
-        Failed { error, moved: false }
-    }
-}
-
-impl Failed {
-    fn moved(error: StoreError) -> Failed {
-        Failed { error, moved: true }
     }
 }
 
