@@ -381,7 +381,13 @@ fn the_account_of_the_services() {
         let (uid, gid) = (ids(user), group(its_group));
         assert_eq!(imapd.status("Uid"), [uid.as_str(); 4].join("\t"));
         assert_eq!(imapd.status("Gid"), [gid.as_str(); 4].join("\t"));
-        let log = fs::metadata(it.base().join("data/log/imap")).unwrap();
+        // The first line is written when the service is ready, which is told before.
+        let path = it.base().join("data/log/imap");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !path.exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let log = fs::metadata(&path).unwrap();
         assert_eq!(log.uid().to_string(), uid);
         imapd.stop();
     }
