@@ -24,3 +24,4 @@ mod processes_cli;
 mod reconstruct;
 mod store;
 mod strace;
+mod stress;

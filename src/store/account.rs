@@ -72,21 +72,35 @@ impl Store {
             .get(claimed.shard as usize)
             .ok_or_else(|| StoreError::missing(format!("shard {}", claimed.shard)))?;
         let store = &*self.inner;
-        shard.group()?.run(|txn, extra| {
-            let mut tx = Tx { txn, extra, store };
-            if rows::account(tx.txn, claimed.account)?.is_some() {
+        let group = shard.group()?;
+        let mut made = false;
+        // In a write transaction of the map: a rename that is after the same name takes it before this or finds the account.
+        self.inner.common.run(|map, ()| {
+            if made {
+                return Ok(());
+            }
+            let leads = rows::value(map, &user_key(userid))?.and_then(|bytes| UserRow::decode(&bytes).ok());
+            if leads.is_none_or(|row| row.account != claimed.account) {
                 return Err(exists());
             }
-            let mut owner = Account {
-                userid: userid.to_owned(),
-                partition: partition.clone(),
-                created_s: now_s,
-                ..Account::default()
-            };
-            rows::put_account(tx.txn, claimed.account, &owner)?;
-            tx.make_folder(claimed.account, &mut owner, None, "INBOX", &CreateOptions::default(), now_s)?;
-            rows::put_account(tx.txn, claimed.account, &owner)?;
-            crate::crash_point!("account.after-rows");
+            group.run(|txn, extra| {
+                let mut tx = Tx { txn, extra, store };
+                if rows::account(tx.txn, claimed.account)?.is_some() {
+                    return Err(exists());
+                }
+                let mut owner = Account {
+                    userid: userid.to_owned(),
+                    partition: partition.clone(),
+                    created_s: now_s,
+                    ..Account::default()
+                };
+                rows::put_account(tx.txn, claimed.account, &owner)?;
+                tx.make_folder(claimed.account, &mut owner, None, "INBOX", &CreateOptions::default(), now_s)?;
+                rows::put_account(tx.txn, claimed.account, &owner)?;
+                crate::crash_point!("account.after-rows");
+                Ok(())
+            })?;
+            made = true;
             Ok(())
         })?;
         super::lock(&self.inner.homes).insert(claimed.account, claimed.shard as usize);

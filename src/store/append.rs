@@ -354,7 +354,7 @@ impl Tx<'_, '_> {
         let mut pairs = Vec::with_capacity(sources.len());
         for source in sources {
             let keywords = rows::keyword_bits(self.txn, account, &source.keywords)?;
-            let uid = self.link(&mut target, &source.path)?;
+            let uid = self.link(&mut target, &source.path).map_err(|error| source.gone_or(error))?;
             let place = dir.join(layout::message_file(uid));
             if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn))
             {

@@ -1,7 +1,11 @@
 //! COPY and MOVE: hard links, never bytes (unless the partition is another).
 
+use std::fs::{File, OpenOptions};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::StoreError;
 use super::flags::{Flags, UidSet};
@@ -19,13 +23,41 @@ pub struct Copied {
     pub pairs: Vec<(Uid, Uid)>,
 }
 
+/// How often a copy begins again because its messages went elsewhere meanwhile.
+const TRIES: u32 = 20;
+/// How long it waits in between: a rename moves directories first, then changes the rows.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// The directory of a folder, held open: whatever is renamed meanwhile, names below [`FolderPlace::path`] stay names in this directory.
+pub(super) struct FolderPlace {
+    handle: File,
+}
+
+impl FolderPlace {
+    /// A path that leads to the directory itself and not to what has its name now.
+    pub(super) fn path(&self) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.handle.as_raw_fd().to_string())
+    }
+}
+
 /// A message to be copied.
 pub(super) struct Source {
+    /// Keeps `path` valid.
+    pub(super) place: Arc<FolderPlace>,
     pub(super) message: Message,
     pub(super) path: PathBuf,
     pub(super) flags: Flags,
     pub(super) keywords: Vec<String>,
     pub(super) entry: Entry,
+}
+
+impl Source {
+    /// That the message went away, when that is why it could not be linked.
+    pub(super) fn gone_or(&self, error: StoreError) -> StoreError {
+        let gone =
+            std::fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if gone && self.place.path().exists() { StoreError::Expunged { uid: self.message.uid } } else { error }
+    }
 }
 
 impl Store {
@@ -40,11 +72,9 @@ impl Store {
         to: (AccountId, FolderId),
         now_s: i64,
     ) -> Result<Copied, StoreError> {
-        let sources = self.sources(from, uids)?;
-        if sources.is_empty() {
-            return Ok(Copied::default());
-        }
-        self.change(to.0, |tx| tx.append_copies(to.0, to.1, &sources, now_s, true))
+        self.with_sources(from, uids, |sources| {
+            self.change(to.0, |tx| tx.append_copies(to.0, to.1, sources, now_s, true))
+        })
     }
 
     /// Moves messages into a folder. Within an account that is one transaction; between accounts the copies are committed before the sources
@@ -65,27 +95,78 @@ impl Store {
             self.change(from.0, |tx| tx.remove(from.0, from.1, &moved, now_s))?;
             return Ok(copied);
         }
-        let sources = self.sources(from, uids)?;
-        if sources.is_empty() {
-            return Ok(Copied::default());
-        }
-        self.change(to.0, |tx| {
-            // Only what is still there is moved: somebody may have expunged it since it was read.
-            let moved: UidSet = sources.iter().map(|source| source.message.uid).collect();
-            if !tx.all_present(from, &moved)? {
-                return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
-            }
-            let copied = tx.append_copies(to.0, to.1, &sources, now_s, false)?;
-            tx.remove(from.0, from.1, &moved, now_s)?;
-            crate::crash_point!("move.after-rows");
-            Ok(copied)
+        self.with_sources(from, uids, |sources| {
+            self.change(to.0, |tx| {
+                // Only what is still there is moved: somebody may have expunged it since it was read.
+                let moved: UidSet = sources.iter().map(|source| source.message.uid).collect();
+                if !tx.all_present(from, &moved)? {
+                    return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
+                }
+                let copied = tx.append_copies(to.0, to.1, sources, now_s, false)?;
+                tx.remove(from.0, from.1, &moved, now_s)?;
+                crate::crash_point!("move.after-rows");
+                Ok(copied)
+            })
         })
     }
 
+    /// Reads the messages and copies them; when some went away in between, once more with what is there then.
+    fn with_sources(
+        &self,
+        from: (AccountId, FolderId),
+        uids: &UidSet,
+        copy: impl Fn(&[Source]) -> Result<Copied, StoreError>,
+    ) -> Result<Copied, StoreError> {
+        let mut tries = 0;
+        loop {
+            let done = self.sources(from, uids).and_then(|sources| match sources.as_slice() {
+                [] => Ok(Copied::default()),
+                sources => copy(sources),
+            });
+            match done {
+                Err(StoreError::Expunged { .. }) if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Opens the directory of a folder. What was opened is the folder's: nothing in the account changed while it was done, so its path did not go
+    /// to another one.
+    pub(super) fn folder_place(&self, account: AccountId, folder: FolderId) -> Result<FolderPlace, StoreError> {
+        let mut tries = 0;
+        loop {
+            let seen = || -> Result<(PathBuf, u64), StoreError> {
+                let view = self.view(account)?;
+                Ok((view.folder_dir(folder)?, view.account()?.highest_modseq))
+            };
+            let before = seen()?;
+            let opened = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH)
+                .open(&before.0);
+            match opened {
+                Ok(handle) if seen()? == before => return Ok(FolderPlace { handle }),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(StoreError::io("open the directory", &before.0, error)),
+            }
+            tries += 1;
+            if tries > 50 * TRIES {
+                return Err(StoreError::InUse { what: "the mailbox".into(), by: None });
+            }
+        }
+    }
+
     pub(super) fn sources(&self, from: (AccountId, FolderId), uids: &UidSet) -> Result<Vec<Source>, StoreError> {
+        let place = Arc::new(self.folder_place(from.0, from.1)?);
+        let dir = place.path();
         let view = self.view(from.0)?;
         let folder = view.folder(from.1)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
-        let dir = view.folder_dir(from.1)?;
         let names = view.keywords()?;
         let mut found: Vec<(Message, Flags, Vec<String>)> = Vec::new();
         for (first, last) in uids.ranges() {
@@ -110,7 +191,7 @@ impl Store {
                 Err(_) if !path.exists() => return Err(StoreError::Expunged { uid: message.uid }),
                 Err(error) => return Err(error),
             };
-            sources.push(Source { message, path, flags, keywords, entry });
+            sources.push(Source { place: place.clone(), message, path, flags, keywords, entry });
         }
         Ok(sources)
     }

@@ -71,8 +71,9 @@ impl Store {
     /// # Errors
     /// The folder does not exist or is locked, or the disk fails.
     pub fn restore(&self, account: AccountId, folder: FolderId, since_s: i64, now_s: i64) -> Result<u32, StoreError> {
+        let place = std::sync::Arc::new(self.folder_place(account, folder)?);
+        let dir = place.path();
         let view = self.view(account)?;
-        let dir = view.folder_dir(folder)?;
         let names = view.keywords()?;
         let mut gone = Vec::new();
         view.gone(folder, &mut |row| {
@@ -95,6 +96,7 @@ impl Store {
             message.sent_s = scanned.sent_date_s;
             message.guid = super::check::guid_of(&path)?;
             sources.push(super::copy::Source {
+                place: place.clone(),
                 message,
                 path,
                 flags: row.flags.without(Flags::DELETED),

@@ -29,6 +29,10 @@ impl Store {
         options: &CreateOptions,
         now_s: i64,
     ) -> Result<Folder, StoreError> {
+        // A partition that is new gets its mark now: inside the shard's transaction the common environment is never written.
+        if let Some(partition) = &options.partition {
+            self.inner.partition(partition)?;
+        }
         self.change(account, |tx| tx.create_path(account, path, options, now_s))
     }
 
@@ -217,7 +221,8 @@ impl Tx<'_, '_> {
         rows::put(self.txn, &schema::name(account, row.parent, component), row.id.0.to_le_bytes().to_vec())?;
         self.changed(account, &row)?;
         let dir = self.folder_dir(account, &owner.userid, &row)?;
-        self.make_durable_dir(&dir)?;
+        let root = self.store.partition(&row.partition)?;
+        self.make_durable_dir(root, &dir)?;
         Ok(row)
     }
 
@@ -234,19 +239,17 @@ impl Tx<'_, '_> {
         row.mailbox_id = MailboxId(random()?);
         row.highest_modseq = Tx::next_modseq(owner);
         let dir = self.folder_dir(account, &owner.userid, &row)?;
-        self.make_durable_dir(&dir)?;
+        let root = self.store.partition(&row.partition)?;
+        self.make_durable_dir(root, &dir)?;
         self.changed(account, &row)?;
         Ok(row)
     }
 
-    /// Makes a directory and what is missing above it; the new names are flushed before the commit.
-    fn make_durable_dir(&mut self, dir: &std::path::Path) -> Result<(), StoreError> {
-        let mut at = dir;
-        while !at.exists() {
-            let Some(above) = at.parent() else { break };
-            self.extra.dirs.push(above.to_owned());
-            at = above;
-        }
+    /// Makes a directory below the partition's and what is missing above it; every name down to it is flushed before the commit: that it is there
+    /// already may be the work of an attempt that did not come so far.
+    fn make_durable_dir(&mut self, root: &std::path::Path, dir: &std::path::Path) -> Result<(), StoreError> {
+        let above = dir.ancestors().skip(1).take_while(|above| above.starts_with(root));
+        self.extra.dirs.extend(above.map(std::path::Path::to_owned));
         body::make_dir(dir)
     }
 }

@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::ids::{AccountId, FolderId, Uid};
 use super::lmdb::Rows;
 use super::schema::{self, SHARD, kind};
-use super::{Store, body, layout, rows};
+use super::{Store, Tx, body, layout, rows};
 
 /// From this many directories on, the file system is flushed instead of each.
 const MANY: usize = 16;
@@ -65,108 +65,166 @@ pub(super) fn sync_dirs<'d>(dirs: impl ExactSizeIterator<Item = &'d Path>) -> Re
     Ok(())
 }
 
+/// A staging file: partition and name.
+type StagingPlace = (String, String);
+
+/// How far a settling has come.
+#[derive(Default)]
+struct Progress {
+    done: Settled,
+    /// Staging names of rows that were removed.
+    names: BTreeSet<StagingPlace>,
+    /// What went wrong first; the other rows are settled all the same.
+    failed: Option<StoreError>,
+}
+
+impl Progress {
+    fn fail(&mut self, error: StoreError) {
+        self.failed.get_or_insert(error);
+    }
+}
+
 impl Store {
-    fn redo_rows(&self) -> Result<Vec<Vec<Redo>>, StoreError> {
-        let mut all = Vec::new();
-        for shard in &self.inner.shards {
-            let mut found = Vec::new();
-            shard.env()?.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
-                if !schema::within_kind(key, SHARD, kind::REDO) || found.len() >= BATCH {
-                    return Ok(ControlFlow::Break(()));
-                }
-                found.extend(read_redo(key, super::codec::open(key, stored)?));
-                Ok(ControlFlow::Continue(()))
-            })?;
-            all.push(found);
-        }
-        Ok(all)
+    /// The next page of a shard's redo rows, from a key on.
+    fn redo_rows(&self, shard: &super::Shard, from: &[u8], progress: &mut Progress) -> Result<Vec<Redo>, StoreError> {
+        let mut found = Vec::new();
+        shard.env()?.read()?.scan(from, &mut |key, stored| {
+            if !schema::within_kind(key, SHARD, kind::REDO) || found.len() >= BATCH {
+                return Ok(ControlFlow::Break(()));
+            }
+            match super::codec::open(key, stored) {
+                Ok(value) => found.extend(read_redo(key, value)),
+                Err(error) => progress.fail(error.into()),
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     /// Makes the links of finished deliveries durable, then removes their redo rows and staging names. Links that are missing (the power failed
-    /// before they were flushed) are made again. Deliveries that are under way are left alone.
+    /// before they were flushed) are made again. Deliveries that are under way are left alone. One row that has to stay keeps no other one.
     ///
     /// # Errors
     /// The disk fails; nothing is removed that was not flushed.
     pub fn settle(&self) -> Result<Settled, StoreError> {
-        let mut done = Settled::default();
-        loop {
-            // First the names, then their locks, then the rows again: a name whose lock is free gets no new rows.
-            let names: BTreeSet<(String, String)> =
-                self.redo_rows()?.into_iter().flatten().map(|redo| (redo.partition, redo.staging)).collect();
-            let mut free: BTreeMap<(String, String), Option<File>> = BTreeMap::new();
-            for (partition, staging) in names {
-                let path = self.inner.partition(&partition)?.join(body::STAGING).join(&staging);
-                match File::open(&path) {
-                    Ok(file) => match file.try_lock() {
-                        Ok(()) => drop(free.insert((partition, staging), Some(file))),
-                        Err(TryLockError::WouldBlock) => {}
-                        Err(TryLockError::Error(error)) => {
-                            return Err(StoreError::io("lock", &path, error));
-                        }
-                    },
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        drop(free.insert((partition, staging), None))
-                    }
-                    Err(error) => return Err(StoreError::io("open", &path, error)),
+        let mut progress = Progress::default();
+        for shard in &self.inner.shards {
+            let mut from = schema::key(SHARD, kind::REDO, FolderId::TOP, &[]);
+            loop {
+                let rows = self.redo_rows(shard, &from, &mut progress)?;
+                let Some(last) = rows.last().filter(|_| rows.len() >= BATCH).map(|redo| redo.key.clone()) else {
+                    self.settle_rows(shard, rows, &mut progress)?;
+                    break;
+                };
+                self.settle_rows(shard, rows, &mut progress)?;
+                from = last;
+                from.push(0);
+            }
+        }
+        self.remove_names(&progress.names)?;
+        progress.failed.map_or(Ok(progress.done), Err)
+    }
+
+    /// Removes staging names that no row needs any more. Their locks were free: no row can come.
+    fn remove_names(&self, names: &BTreeSet<StagingPlace>) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut needed = BTreeSet::new();
+        for shard in &self.inner.shards {
+            shard.env()?.read()?.scan(&schema::key(SHARD, kind::REDO, FolderId::TOP, &[]), &mut |key, stored| {
+                if !schema::within_kind(key, SHARD, kind::REDO) {
+                    return Ok(ControlFlow::Break(()));
                 }
+                needed.extend(
+                    read_redo(key, super::codec::open(key, stored)?).map(|redo| (redo.partition, redo.staging)),
+                );
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        for (partition, staging) in names.difference(&needed) {
+            if let Ok(root) = self.inner.partition(partition) {
+                drop(fs::remove_file(root.join(body::STAGING).join(staging)));
             }
-            if free.is_empty() {
-                return Ok(done);
-            }
-            let rows = self.redo_rows()?;
-            let full = rows.iter().any(|rows| rows.len() >= BATCH);
-            let due: Vec<Vec<Redo>> = rows
-                .into_iter()
-                .map(|rows| {
-                    rows.into_iter()
-                        .filter(|redo| free.contains_key(&(redo.partition.clone(), redo.staging.clone())))
-                        .collect()
-                })
-                .collect();
-            let before = done.links;
-            let kept = self.settle_rows(due, &mut done)?;
-            if !full {
-                for (partition, staging) in free.keys().filter(|name| !kept.contains(name)) {
-                    let path = self.inner.partition(partition)?.join(body::STAGING).join(staging);
-                    drop(fs::remove_file(path));
-                }
-            }
-            if done.links == before || !full {
-                return Ok(done);
-            }
+        }
+        Ok(())
+    }
+
+    /// True if the delivery that made a staging file is over: nobody has it locked.
+    fn is_over(&self, (partition, staging): &StagingPlace) -> Result<bool, StoreError> {
+        let path = self.inner.partition(partition)?.join(body::STAGING).join(staging);
+        match File::open(&path) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path, error)),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(StoreError::io("open", &path, error)),
         }
     }
 
-    /// Flushes the links of these rows, makes those again that are missing, and removes the rows. Returns the staging names of rows that have
-    /// to stay: their account is being renamed or moved, or its partition is not there.
-    fn settle_rows(&self, due: Vec<Vec<Redo>>, done: &mut Settled) -> Result<BTreeSet<(String, String)>, StoreError> {
-        let mut kept = BTreeSet::new();
+    /// Flushes the links of these rows, makes those again that are missing, and removes the rows. Rows stay while their delivery is under way, their
+    /// account is being renamed or moved, or their partition is not there.
+    fn settle_rows(&self, shard: &super::Shard, rows: Vec<Redo>, progress: &mut Progress) -> Result<(), StoreError> {
+        let mut over: BTreeMap<StagingPlace, bool> = BTreeMap::new();
         let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
-        let mut settled: Vec<Vec<Redo>> = Vec::new();
-        for rows in due {
-            let mut go = Vec::with_capacity(rows.len());
-            for redo in rows {
-                match self.place(&redo, done) {
-                    Ok(Some(dir)) => {
-                        dirs.insert(dir.join(layout::message_file(redo.uid)).parent().unwrap_or(&dir).to_owned());
-                        dirs.insert(dir);
-                        go.push(redo);
-                    }
-                    // The folder or the message is gone: nothing needs the link.
-                    Ok(None) => go.push(redo),
-                    Err(_) => drop(kept.insert((redo.partition, redo.staging))),
+        let mut due: Vec<(Redo, Option<PathBuf>)> = Vec::with_capacity(rows.len());
+        for redo in rows {
+            let name = (redo.partition.clone(), redo.staging.clone());
+            let over = *over.entry(name).or_insert_with_key(|name| match self.is_over(name) {
+                Ok(over) => over,
+                Err(error) => {
+                    progress.fail(error);
+                    false
+                }
+            });
+            if !over {
+                continue;
+            }
+            // A row whose place cannot be told now stays.
+            if let Ok(place) = self.place(&redo, &mut progress.done) {
+                if let Some(dir) = &place {
+                    dirs.extend(layout_dirs(dir, redo.uid));
+                }
+                due.push((redo, place));
+            }
+        }
+        let unflushed = flush(&dirs, progress);
+        crate::crash_point!("settle.after-sync");
+        due.retain(|(redo, place)| {
+            place.as_ref().is_none_or(|dir| layout_dirs(dir, redo.uid).iter().all(|dir| !unflushed.contains(dir)))
+        });
+        if due.is_empty() {
+            return Ok(());
+        }
+        let store = &*self.inner;
+        let gone = shard.group()?.run(|txn, extra| {
+            let mut tx = Tx { txn, extra, store };
+            let mut gone = Vec::new();
+            for (at, (redo, place)) in due.iter().enumerate() {
+                // What was flushed must be the directory that the message lies in, not one that got its name meanwhile.
+                let same = match place {
+                    None => true,
+                    Some(_) if super::lock::respect(&mut tx, redo.account, redo.folder).is_err() => false,
+                    Some(_) => match self.dir_of(tx.txn, redo) {
+                        Ok(None) => true,
+                        Ok(now) => now == *place,
+                        Err(_) => false,
+                    },
+                };
+                if same {
+                    tx.txn.del(&redo.key)?;
+                    gone.push(at);
                 }
             }
-            settled.push(go);
-        }
-        sync_dirs(dirs.iter().map(PathBuf::as_path).collect::<Vec<_>>().into_iter())?;
-        crate::crash_point!("settle.after-sync");
-        for (shard, redos) in self.inner.shards.iter().zip(&settled).filter(|(_, redos)| !redos.is_empty()) {
-            shard.group()?.run(|txn, _| redos.iter().try_for_each(|redo| txn.del(&redo.key).map(drop)))?;
-            done.links += redos.len();
-        }
+            Ok(gone)
+        })?;
+        progress.done.links += gone.len();
+        let names = gone.into_iter().filter_map(|at| due.get(at));
+        progress.names.extend(names.map(|(redo, _)| (redo.partition.clone(), redo.staging.clone())));
         crate::crash_point!("settle.after-rows");
-        Ok(kept)
+        Ok(())
     }
 
     /// The directory of the folder in which the row's message lies, after its link was looked at (and made again, were it missing); `None` when the
@@ -275,6 +333,41 @@ impl Store {
         })?;
         keys.iter().try_for_each(|key| tx.txn.del(key).map(|_| ()))
     }
+}
+
+/// The directories whose names a link of a message needs: its `nn` directory, and the folder's, which has that.
+fn layout_dirs(dir: &Path, uid: Uid) -> [PathBuf; 2] {
+    let nn = dir.join(layout::message_file(uid)).parent().unwrap_or(dir).to_owned();
+    [nn, dir.to_owned()]
+}
+
+/// Flushes directories, or their file systems when they are many; gives those that could not be. One that is not there was renamed: its rows wait.
+fn flush(dirs: &BTreeSet<PathBuf>, progress: &mut Progress) -> BTreeSet<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let mut unflushed = BTreeSet::new();
+    let mut devices: BTreeMap<u64, bool> = BTreeMap::new();
+    for dir in dirs {
+        let flushed = if dirs.len() < MANY {
+            crate::os::durable::sync_dir(dir).map(|()| true)
+        } else {
+            fs::metadata(dir).and_then(|meta| match devices.get(&meta.dev()) {
+                Some(good) => Ok(*good),
+                None => {
+                    let flushed = crate::os::durable::sync_file_system(dir);
+                    devices.insert(meta.dev(), flushed.is_ok());
+                    flushed.map(|()| true)
+                }
+            })
+        };
+        match flushed {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => progress.fail(StoreError::io("flush", dir, error)),
+        }
+        unflushed.insert(dir.clone());
+    }
+    unflushed
 }
 
 fn read_redo(key: &[u8], value: &[u8]) -> Option<Redo> {

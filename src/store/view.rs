@@ -15,6 +15,11 @@ use super::record::{Account, Folder, Gone, Message, StateRun};
 use super::schema::{self, kind};
 use super::{Store, layout, rows};
 
+/// How often a message is looked for again while its directory is on its way to another place.
+const PATIENCE: u32 = 2000;
+/// How long is waited in between.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// A snapshot of one account. It pins pages of the mailbox database: never keep it across a write to the network.
 pub struct View<'s> {
     read: Read<'static>,
@@ -37,20 +42,26 @@ impl Store {
     /// `Expunged` when the message is gone; what open(2) said.
     pub fn open_body(&self, account: AccountId, folder: FolderId, uid: Uid) -> Result<File, StoreError> {
         let mut tried = PathBuf::new();
+        let mut patience = PATIENCE;
         loop {
             let view = self.view(account)?;
             let path = view.folder_dir(folder)?.join(layout::message_file(uid));
             let known = view.message(folder, uid)?.is_some();
+            let moving = rows::value(&view.read, &super::relocate::intent_key(account))?.is_some();
             drop(view);
             match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
                 Ok(file) => return Ok(file),
-                // A rename moved the directory between the row and the open: the row knows the new place.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && tried != path => {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     if !known {
                         return Err(StoreError::Expunged { uid });
                     }
+                    // Directories move before the rows say so; a rename that came to its end meanwhile shows in the row's path.
+                    if (!moving && tried == path) || patience == 0 {
+                        return Err(StoreError::io("open the message", &path, error));
+                    }
+                    patience -= 1;
                     tried = path;
-                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    std::thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(StoreError::io("open the message", &path, error)),
             }
