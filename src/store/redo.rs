@@ -94,7 +94,7 @@ impl Store {
             }
             match super::codec::open(key, stored) {
                 Ok(value) => found.extend(read_redo(key, value)),
-                Err(error) => progress.fail(error.into()),
+                Err(error) => progress.fail(error),
             }
             Ok(ControlFlow::Continue(()))
         })?;

@@ -47,7 +47,7 @@ impl Store {
             let view = self.view(account)?;
             let path = view.folder_dir(folder)?.join(layout::message_file(uid));
             let known = view.message(folder, uid)?.is_some();
-            let moving = rows::value(&view.read, &super::relocate::intent_key(account))?.is_some();
+            let moving = rows::value(&view.read, &super::intent::intent_key(account))?.is_some();
             drop(view);
             match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
                 Ok(file) => return Ok(file),

@@ -3,7 +3,13 @@
 //!
 //! A store is opened by children only, as in the crash test. `MSGSTORE_STRESS_S` sets how long they run.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::disallowed_macros)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::print_stderr
+)]
 
 mod moments;
 mod worker;
