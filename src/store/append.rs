@@ -338,6 +338,7 @@ impl Tx<'_, '_> {
         account: AccountId,
         to: FolderId,
         sources: &[super::copy::Source],
+        states: &super::copy::States,
         now_s: i64,
         grows: bool,
     ) -> Result<super::Copied, StoreError> {
@@ -353,7 +354,10 @@ impl Tx<'_, '_> {
         target.modseq = Tx::next_modseq(&mut target.owner);
         let mut pairs = Vec::with_capacity(sources.len());
         for source in sources {
-            let keywords = rows::keyword_bits(self.txn, account, &source.keywords)?;
+            let (flags, keywords) = match states.get(&source.message.uid) {
+                Some(now) => *now,
+                None => (source.flags, rows::keyword_bits(self.txn, account, &source.keywords)?),
+            };
             let uid = self.link(&mut target, &source.path).map_err(|error| source.gone_or(error))?;
             let place = dir.join(layout::message_file(uid));
             if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn))
@@ -362,7 +366,7 @@ impl Tx<'_, '_> {
                 self.extra.dirs.push(nn.to_owned());
             }
             let message = Message { uid, saved_s: now_s, entry: EntryPlace::default(), ..source.message.clone() };
-            self.add(&mut target, message, &source.entry, source.flags, keywords)?;
+            self.add(&mut target, message, &source.entry, flags, keywords)?;
             pairs.push((source.message.uid, uid));
         }
         crate::crash_point!("copy.after-link");

@@ -1,5 +1,6 @@
 //! COPY and MOVE: hard links, never bytes (unless the partition is another).
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StoreError;
-use super::flags::{Flags, UidSet};
+use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Uid};
 use super::index_file::{Entry, IndexReader};
 use super::record::Message;
@@ -22,6 +23,10 @@ pub struct Copied {
     /// (source UID, target UID), ascending.
     pub pairs: Vec<(Uid, Uid)>,
 }
+
+/// Flags and keywords of messages of the same account as the target, as they are inside the transaction: somebody may have changed them since
+/// the messages were read.
+pub(super) type States = HashMap<Uid, (Flags, Keywords)>;
 
 /// How often a copy begins again because its messages went elsewhere meanwhile.
 const TRIES: u32 = 20;
@@ -73,7 +78,10 @@ impl Store {
         now_s: i64,
     ) -> Result<Copied, StoreError> {
         self.with_sources(from, uids, |sources| {
-            self.change(to.0, |tx| tx.append_copies(to.0, to.1, sources, now_s, true))
+            self.change(to.0, |tx| {
+                let states = if from.0 == to.0 { tx.states_of(from, sources)? } else { States::new() };
+                tx.append_copies(to.0, to.1, sources, &states, now_s, true)
+            })
         })
     }
 
@@ -102,7 +110,7 @@ impl Store {
                 if !tx.all_present(from, &moved)? {
                     return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
                 }
-                let copied = tx.append_copies(to.0, to.1, sources, now_s, false)?;
+                let copied = tx.append_copies(to.0, to.1, sources, &tx.states_of(from, sources)?, now_s, false)?;
                 tx.remove(from.0, from.1, &moved, now_s)?;
                 crate::crash_point!("move.after-rows");
                 Ok(copied)
@@ -210,5 +218,19 @@ impl Tx<'_, '_> {
             }
         }
         Ok(true)
+    }
+}
+
+impl Tx<'_, '_> {
+    /// The states of the sources as they are now.
+    pub(super) fn states_of(&self, from: (AccountId, FolderId), sources: &[Source]) -> Result<States, StoreError> {
+        let wanted: UidSet = sources.iter().map(|source| source.message.uid).collect();
+        let mut states = States::new();
+        for (first, last) in wanted.ranges() {
+            rows::states(self.txn, from.0, from.1, *first..=*last, &mut |run| {
+                states.extend((run.first..=run.last()).map(|uid| (uid, (run.flags, run.keywords))));
+            })?;
+        }
+        Ok(states)
     }
 }

@@ -116,7 +116,7 @@ impl Store {
                 row.expunged_s = i64::MIN;
                 rows::put(tx.txn, &key, row.encode())?;
             }
-            let copied = tx.append_copies(account, folder, &sources, now_s, true)?;
+            let copied = tx.append_copies(account, folder, &sources, &super::copy::States::new(), now_s, true)?;
             Ok(u32::try_from(copied.pairs.len()).unwrap_or(u32::MAX))
         })
     }

@@ -17,8 +17,12 @@ use super::{Store, Tx, body, index_file, layout, lock, rows};
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
 pub(crate) const REMOVED: &str = ".removed";
-/// A directory that moves: (from, to), absolute.
-type Step = (PathBuf, PathBuf);
+/// A directory that moves, in the partition at `root`; absolute paths.
+struct Step<'r> {
+    root: &'r Path,
+    from: PathBuf,
+    to: PathBuf,
+}
 
 impl Store {
     /// Moves a folder with those below it, or with `None` the whole account, to another partition. Sessions go on; writers wait.
@@ -61,15 +65,23 @@ impl Store {
                 FolderId::TOP => FolderPath::parse(component).map_err(StoreError::from)?,
                 id => view.path(id)?.child(component).map_err(StoreError::from)?,
             };
+            // Once more, now that the lock of the account keeps it so.
+            if view.resolve(&to)?.is_some() {
+                return Err(StoreError::Exists { what: format!("mailbox {to}") }.into());
+            }
+            if to.starts_with(&from) {
+                return Err(StoreError::Invalid { what: format!("mailbox {to} lies below {from}") }.into());
+            }
             let below: Vec<_> = view.folders()?.into_iter().filter(|(path, _)| path.starts_with(&from)).collect();
             drop(view);
-            let mut steps: Vec<Step> = Vec::new();
+            let mut steps: Vec<Step<'_>> = Vec::new();
             for partition in self.partitions_of(&below, &row.partition) {
                 let root = self.inner.partition(&partition)?;
-                steps.push((
-                    root.join(layout::folder_directory(&owner.userid, &from)),
-                    root.join(layout::folder_directory(&owner.userid, &to)),
-                ));
+                steps.push(Step {
+                    root,
+                    from: root.join(layout::folder_directory(&owner.userid, &from)),
+                    to: root.join(layout::folder_directory(&owner.userid, &to)),
+                });
             }
             move_directories(&steps)?;
             crate::crash_point!("rename.after-move");
@@ -101,7 +113,14 @@ impl Store {
             lock::release(tx, account, FolderId::TOP)?;
             let made = tx.create_path(account, &to, &super::CreateOptions::default(), now_s)?;
             if !sources.is_empty() {
-                tx.append_copies(account, made.id, &sources, now_s, false)?;
+                tx.append_copies(
+                    account,
+                    made.id,
+                    &sources,
+                    &tx.states_of((account, FolderId::INBOX), &sources)?,
+                    now_s,
+                    false,
+                )?;
                 tx.remove(account, FolderId::INBOX, &moved, now_s)?;
             }
             crate::crash_point!("inbox-rename.after-rows");
@@ -118,10 +137,14 @@ impl Store {
             drop(view);
             // Once more, now that the intent protects the claim: without it another may have taken the name over.
             self.claim_name(account, userid)?;
-            let mut steps: Vec<Step> = Vec::new();
+            let mut steps: Vec<Step<'_>> = Vec::new();
             for partition in self.partitions_of(&folders, &owner.partition) {
                 let root = self.inner.partition(&partition)?;
-                steps.push((root.join(layout::account_directory(&old)), root.join(layout::account_directory(userid))));
+                steps.push(Step {
+                    root,
+                    from: root.join(layout::account_directory(&old)),
+                    to: root.join(layout::account_directory(userid)),
+                });
             }
             move_directories(&steps)?;
             crate::crash_point!("account-rename.after-move");
@@ -382,17 +405,18 @@ fn rename_in_acl(acl: &mut Acl, old: &str, new: &str) {
 }
 
 /// Moves directories, each unless that was done before, and flushes both sides.
-fn move_directories(steps: &[Step]) -> Result<(), Failed> {
+fn move_directories(steps: &[Step<'_>]) -> Result<(), Failed> {
     let mut moved = false;
-    for (from, to) in steps {
+    for Step { root, from, to } in steps {
         let step = (|| {
             if from.exists() {
                 if let Some(above) = to.parent() {
                     body::make_durable_dir(above)?;
                 }
-                // Empty directories left by creations that were not committed give way; anything in them does not.
-                if to.exists() {
-                    remove_empty(to).map_err(|error| StoreError::io("replace the directory", to, error))?;
+                // Nothing of that name is in the database: what lies there was left by a creation that was not committed. Empty, it goes; what is
+                // in it is set aside.
+                if to.exists() && remove_empty(to).is_err() {
+                    set_aside_tree(root, to, &format!("left-over-{}", super::MailboxId(super::random()?)))?;
                 }
                 fs::rename(from, to).map_err(|error| StoreError::io("rename the directory", from, error))?;
             } else if !to.exists() {

@@ -150,3 +150,19 @@ fn an_unmounted_partition_is_no_empty_store() {
     std::fs::remove_dir(&root).unwrap();
     std::fs::rename(&away, &root).unwrap();
 }
+
+#[test]
+fn what_an_uncommitted_creation_left_does_not_stop_a_rename() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let work = f.folder(joe, "Work");
+    f.fill(joe, work, 2);
+    let left = f.file(joe, FolderId::INBOX, 1).parent().unwrap().parent().unwrap().join("=+New/00/1.msg");
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, "Subject: nobody's\r\n\r\n").unwrap();
+    f.store.folder_rename(joe, &path("Work"), &path("New"), NOW).unwrap();
+    assert_eq!(f.uids(joe, work), [1, 2]);
+    let aside = std::fs::read_dir(f.dir.path().join("store/partition/primary/.removed")).unwrap();
+    let kept: Vec<_> = aside.map(|entry| entry.unwrap().path().join("00/1.msg")).collect();
+    assert_eq!(std::fs::read_to_string(&kept[0]).unwrap(), "Subject: nobody's\r\n\r\n");
+}
