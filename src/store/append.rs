@@ -87,9 +87,7 @@ impl Store {
         items: &[NewMessage<'_>],
         now_s: i64,
     ) -> Result<Appended, StoreError> {
-        self.flush(items.iter().map(|item| item.staged))?;
-        crate::crash_point!("append.after-sync");
-        self.change(account, |tx| tx.append(account, folder, items, false, now_s))
+        self.append_items(account, folder, items, false, now_s)
     }
 
     /// Like [`Store::append`], though the quota is used up: an administrator brings messages in.
@@ -103,9 +101,20 @@ impl Store {
         items: &[NewMessage<'_>],
         now_s: i64,
     ) -> Result<Appended, StoreError> {
+        self.append_items(account, folder, items, true, now_s)
+    }
+
+    fn append_items(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        items: &[NewMessage<'_>],
+        ignore_quota: bool,
+        now_s: i64,
+    ) -> Result<Appended, StoreError> {
         self.flush(items.iter().map(|item| item.staged))?;
         crate::crash_point!("append.after-sync");
-        self.change(account, |tx| tx.append(account, folder, items, true, now_s))
+        self.change(account, |tx| tx.append(account, folder, items, ignore_quota, now_s))
     }
 
     /// Delivers one message to several places; each succeeds or fails alone. Recipients of one shard share one commit.
