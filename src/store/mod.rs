@@ -53,7 +53,7 @@ pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, 
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 
-use self::lmdb::{Env, Group, Rows, Write};
+use self::lmdb::{Batch, Env, Group, Rows, Write};
 use record::{Meta, UserRow};
 use schema::{SHARD, kind};
 
@@ -127,7 +127,7 @@ impl Shard {
 /// The batch of the common environment: nothing surrounds its jobs.
 struct Quiet;
 
-impl lmdb::Batch for Quiet {
+impl Batch for Quiet {
     type Extra = ();
     fn mark(&self, (): &()) -> (usize, usize) {
         (0, 0)
@@ -153,7 +153,7 @@ pub(crate) struct Extra {
     changes: Vec<notify::Change>,
 }
 
-impl lmdb::Batch for Announce {
+impl Batch for Announce {
     type Extra = Extra;
     fn mark(&self, extra: &Extra) -> (usize, usize) {
         (extra.dirs.len(), extra.changes.len())
