@@ -25,3 +25,4 @@ mod reconstruct;
 mod store;
 mod strace;
 mod stress;
+mod tls;
