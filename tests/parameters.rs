@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -253,7 +254,9 @@ fn passwords_that_were_right_are_remembered() {
         set(&it, "service.authcachesize", size);
         let imapd = Imapd::start(&it);
         let cost = |user: &str| {
-            fs::write(format!("/proc/{}/clear_refs", imapd.pid()), "5").unwrap();
+            let mut peak =
+                fs::OpenOptions::new().write(true).open(format!("/proc/{}/clear_refs", imapd.pid())).unwrap();
+            peak.write_all(b"5").unwrap();
             let before = imapd.peak_mb();
             drop(imapd.login(user));
             imapd.peak_mb() - before
