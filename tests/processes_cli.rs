@@ -299,3 +299,57 @@ fn services_run_as_the_account_of_the_instance() {
     }
     assert_eq!(it.run(&["stop-msg"]).0, Some(0));
 }
+
+/// Every file and directory below `dir`, the directory itself as well.
+fn everything(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut all = vec![dir.to_path_buf()];
+    let mut at = 0;
+    while let Some(path) = all.get(at).cloned() {
+        at += 1;
+        if path.is_dir() && !path.is_symlink() {
+            all.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    all
+}
+
+#[test]
+fn what_the_services_make_is_for_their_account_alone() {
+    let it = Running::new();
+    let set = |name: &str, value: &str| assert_eq!(it.run(&["configutil", "-o", name, "-v", value]).0, Some(0));
+    for (name, value) in
+        [("service.imap.port", "0"), ("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]
+    {
+        set(name, value);
+    }
+    // Whoever calls the tools may have no mask at all.
+    let open = |words: &[&str], input: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_msgstore")]).args(words);
+        command.env("CONFIGROOT", it.base().join("config")).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{words:?}");
+    };
+    open(&["start-msg"], "");
+    open(&["user", "add", "joe"], "secret\n");
+    let directory = it.base().join("config/directory.ldif");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o640)).unwrap();
+    open(&["user", "passwd", "joe"], "better\n");
+    open(&["deliver", "-c", "-m", "Work", "joe"], "Subject: x\r\n\r\n");
+    open(&["mboxutil", "-c", "user/joe/Play"], "");
+    open(&["configutil", "-o", "service.imap.banner", "-v", "hello"], "");
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    let mut wrong: Vec<String> = Vec::new();
+    for path in everything(&it.base().join("data")) {
+        if !path.is_symlink() && mode(&path) & 0o077 != 0 {
+            wrong.push(format!("{} {:o}", path.display(), mode(&path)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // What somebody decided is kept.
+    assert_eq!(mode(&directory), 0o640);
+    assert_eq!(mode(&it.base().join("config/msg.conf")) & 0o022, 0);
+    assert_eq!(mode(&it.base().join("config/server.key")), 0o600);
+    assert_eq!(it.run(&["stop-msg"]).0, Some(0));
+}

@@ -95,7 +95,7 @@ pub fn run(instance: &Instance) -> Result<(), ImapdError> {
         let mut places = Vec::new();
         for (door, file) in doors.iter().zip(&port_files) {
             let address = door.socket.local_addr()?;
-            durable::replace(file, format!("{}\n", address.port()).as_bytes(), 0o644)?;
+            durable::replace(file, format!("{}\n", address.port()).as_bytes(), 0o600)?;
             places.push(if door.tls { format!("{address} (TLS)") } else { address.to_string() });
         }
         let ready = || -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Flushes a directory: the names in it survive a power loss.
@@ -22,7 +22,7 @@ pub fn sync_file_system(path: &Path) -> io::Result<()> {
 }
 
 /// Replaces `path` by `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, then the directory is flushed.
-/// `mode` are the permission bits of the new file. Callers that can race hold a lock of their own.
+/// `mode` are the permission bits of the new file, whatever the mask of the process is. Callers that can race hold a lock of their own.
 ///
 /// # Errors
 /// What the system calls said; `path` is then unchanged and the temporary file removed.
@@ -33,6 +33,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = dir.join(name);
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         crate::crash_point!("durable.before-rename");
