@@ -1,5 +1,7 @@
 //! SEARCH with RETURN (RFC 4731): the same messages as without, and no more looked at than an end needs.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 use super::{Client, Daemon};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;

@@ -1,5 +1,7 @@
 //! Folders for special uses, however they are made, as a client sees them.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 use std::fs;
 
 use super::{Client, Daemon};
