@@ -60,6 +60,7 @@ fn other_forms_of_the_listing() {
     assert_eq!((&row["messages"], &row["bytes"]), (&1.into(), &MAIL.len().into()));
     assert_eq!(row["last_message"], "2026-11-18T09:46:40Z");
     assert_eq!(row["acl"][0]["rights"], "lrswipcda");
+    assert_eq!(row["special_use"], serde_json::json!(["\\Drafts"]));
     let table = it.run("mboxutil", &["-l", "--table"]).ok();
     assert!(table.contains("Kbytes") && table.contains("user/joe/INBOX"), "{table}");
 }

@@ -51,7 +51,7 @@ pub fn server_account(conf: &Conf) -> Result<(), Failure> {
 pub fn store_failure(error: StoreError) -> Failure {
     let exit = match error.kind() {
         Kind::NotFound | Kind::Expunged => Exit::NoInput,
-        Kind::Exists => Exit::CantCreate,
+        Kind::Exists | Kind::SpecialUse => Exit::CantCreate,
         Kind::Denied => Exit::NoPerm,
         Kind::OverQuota | Kind::InUse => Exit::TempFail,
         Kind::Invalid | Kind::Limit => Exit::Usage,

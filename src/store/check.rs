@@ -12,6 +12,7 @@
 //! | I9 | no operation of a dead process is unfinished |
 //! | I10 | message rows and states name the same uids, below uidnext |
 //! | I11 | every row can be read |
+//! | I12 | a special use belongs to one folder of its account |
 //!
 //! (I6, the lookup hints of shared folders, comes with these.)
 
@@ -25,6 +26,7 @@ use super::ids::{AccountId, FolderId, Guid, Uid};
 use super::index_file::IndexReader;
 use super::name::FolderPath;
 use super::record::{Folder, Message, StateRun};
+use super::special_use::SpecialUse;
 use super::{Flags, Store, layout};
 
 /// Something that does not hold.
@@ -55,6 +57,7 @@ impl Finding {
             "I8" => "every account lies where the hash rule puts it",
             "I9" => "no operation of a dead process is unfinished",
             "I10" => "the rows and the states of a mailbox name the same messages",
+            "I12" => "no two mailboxes of an account are for the same special use",
             _ => "every row of the mailbox database can be read",
         }
     }
@@ -133,9 +136,15 @@ impl Store {
         let name = |path: &FolderPath| format!("user/{}/{path}", owner.userid);
         let mut findings = Vec::new();
         let (mut bytes, mut messages) = (0u64, 0u64);
+        let mut held = SpecialUse::default();
         for (path, row) in view.folders()? {
             bytes += row.bytes;
             messages += u64::from(row.exists);
+            let twice = row.special_use.and(held);
+            held = held.with(row.special_use);
+            if !twice.is_empty() && only.is_none_or(|only| path.starts_with(only)) {
+                findings.push(finding("I12", name(&path), format!("{twice} belongs to another mailbox, too")));
+            }
             if row.highest_modseq > owner.highest_modseq && only.is_none_or(|only| path.starts_with(only)) {
                 findings.push(finding(
                     "I7",
@@ -431,9 +440,7 @@ mod tests {
     use super::super::{Settings, rows, schema};
     use super::*;
 
-    #[test]
-    fn a_damaged_row_is_a_finding_and_stops_nothing() {
-        let dir = tempfile::tempdir().unwrap();
+    fn opened(dir: &tempfile::TempDir) -> Store {
         let settings = Settings {
             root: dir.path().to_owned(),
             partitions: vec![("primary".into(), dir.path().join("primary"))],
@@ -441,7 +448,31 @@ mod tests {
             notify_dir: None,
         };
         Store::create(&settings, 1).unwrap();
-        let store = Store::open(settings).unwrap();
+        Store::open(settings).unwrap()
+    }
+
+    #[test]
+    fn a_use_of_two_folders_is_a_finding() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(&dir);
+        let joe = store.account_create("joe", None, 1_000).unwrap();
+        let create = |name: &str| {
+            store.folder_create(joe, &FolderPath::parse(name).unwrap(), &Default::default(), 1_000).unwrap()
+        };
+        let (sent, work) = (create("Sent"), create("Work"));
+        assert_eq!(store.check(Depth::default()).unwrap(), []);
+        let row = Folder { special_use: sent.special_use, ..work };
+        store.change(joe, |tx| rows::put_folder(tx.txn, joe, &row)).unwrap();
+        let findings = store.check(Depth::default()).unwrap();
+        let seen: Vec<_> = findings.iter().map(|found| (found.invariant, found.to_string())).collect();
+        assert_eq!(seen, [("I12", "user/joe/Work: \\Sent belongs to another mailbox, too [I12]".to_owned())]);
+        assert!(findings[0].meaning().contains("special use"));
+    }
+
+    #[test]
+    fn a_damaged_row_is_a_finding_and_stops_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(&dir);
         let ids: Vec<AccountId> =
             ["ann", "eve", "joe"].iter().map(|userid| store.account_create(userid, None, 1_000).unwrap()).collect();
         store.folder_create(ids[1], &FolderPath::parse("Work").unwrap(), &Default::default(), 1_000).unwrap();

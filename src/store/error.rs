@@ -17,6 +17,7 @@ pub enum Kind {
     Unavailable,
     Limit,
     Expunged,
+    SpecialUse,
     NoSpace,
     Io,
     Internal,
@@ -38,6 +39,8 @@ pub enum StoreError {
     OverQuota { what: String },
     #[error("too many {what} (the limit is {limit})")]
     Limit { what: &'static str, limit: u64 },
+    #[error("{uses} {}", if *held { "belongs to another mailbox" } else { "is not supported" })]
+    SpecialUse { uses: super::special_use::SpecialUse, held: bool },
     #[error("message {uid} has been expunged")]
     Expunged { uid: u32 },
     #[error("{place}: {what}")]
@@ -71,6 +74,7 @@ impl StoreError {
             StoreError::OverQuota { .. } => Kind::OverQuota,
             StoreError::Limit { .. } => Kind::Limit,
             StoreError::Expunged { .. } => Kind::Expunged,
+            StoreError::SpecialUse { .. } => Kind::SpecialUse,
             StoreError::Corrupt { .. } => Kind::Corrupt,
             StoreError::Unavailable { .. } => Kind::Unavailable,
             StoreError::Io { error, .. } if is_full(error) => Kind::NoSpace,

@@ -4,15 +4,16 @@ use super::error::StoreError;
 use super::ids::{AccountId, FolderId, MailboxId};
 use super::intent::Intent;
 use super::name::FolderPath;
-use super::record::{Account, Acl, AclEntry, Folder, Rights, SpecialUse};
+use super::record::{Account, Acl, AclEntry, Folder, Rights};
 use super::schema::{self, kind};
+use super::special_use::SpecialUse;
 use super::{Store, Tx, body, index_file, random, rows};
 
 /// How a folder is created.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
-    /// Its special uses (RFC 6154).
-    pub special_use: SpecialUse,
+    /// Its special uses (RFC 6154); `None`: the one that its name suggests, if no other folder has it.
+    pub special_use: Option<SpecialUse>,
     /// Its partition; else that of the folder above, else the account's.
     pub partition: Option<String>,
 }
@@ -21,7 +22,7 @@ impl Store {
     /// Creates a folder, with those above it that are missing.
     ///
     /// # Errors
-    /// `Exists` when it is there already; a partition does not exist; the disk fails.
+    /// `Exists` when it is there already; `SpecialUse` when a use that was asked for cannot be given; a partition does not exist; the disk fails.
     pub fn folder_create(
         &self,
         account: AccountId,
@@ -78,7 +79,8 @@ impl Store {
     }
 
     /// Renames a folder with everything below it; folders missing above the new name are created. Renaming INBOX moves its messages into a new
-    /// folder and leaves INBOX empty (RFC 9051 6.3.6).
+    /// folder and leaves INBOX empty (RFC 9051 6.3.6). Special uses stay with their folders, whatever the new name is, until they come to lie below
+    /// the folder for \Trash: that is how clients delete folders.
     ///
     /// # Errors
     /// `from` does not exist, `to` does, or lies below `from`.
@@ -162,16 +164,19 @@ impl Tx<'_, '_> {
         super::lock::respect(self, account, FolderId::TOP)?;
         let mut owner = rows::need_account(self.txn, account)?;
         let mut above: Option<Folder> = None;
+        // What is asked for is asked for the last one.
+        let options_above = CreateOptions { special_use: None, ..options.clone() };
         for (number, component) in path.components().iter().enumerate() {
             let parent = above.as_ref().map_or(FolderId::TOP, |row| row.id);
             let last = number + 1 == path.components().len();
+            let options = if last { options } else { &options_above };
             let row = match rows::child(self.txn, account, parent, component)? {
                 Some(id) => {
                     let row = rows::need_folder(self.txn, account, id)?;
                     if last && !row.noselect {
                         return Err(StoreError::Exists { what: format!("user/{}/{path}", owner.userid) });
                     }
-                    if last { self.revive(account, &mut owner, row, now_s)? } else { row }
+                    if last { self.revive(account, &mut owner, row, options, now_s)? } else { row }
                 }
                 None => self.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?,
             };
@@ -211,7 +216,7 @@ impl Tx<'_, '_> {
             uidnext: 1,
             highest_modseq: Tx::next_modseq(owner),
             recent_from: 1,
-            special_use: options.special_use,
+            special_use: self.use_of_new(account, above.is_none(), component, options)?,
             created_s: now_s,
             idx_generation: 1,
             idx_len: index_file::HEADER,
@@ -232,9 +237,11 @@ impl Tx<'_, '_> {
         account: AccountId,
         owner: &mut Account,
         mut row: Folder,
+        options: &CreateOptions,
         now_s: i64,
     ) -> Result<Folder, StoreError> {
         row.noselect = false;
+        row.special_use = self.use_of_new(account, row.parent == FolderId::TOP, &row.component, options)?;
         row.uidvalidity = self.next_uidvalidity(now_s)?;
         row.mailbox_id = MailboxId(random()?);
         row.highest_modseq = Tx::next_modseq(owner);

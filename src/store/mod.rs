@@ -29,6 +29,7 @@ mod redo;
 mod relocate;
 mod rows;
 mod schema;
+mod special_use;
 mod state;
 mod view;
 
@@ -49,7 +50,8 @@ pub use index_file::{Entry, IndexReader, Source};
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
-pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, SpecialUse, StateRun};
+pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, StateRun};
+pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 

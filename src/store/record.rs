@@ -3,6 +3,7 @@
 use super::codec::{Malformed, Reader, Writer};
 use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
+use super::special_use::SpecialUse;
 
 /// Rights of an access control list: the nine letters of RFC 2086, as bits in the order `lrswipcda`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,10 +59,6 @@ impl std::fmt::Display for Acl {
         Ok(())
     }
 }
-
-/// Special uses of a folder (RFC 6154) as bits: \All \Archive \Drafts \Flagged \Junk \Sent \Trash \Important.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SpecialUse(pub u16);
 
 /// By what an account is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

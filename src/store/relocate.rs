@@ -13,6 +13,7 @@ use super::lmdb::Rows;
 use super::name::FolderPath;
 use super::record::{Acl, Folder};
 use super::schema::{self, SHARD, kind};
+use super::special_use::SpecialUse;
 use super::{Store, Tx, body, index_file, layout, lock, rows};
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
@@ -95,8 +96,13 @@ impl Store {
                 component.clone_into(&mut row.component);
                 row.highest_modseq = Tx::next_modseq(&mut owner);
                 rows::put(tx.txn, &schema::name(account, parent, component), folder.0.to_le_bytes().to_vec())?;
-                rows::put_account(tx.txn, account, &owner)?;
-                tx.changed(account, &row)
+                tx.changed(account, &row)?;
+                if tx.is_trash(account, parent)? {
+                    for (_, inner) in below.iter().filter(|(_, inner)| !inner.special_use.is_empty()) {
+                        tx.drop_use(account, &mut owner, inner.id)?;
+                    }
+                }
+                rows::put_account(tx.txn, account, &owner)
             })
             .map_err(Failed::moved)?;
         }
@@ -227,7 +233,7 @@ impl Store {
                     recent_from: row.uidnext,
                     idx_generation: row.idx_generation + 1,
                     idx_len: index_file::HEADER,
-                    special_use: super::SpecialUse::default(),
+                    special_use: SpecialUse::default(),
                     ..row
                 };
                 return tx.changed(account, &kept);

@@ -10,6 +10,7 @@ use super::lmdb::{Rows, Write};
 use super::name::{FolderPath, LEVELS};
 use super::record::{Account, Folder, Gone, Message, StateRun, decode_runs, encode_runs};
 use super::schema::{self, CHUNK, kind};
+use super::special_use::SpecialUse;
 
 /// The value of a row, unsealed.
 pub(crate) fn value<R: Rows + ?Sized>(rows: &R, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -158,6 +159,20 @@ pub(crate) fn tree<R: Rows + ?Sized>(rows: &R, account: AccountId) -> Result<Vec
         }
     }
     Ok(found)
+}
+
+/// The special uses that folders of an account hold.
+pub(crate) fn uses<R: Rows + ?Sized>(rows: &R, account: AccountId) -> Result<SpecialUse, StoreError> {
+    let mut held = SpecialUse::default();
+    rows.scan(&schema::key(account, kind::FOLDER, FolderId::TOP, &[]), &mut |key, stored| {
+        if !schema::within_kind(key, account, kind::FOLDER) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let row = Folder::decode(schema::folder_of(key), open(key, stored)?).map_err(|_| damaged(key))?;
+        held = held.with(row.special_use);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(held)
 }
 
 /// Visits the messages with UIDs in `uids`, ascending.

@@ -5,6 +5,7 @@ import datetime
 
 import imapclient
 from imapclient.exceptions import IMAPClientError
+from imapclient.imapclient import SENT
 
 import check
 
@@ -16,6 +17,14 @@ flags, separator, name = [f for f in client.list_folders() if f[2] == "Été & W
 check.equal("separator", separator, b"/")
 check.true("exists", client.folder_exists("Été & Winter"))
 check.true("exists not", not client.folder_exists("Nothing"))
+
+if client.has_capability("SPECIAL-USE"):
+    check.equal("no folder for sent mail", client.find_special_folder(SENT), None)
+    # Found by its use, because no client would guess this name.
+    client.create_folder("Sent Items")
+    client.rename_folder("Sent Items", "Ausgang")
+    check.equal("the folder for sent mail", client.find_special_folder(SENT), "Ausgang")
+    client.delete_folder("Ausgang")
 
 when = datetime.datetime(2004, 11, 8, 10, 0, tzinfo=datetime.timezone.utc)
 for number in range(1, 8):

@@ -25,6 +25,13 @@ check.equal("list", [n for n in names if n in (b"INBOX", b"Work Items", b"Work I
 check.equal("subscribe", imap.subscribe('"Work Items"')[0], "OK")
 check.true("lsub", any(line.endswith(b'"Work Items"') for line in imap.lsub()[1]))
 
+if "LIST-EXTENDED" in imap.capabilities and "CREATE-SPECIAL-USE" in imap.capabilities:
+    check.equal("create for a use", imap.create("Gesendet (USE (\\Sent))")[0], "OK")
+    check.equal("create for a use that is taken", imap.create("More (USE (\\Sent))")[0], "NO")
+    kind, found = imap.list('(SPECIAL-USE) ""', "*")
+    check.equal("the folder by its use", found, [b'(\\Sent) "/" "Gesendet"'])
+    check.equal("delete", imap.delete("Gesendet")[0], "OK")
+
 # Appending and selecting.
 for number in range(1, 6):
     kind, text = imap.append("INBOX", "(\\Seen)" if number == 1 else None, '"08-Nov-2004 10:00:00 +0100"', check.message(number))

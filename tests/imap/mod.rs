@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod esearch;
 mod limits;
 mod model;
 mod sessions;
+mod special_use;
 mod traces;
 
 use std::io::{BufRead, BufReader, Read, Write};

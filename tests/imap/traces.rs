@@ -65,16 +65,26 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE and ENABLED are not compiled into it.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor is CHILDINFO.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     let (mut rest, _) =
         imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
-        let unknown = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED"].iter().any(|word| rest.starts_with(word));
+        let unknown =
+            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "].iter().any(|word| rest.starts_with(word));
         if unknown {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
             rest = &rest[end + 1..];
+            continue;
+        }
+        let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
+        let without = CHILDINFO.replace(line, &b"\r\n"[..]);
+        if without.len() < line.len() && line.starts_with(b"* LIST ") {
+            match imap_codec::ResponseCodec::default().decode(&without) {
+                Ok((b"", _)) => rest = behind,
+                wrong => return Err(format!("{wrong:?}")),
+            }
             continue;
         }
         match imap_codec::ResponseCodec::default().decode(rest) {
@@ -84,6 +94,11 @@ fn understood(seen: &[u8]) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// The extended data at the end of a LIST response (RFC 5258 section 6).
+static CHILDINFO: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock::new(|| {
+    regex::bytes::Regex::new(r#" \("CHILDINFO" \("[A-Z-]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
+});
 
 #[test]
 fn dialogues() {

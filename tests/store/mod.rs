@@ -5,6 +5,7 @@
 mod full_disk;
 mod messages;
 mod relocation;
+mod uses;
 
 use std::io::Write;
 use std::path::PathBuf;

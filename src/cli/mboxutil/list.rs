@@ -153,6 +153,7 @@ fn object(here: &Here, found: &Found, path: &FolderPath, row: &Folder, name: &st
         "acl": acl,
         "uidvalidity": row.uidvalidity,
         "uidnext": row.uidnext,
+        "special_use": row.special_use.attributes().collect::<Vec<_>>(),
     })
     .to_string()
 }

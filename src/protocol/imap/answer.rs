@@ -94,6 +94,7 @@ impl From<StoreError> for Answer {
             Kind::Invalid => Answer::no_with(Code::Cannot, error.to_string()),
             Kind::TooLarge => Answer::no_with(Code::TooBig, "Message too large"),
             Kind::Limit => Answer::no_with(Code::Limit, error.to_string()),
+            Kind::SpecialUse => Answer::no_with(Code::UseAttr, error.to_string()),
             Kind::Expunged => Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist"),
             Kind::Corrupt => Answer::internal(Code::Corruption, &error),
             Kind::NoSpace => Answer::no_space(&error),

@@ -5,7 +5,8 @@
 //! **Rules**: cut first (limits, literals), parse second: a bad command never desynchronises the connection. Message literals of
 //! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.
 //! **Sources**: RFC 3501, 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 2342 (NAMESPACE), 4315 (UIDPLUS), 3691 (UNSELECT),
-//! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 5530 (response codes).
+//! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 6154 and 8457 (SPECIAL-USE), 5258 (LIST-EXTENDED),
+//! 5819 (LIST-STATUS), 4731 (ESEARCH), 5530 (response codes).
 
 pub mod answer;
 pub mod command;

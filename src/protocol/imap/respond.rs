@@ -27,7 +27,7 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530).
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
@@ -62,6 +62,7 @@ pub enum Code {
     UidValidity(u32),
     Unavailable,
     Unseen(u32),
+    UseAttr,
 }
 
 impl Code {
@@ -90,6 +91,7 @@ impl Code {
             Code::TryCreate => "TRYCREATE",
             Code::UidNotSticky => "UIDNOTSTICKY",
             Code::Unavailable => "UNAVAILABLE",
+            Code::UseAttr => "USEATTR",
             _ => return self.write_long(out),
         };
         text(out, word);
@@ -162,9 +164,23 @@ pub fn flags(out: &mut Vec<u8>, list: &str) {
 
 /// `* LIST (attributes) "/" name`, or LSUB.
 pub fn list(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str) {
+    name_with_attributes(out, word, attributes, name);
+    text(out, "\r\n");
+}
+
+/// `* LIST (attributes) "/" name`, and with `criteria` that names below satisfy them: `("CHILDINFO" ("SUBSCRIBED"))` (RFC 5258 section 3.5).
+pub fn list_with_children(out: &mut Vec<u8>, attributes: &[&str], name: &str, criteria: &[&str]) {
+    name_with_attributes(out, "LIST", attributes, name);
+    if !criteria.is_empty() {
+        let quoted: Vec<String> = criteria.iter().map(|word| format!("\"{word}\"")).collect();
+        text(out, &format!(" (\"CHILDINFO\" ({}))", quoted.join(" ")));
+    }
+    text(out, "\r\n");
+}
+
+fn name_with_attributes(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str) {
     text(out, &format!("* {word} ({}) \"/\" ", attributes.join(" ")));
     mailbox(out, name);
-    text(out, "\r\n");
 }
 
 /// A mailbox name, quoted as the original server did.
@@ -204,6 +220,36 @@ pub fn uid_set(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     }
 }
 
+/// `* ESEARCH (TAG "a1") UID MIN 1 COUNT 3 ALL 1:3` (RFC 4731, RFC 4466 section 2.6.2): what is `None` is left out.
+pub fn esearch(out: &mut Vec<u8>, tag: &str, uid: bool, found: &Found<'_>) {
+    text(out, "* ESEARCH (TAG ");
+    quote::string(out, tag.as_bytes());
+    text(out, if uid { ") UID" } else { ")" });
+    for (word, number) in [("MIN", found.min), ("MAX", found.max), ("COUNT", found.count)] {
+        if let Some(number) = number {
+            text(out, &format!(" {word} {number}"));
+        }
+    }
+    if let Some(ranges) = found.all.filter(|ranges| !ranges.is_empty()) {
+        text(out, " ALL ");
+        uid_set(out, ranges);
+    }
+    text(out, "\r\n");
+}
+
+/// What ESEARCH tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found<'a> {
+    /// The lowest number or UID.
+    pub min: Option<u32>,
+    /// The highest one.
+    pub max: Option<u32>,
+    /// How many there are.
+    pub count: Option<u32>,
+    /// All of them: sorted disjoint ranges.
+    pub all: Option<&'a [(u32, u32)]>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,10 +280,27 @@ mod tests {
             written(|out| list(out, "LIST", &["\\HasNoChildren"], "a\"b")),
             "* LIST (\\HasNoChildren) \"/\" \"a\\\"b\"\r\n"
         );
+        assert_eq!(
+            written(|out| list_with_children(out, &["\\NonExistent"], "a", &["SUBSCRIBED", "SPECIAL-USE"])),
+            "* LIST (\\NonExistent) \"/\" \"a\" (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"
+        );
+        assert_eq!(written(|out| list_with_children(out, &[], "a", &[])), "* LIST () \"/\" \"a\"\r\n");
         assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
         assert_eq!(
             written(|out| mailbox_status(out, "INBOX", &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)])),
             "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 1)\r\n"
         );
+    }
+
+    #[test]
+    fn search_results() {
+        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]) };
+        assert_eq!(
+            written(|out| esearch(out, "a]1", true, &all)),
+            "* ESEARCH (TAG \"a]1\") UID MIN 1 MAX 9 COUNT 4 ALL 1:3,9\r\n"
+        );
+        let none = Found { count: Some(0), all: Some(&[]), ..Found::default() };
+        assert_eq!(written(|out| esearch(out, "x", false, &none)), "* ESEARCH (TAG \"x\") COUNT 0\r\n");
+        assert_eq!(written(|out| esearch(out, "x", false, &Found::default())), "* ESEARCH (TAG \"x\")\r\n");
     }
 }

@@ -148,6 +148,11 @@ const CAPABILITIES: &[&str] = &[
     "IDLE",
     "MOVE",
     "MULTIAPPEND",
+    "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "ESEARCH",
 ];
 
 impl Session {
@@ -302,8 +307,9 @@ impl Session {
         let login = matches!(command, Command::Login { .. });
         let answered = match command {
             Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
-            Command::Search { uid, charset, key } => {
-                command::search::start(self, uid, charset.as_deref(), key).map(Started::Running)
+            Command::Search { uid, returned, charset, key } => {
+                let form = returned.map(|returned| (tag.clone(), returned));
+                command::search::start(self, uid, form, charset.as_deref(), key).map(Started::Running)
             }
             other => self.dispatch(other, now_s, out).map(Started::Answer),
         };
@@ -326,12 +332,12 @@ impl Session {
             C::Login { user, password } => command::login::run(self, &user, &password, now_s),
             C::Select(name) => command::select::run(self, &name, false, out),
             C::Examine(name) => command::select::run(self, &name, true, out),
-            C::Create(name) => command::create::run(self, &name, now_s),
+            C::Create { mailbox, uses } => command::create::run(self, &mailbox, uses.as_deref(), now_s),
             C::Delete(name) => command::delete::run(self, &name, now_s),
             C::Rename { from, to } => command::rename::run(self, &from, &to, now_s),
             C::Subscribe(name) => command::subscribe::run(self, &name, true),
             C::Unsubscribe(name) => command::subscribe::run(self, &name, false),
-            C::List { reference, pattern } => command::list::run(self, &reference, &pattern, out),
+            C::List(listing) => command::list::run(self, &listing, out),
             C::Lsub { reference, pattern } => command::lsub::run(self, &reference, &pattern, out),
             C::Status { mailbox, items } => command::status::run(self, &mailbox, &items, out),
             C::Close => command::close::run(self, now_s),

@@ -1,18 +1,18 @@
-//! CREATE (RFC 3501 section 6.3.3). Missing superior names are created, too; a trailing separator is dropped.
+//! CREATE (RFC 3501 section 6.3.3) with USE (RFC 6154). Missing superior names are created, too; a trailing separator is dropped.
 
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::CreateOptions;
+use crate::store::{CreateOptions, SpecialUse};
 
 /// Names below this one belong to other users' folders.
 pub(super) const SHARED: &str = "Shared Folders";
 
-/// Creates a mailbox.
+/// Creates a mailbox. Without USE its name decides what it is for; with USE nothing but that, be it empty.
 ///
 /// # Errors
-/// NO: the name is taken or not allowed.
-pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
+/// NO: the name is taken or not allowed; a use is not known, not to be had or another mailbox's.
+pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i64) -> Answered {
     let account = session.account()?;
     let path = session.new_path(name)?;
     if path.is_inbox() {
@@ -21,6 +21,14 @@ pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
     if path.components().first().is_some_and(|first| first == SHARED) {
         return Err(Answer::no_with(Code::Cannot, "Mailboxes of other users cannot be created here"));
     }
-    session.server.store.folder_create(account, &path, &CreateOptions::default(), now_s)?;
+    let special_use = uses.map(special_use).transpose()?;
+    session.server.store.folder_create(account, &path, &CreateOptions { special_use, partition: None }, now_s)?;
     Ok(Answer::completed())
+}
+
+fn special_use(attributes: &[String]) -> Result<SpecialUse, Answer> {
+    attributes.iter().try_fold(SpecialUse::default(), |uses, attribute| match SpecialUse::parse(attribute) {
+        Some(one) => Ok(uses.with(one)),
+        None => Err(Answer::no_with(Code::UseAttr, format!("{attribute} is not supported"))),
+    })
 }

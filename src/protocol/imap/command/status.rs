@@ -4,7 +4,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::StatusItem;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{Folder, StoreError, Uid, View};
+use crate::store::{AccountId, Folder, Store, StoreError, Uid, View};
 
 /// Writes the numbers of a mailbox without selecting it.
 ///
@@ -18,14 +18,22 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     let Some(folder) = found.filter(|folder| !folder.noselect) else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
-    let mut values = Vec::with_capacity(items.len());
-    for item in items {
-        let recent_from = session.server.store.recent_from(account, &folder);
-        values.push((*item, value(&view, &folder, recent_from, *item)?));
-    }
+    let values = values(&session.server.store, &view, account, &folder, items)?;
     drop(view);
     respond::mailbox_status(out, &path.to_string(), &values);
     Ok(Answer::completed())
+}
+
+/// The numbers of a folder, in the order in which they were asked for.
+pub(super) fn values(
+    store: &Store,
+    view: &View<'_>,
+    account: AccountId,
+    folder: &Folder,
+    items: &[StatusItem],
+) -> Result<Vec<(StatusItem, u32)>, StoreError> {
+    let recent_from = store.recent_from(account, folder);
+    items.iter().map(|item| Ok((*item, value(view, folder, recent_from, *item)?))).collect()
 }
 
 fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u32, StoreError> {

@@ -1,7 +1,8 @@
 //! The types a parsed command is made of.
 
 use super::fetch::Item;
-use super::search::Key;
+use super::list::Listing;
+use super::search::{Key, Returned};
 use super::sequence::SequenceSet;
 
 /// A command with its tag.
@@ -42,7 +43,11 @@ pub enum Command {
     },
     Select(String),
     Examine(String),
-    Create(String),
+    /// `uses` are the attributes of USE (RFC 6154) as they were sent; `None` without USE.
+    Create {
+        mailbox: String,
+        uses: Option<Vec<String>>,
+    },
     Delete(String),
     Rename {
         from: String,
@@ -50,10 +55,7 @@ pub enum Command {
     },
     Subscribe(String),
     Unsubscribe(String),
-    List {
-        reference: String,
-        pattern: String,
-    },
+    List(Listing),
     Lsub {
         reference: String,
         pattern: String,
@@ -69,6 +71,8 @@ pub enum Command {
     UidExpunge(SequenceSet),
     Search {
         uid: bool,
+        /// What of the result is to be told (RFC 4731); `None`: all, in the form of RFC 3501.
+        returned: Option<Returned>,
         charset: Option<String>,
         key: Key,
     },
@@ -150,6 +154,10 @@ pub enum What {
     DateTime,
     Mechanism,
     Capability,
+    Parameter,
+    SpecialUse,
+    ListOption,
+    SearchOption,
     StatusItem,
     StoreItem,
     FetchItem,
@@ -175,6 +183,10 @@ impl std::fmt::Display for What {
             What::DateTime => "date-time",
             What::Mechanism => "mechanism",
             What::Capability => "capability name",
+            What::Parameter => "parameter",
+            What::SpecialUse => "special use",
+            What::ListOption => "list option",
+            What::SearchOption => "return option",
             What::StatusItem => "status item",
             What::StoreItem => "store item",
             What::FetchItem => "attribute",
@@ -219,6 +231,9 @@ pub enum Bad {
     /// Parentheses or NOTs too deep.
     #[error("Nesting too deep in {0}")]
     Deep(&'static str),
+    /// RECURSIVEMATCH without an option that selects anything (RFC 5258 section 3.1).
+    #[error("RECURSIVEMATCH needs another selection option in {0}")]
+    Recursive(&'static str),
     /// More elements than we take.
     #[error("Too many arguments to {0}")]
     TooMany(&'static str),

@@ -75,6 +75,11 @@ impl<'a> Cursor<'a> {
         self.left.is_empty()
     }
 
+    /// True when an optional argument follows: something that is more than blanks at the end.
+    pub(super) fn has_more(&self) -> bool {
+        self.left.iter().any(|byte| *byte != b' ')
+    }
+
     /// Nothing may follow; blanks at the end are forgiven.
     pub(super) fn end(&mut self) -> Parsed<()> {
         if self.left.iter().all(|byte| *byte == b' ') {

@@ -1,6 +1,6 @@
 //! **Here**: one complete command (as [`super::frame`] cut it) to a typed [`Command`]: all of RFC 3501 and the extensions of the parent's card.
 //! **Not here**: limits on sizes (`frame`), which commands are allowed when (`session`), what they do (`command`).
-//! **Start**: [`parse`]; [`command`] holds the types, one file each for SEARCH, FETCH and sequence sets.
+//! **Start**: [`parse`]; [`command`] holds the types, one file each for LIST, SEARCH, FETCH and sequence sets.
 //! **Rules**: no recursion without a ceiling; refusals are typed ([`Bad`]) and their texts are ours; text is UTF-8 where it becomes a
 //! `String`, mailbox names are modified UTF-7.
 
@@ -8,6 +8,7 @@ pub mod append;
 pub mod command;
 mod cursor;
 pub mod fetch;
+pub mod list;
 pub mod search;
 pub mod sequence;
 
@@ -15,7 +16,8 @@ pub use append::{AppendHead, InternalDate, append_head, append_next};
 pub use command::{Bad, Command, Flag, FlagOp, Request, Secret, StatusItem, What};
 pub use cursor::is_tag_byte;
 pub use fetch::{Item, Partial, Section, Text};
-pub use search::{DateOp, Key, SystemFlag};
+pub use list::{Listing, Returns, Selection};
+pub use search::{DateOp, Key, Returned, SystemFlag};
 pub use sequence::{Bound, SequenceSet};
 
 use cursor::{Cursor, Parsed};
@@ -63,13 +65,13 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "LOGIN" => login(c)?,
         "SELECT" => Command::Select(one_mailbox(c, "Select")?),
         "EXAMINE" => Command::Examine(one_mailbox(c, "Examine")?),
-        "CREATE" => Command::Create(one_mailbox(c, "Create")?),
+        "CREATE" => create(c)?,
         "DELETE" => Command::Delete(one_mailbox(c, "Delete")?),
         "SUBSCRIBE" => Command::Subscribe(one_mailbox(c, "Subscribe")?),
         "UNSUBSCRIBE" => Command::Unsubscribe(one_mailbox(c, "Unsubscribe")?),
         "RENAME" => rename(c)?,
-        "LIST" => list(c, "List")?,
-        "LSUB" => list(c, "Lsub")?,
+        "LIST" => c.within("List", list::command)?,
+        "LSUB" => lsub(c)?,
         "STATUS" => status(c)?,
         "APPEND" => return Err(append::without_message(c)),
         "ID" => id(c)?,
@@ -138,18 +140,53 @@ fn rename(c: &mut Cursor<'_>) -> Parsed<Command> {
     Ok(Command::Rename { from, to })
 }
 
-fn list(c: &mut Cursor<'_>, name: &'static str) -> Parsed<Command> {
-    c.name(name);
+/// Parameters as RFC 4466 section 2.2 has them; USE is that of RFC 6154.
+fn create(c: &mut Cursor<'_>) -> Parsed<Command> {
+    let mailbox = one_mailbox(c, "Create")?;
+    let mut uses = None;
+    if c.has_more() {
+        c.space()?;
+        c.list(|c| {
+            if !c.atom(What::Parameter)?.eq_ignore_ascii_case("USE") || uses.is_some() {
+                return Err(c.invalid(What::Parameter));
+            }
+            c.space()?;
+            uses = Some(c.list(special_use)?);
+            Ok(())
+        })?;
+        if uses.is_none() {
+            return Err(c.invalid(What::Parameter));
+        }
+    }
+    Ok(Command::Create { mailbox, uses })
+}
+
+/// `\Sent` or any other word behind a backslash.
+fn special_use(c: &mut Cursor<'_>) -> Parsed<String> {
+    if !c.eat(b'\\') {
+        return Err(c.invalid(What::SpecialUse));
+    }
+    Ok(format!("\\{}", c.atom(What::SpecialUse)?))
+}
+
+fn lsub(c: &mut Cursor<'_>) -> Parsed<Command> {
+    c.name("Lsub");
     c.space()?;
     let reference = c.astring_text()?;
     c.space()?;
     let pattern = c.list_mailbox()?;
-    Ok(if name == "Lsub" { Command::Lsub { reference, pattern } } else { Command::List { reference, pattern } })
+    Ok(Command::Lsub { reference, pattern })
 }
 
 fn status(c: &mut Cursor<'_>) -> Parsed<Command> {
     let mailbox = one_mailbox(c, "Status")?;
     c.space()?;
+    let items = status_items(c)?;
+    Ok(Command::Status { mailbox, items })
+}
+
+/// The list of data items of STATUS and of LIST RETURN (STATUS ...).
+fn status_items(c: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
     let items = c.list(|c| {
         Ok(match c.atom(What::StatusItem)?.to_ascii_uppercase().as_str() {
             "MESSAGES" => StatusItem::Messages,
@@ -163,7 +200,7 @@ fn status(c: &mut Cursor<'_>) -> Parsed<Command> {
     if items.is_empty() {
         return Err(c.invalid(What::StatusItem));
     }
-    Ok(Command::Status { mailbox, items })
+    Ok(items)
 }
 
 /// RFC 2971: at most 30 pairs.

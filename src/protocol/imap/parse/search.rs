@@ -1,4 +1,4 @@
-//! SEARCH (RFC 3501 section 6.4.4).
+//! SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731 (ESEARCH).
 
 use chrono::NaiveDate;
 
@@ -53,6 +53,16 @@ pub enum SystemFlag {
     Draft,
 }
 
+/// Result options (RFC 4731 section 3.1): at least one is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Returned {
+    pub min: bool,
+    pub max: bool,
+    pub all: bool,
+    pub count: bool,
+}
+
 /// How deep parentheses, NOT and OR may be nested.
 pub const DEPTH: u32 = 200;
 /// How many keys a search may have.
@@ -63,7 +73,14 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     let mut charset = None;
     let mut left = KEYS;
     let mut keys = Vec::new();
-    let word = key_word(c)?;
+    let mut word = key_word(c)?;
+    let mut returned = None;
+    if word == "RETURN" {
+        c.space()?;
+        returned = Some(result_options(c)?);
+        c.space()?;
+        word = key_word(c)?;
+    }
     if word == "CHARSET" {
         c.space()?;
         charset = Some(c.astring_text()?);
@@ -80,7 +97,26 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         }
         keys.push(next(c, DEPTH, &mut left)?);
     }
-    Ok(Command::Search { uid, charset, key: all_of(keys) })
+    Ok(Command::Search { uid, returned, charset, key: all_of(keys) })
+}
+
+/// `(MIN COUNT)`; nothing in it is ALL. SAVE (RFC 5182) is not served.
+fn result_options(c: &mut Cursor<'_>) -> Parsed<Returned> {
+    let mut returned = Returned::default();
+    c.list(|c| {
+        match c.atom(What::SearchOption)?.to_ascii_uppercase().as_str() {
+            "MIN" => returned.min = true,
+            "MAX" => returned.max = true,
+            "ALL" => returned.all = true,
+            "COUNT" => returned.count = true,
+            _ => return Err(c.invalid(What::SearchOption)),
+        }
+        Ok(())
+    })?;
+    if returned == Returned::default() {
+        returned.all = true;
+    }
+    Ok(returned)
 }
 
 fn all_of(mut keys: Vec<Key>) -> Key {

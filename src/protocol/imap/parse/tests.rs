@@ -1,3 +1,5 @@
+mod options;
+
 use super::*;
 use chrono::NaiveDate;
 
@@ -28,7 +30,7 @@ fn rfc_3501_examples() {
     );
     assert_eq!(
         command("LIST \"\" \"/usr/staff/%\""),
-        Command::List { reference: String::new(), pattern: "/usr/staff/%".into() }
+        Command::List(Listing { patterns: vec!["/usr/staff/%".into()], ..Listing::default() })
     );
     assert_eq!(
         command("STATUS blurdybloop (UIDNEXT MESSAGES)"),
@@ -374,12 +376,14 @@ fn our_gist(command: &Command) -> Gist {
         Command::Login { user, password } => ("login", vec![user.clone().into_bytes(), password.0.clone()]),
         Command::Select(m) => ("select", vec![name(m)]),
         Command::Examine(m) => ("examine", vec![name(m)]),
-        Command::Create(m) => ("create", vec![name(m)]),
+        Command::Create { mailbox: m, .. } => ("create", vec![name(m)]),
         Command::Delete(m) => ("delete", vec![name(m)]),
         Command::Subscribe(m) => ("subscribe", vec![name(m)]),
         Command::Unsubscribe(m) => ("unsubscribe", vec![name(m)]),
         Command::Rename { from, to } => ("rename", vec![name(from), name(to)]),
-        Command::List { reference, pattern } => ("list", vec![name(reference), pattern.clone().into_bytes()]),
+        Command::List(Listing { reference, patterns, .. }) => {
+            ("list", vec![name(reference), patterns.join(" ").into_bytes()])
+        }
         Command::Lsub { reference, pattern } => ("lsub", vec![name(reference), pattern.clone().into_bytes()]),
         Command::Fetch { uid, set, items } => {
             ("fetch", vec![vec![u8::from(*uid)], set_text(set), items.len().to_string().into_bytes()])
@@ -499,7 +503,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|LIST|ID|STATUS|APPEND)[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
+    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
         let _ = parse(text.as_bytes());
         let _ = append_head(text.as_bytes());
     }
