@@ -59,7 +59,7 @@ if "curl" in CLIENTS:
 
 if "openssl" in CLIENTS:
     said = run("openssl", "s_client", "-connect", f"{HOST}:{check.PORT}", "-starttls", "imap", "-CAfile", TRUST, "-verify_return_error",
-               "-verify_hostname", HOST, "-quiet", "-no_ign_eof", input=b"a logout\r\n")
+               "-verify_hostname", HOST, "-quiet", input=b"a logout\r\n")
     check.true("openssl", "a OK Completed" in said)
     run("openssl", "s_client", "-connect", f"{HOST}:{TLS_PORT}", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", wanted=1, input=b"")
     check.true("no TLS 1.1", True)
