@@ -1,6 +1,7 @@
 //! The one test binary: each module here is one subject.
 
 mod bad_input;
+mod catalogue;
 mod clients;
 mod configure;
 mod configutil;

@@ -28,6 +28,8 @@ pub enum Kind {
 pub enum StoreError {
     #[error("{what} does not exist")]
     NotFound { what: String },
+    #[error("Unknown/invalid partition: {nickname}")]
+    NoPartition { nickname: String },
     #[error("{what} already exists")]
     Exists { what: String },
     #[error("{what} is in use{}", by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default())]
@@ -64,7 +66,7 @@ impl StoreError {
     /// The kind.
     pub fn kind(&self) -> Kind {
         match self {
-            StoreError::NotFound { .. } => Kind::NotFound,
+            StoreError::NotFound { .. } | StoreError::NoPartition { .. } => Kind::NotFound,
             StoreError::Exists { .. } => Kind::Exists,
             StoreError::InUse { .. } => Kind::InUse,
             StoreError::Invalid { .. } => Kind::Invalid,
