@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod catalogue;
+mod chapter;
 mod clients;
 mod configure;
 mod configutil;
@@ -20,6 +21,7 @@ mod mboxutil;
 mod message;
 mod message_mbox;
 mod parameters;
+mod partitions;
 mod processes;
 mod processes_cli;
 mod reconstruct;

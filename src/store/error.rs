@@ -66,7 +66,7 @@ impl StoreError {
     /// The kind.
     pub fn kind(&self) -> Kind {
         match self {
-            StoreError::NotFound { .. } | StoreError::NoPartition { .. } => Kind::NotFound,
+            StoreError::NotFound { .. } => Kind::NotFound,
             StoreError::Exists { .. } => Kind::Exists,
             StoreError::InUse { .. } => Kind::InUse,
             StoreError::Invalid { .. } => Kind::Invalid,
@@ -74,7 +74,7 @@ impl StoreError {
             StoreError::Limit { .. } => Kind::Limit,
             StoreError::Expunged { .. } => Kind::Expunged,
             StoreError::Corrupt { .. } => Kind::Corrupt,
-            StoreError::Unavailable { .. } => Kind::Unavailable,
+            StoreError::Unavailable { .. } | StoreError::NoPartition { .. } => Kind::Unavailable,
             StoreError::Io { error, .. } if is_full(error) => Kind::NoSpace,
             StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Kind::Denied,
             StoreError::Io { .. } => Kind::Io,
