@@ -1,6 +1,6 @@
 //! Every command line of the 2004Q2 guide's chapter on the message store, typed as it is printed: testdata/chapter.txt says how its file reads.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,6 +1,6 @@
 //! Partitions that are added while the services run, and names that are no partition.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::fs;
 use std::io::Write;
@@ -115,4 +115,33 @@ fn what_is_no_partition_is_told() {
     assert_eq!(imapd.connect().ask("login bob secret"), ["OK User logged in"]);
     imapd.stop();
     assert_eq!(it.run("mboxutil", &["-l", "-s"]).ok(), "user/bob/INBOX\nuser/joe/INBOX\n");
+}
+
+#[test]
+fn a_partition_that_moves_is_told_in_the_log() {
+    let it = Instance::new();
+    it.user("joe");
+    it.run("mboxutil", &["-r", "user/joe", "user/joe", "second"]).ok();
+    it.add_partition("third");
+    it.add_partition("second");
+    it.run("refresh", &["store"]).ended(0);
+    let log = it.base().join("data/log/default");
+    let begun = std::time::Instant::now();
+    let lines = loop {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        if text.contains("read the configuration again") {
+            break text;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "stored does not read the configuration again: {text}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    let told: Vec<&str> = lines.lines().filter(|line| line.contains("has another place now")).collect();
+    assert!(told.len() == 1 && told[0].contains("partition second has another place now"), "{lines}");
+    // The files are where they were, so a tool that looks elsewhere finds no partition, and makes none.
+    let (_, err) = it.run_with("deliver", &["joe"], "Subject: x\n\nx\n").ended(75);
+    assert!(err.contains("is not there or is not a partition of this store"), "{err}");
+    let second = it.base().join("disk2");
+    it.run("configutil", &["-o", "store.partition.second.path", "-v", second.to_str().unwrap()]).ok();
+    it.run_with("deliver", &["joe"], "Subject: x\n\nx\n").ended(0);
+    assert_eq!(it.uids("user/joe/INBOX"), [1]);
 }

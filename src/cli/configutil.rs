@@ -75,8 +75,8 @@ pub struct Args {
     /// One JSON object a line instead of the classic lines.
     #[arg(long)]
     json: bool,
-    /// Short for -o NAME -v VALUE; several words are one value, with a blank between.
-    #[arg(value_name = "NAME [VALUE]", allow_negative_numbers = true, conflicts_with_all = ["value", "remove", "prefix", "effect", "import", "validate", "empty"])]
+    /// NAME or NAME VALUE without -o and -v; after -o NAME the VALUE. Several words are one value, with blanks between.
+    #[arg(value_name = "WORD", allow_negative_numbers = true, conflicts_with_all = ["value", "remove", "prefix", "effect", "import", "validate", "empty"])]
     words: Vec<String>,
 }
 
