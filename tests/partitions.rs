@@ -118,6 +118,23 @@ fn what_is_no_partition_is_told() {
 }
 
 #[test]
+fn configure_takes_no_wrong_nickname_and_no_relative_path() {
+    let it = Instance::stopped(&[]);
+    let other = it.base().join("other");
+    for (option, value, said) in [
+        ("--partition", "Third=/third", "Unknown/invalid partition: Third"),
+        ("--partition", "a/b=/third", "Unknown/invalid partition: a/b"),
+        ("--partition", "a.b=/third", "Unknown/invalid partition: a.b"),
+        ("--set", "store.partition.third.path=third", "an absolute path"),
+        ("--set", "store.defaultpartition=Third", "lower-case letters and digits"),
+    ] {
+        let (_, err) = it.run("configure", &["--base", other.to_str().unwrap(), option, value]).ended(64);
+        assert!(err.contains(said), "{err}");
+        assert!(!other.join("config/msg.conf").exists());
+    }
+}
+
+#[test]
 fn a_partition_that_moves_is_told_in_the_log() {
     let it = Instance::new();
     it.user("joe");
