@@ -334,7 +334,7 @@ demo() {
     fi
     if [ $dry_run = yes ]; then
         provide_binary
-        say "would make or complete an instance in $demo_dir with the users $demo_users, on a free port of 127.0.0.1 from 1143 on,"
+        say "would make or complete an instance in $demo_dir with the users $demo_users, on free ports of 127.0.0.1 from 1143 and 1993 on,"
         say 'would load testdata/sample.mbox and start the services'
         return 0
     fi
@@ -345,18 +345,18 @@ demo() {
     put_program "$binary" "$demo_dir/bin/msgstore"
     if [ -f "$demo_dir/config/msg.conf" ]; then
         say "There is a demonstration in $demo_dir already."
-        port=$(tool configutil -o service.imap.port)
-        if ! running imap >/dev/null && port_taken "$port"; then
-            say "Something else has taken port $port."
-            port=$(free_port "$port")
-            tool configutil -o service.imap.port -v "$port" >/dev/null
-        fi
+        port=$(kept_port service.imap.port)
+        tls_port=$(kept_port service.imap.sslport)
+        # A demonstration of an older program has no port with TLS.
+        [ "$tls_port" != 993 ] || tls_port=$(free_port 1993)
     else
         port=$(free_port 1143)
+        tls_port=$(free_port 1993)
     fi
     # This also completes an instance that an older program has made.
     tool configure --base "$demo_dir" --domain example.org --set service.listenaddr=127.0.0.1 \
-        --set "service.imap.port=$port" >"$demo_dir/configure.log" || fail 'the instance could not be made'
+        --set "service.imap.port=$port" --set service.imap.enablesslport=yes --set "service.imap.sslport=$tls_port" \
+        >"$demo_dir/configure.log" || fail 'the instance could not be made'
     for user in $demo_users; do
         add_demo_user "$user"
     done
@@ -366,6 +366,17 @@ demo() {
         : >"$demo_dir/loaded"
     fi
     explain_demo
+}
+
+# The port of a demonstration that is there; another one where something else has taken it.
+kept_port() {
+    kept=$(tool configutil -o "$1")
+    if ! running imap >/dev/null && port_taken "$kept"; then
+        say "Something else has taken port $kept." >&2
+        kept=$(free_port "$kept")
+        tool configutil -o "$1" -v "$kept" >/dev/null
+    fi
+    printf '%s' "$kept"
 }
 
 add_demo_user() {
@@ -387,6 +398,7 @@ explain_demo() {
     daphne=$(password_of daphne)
     say ''
     say "The store runs. IMAP: 127.0.0.1, port $port."
+    say "IMAP with TLS: localhost, port $tls_port; nobody but you vouches for the certificate in config/server.crt."
     for user in $demo_users; do
         say "  user $user, password $(password_of "$user")"
     done
@@ -398,7 +410,8 @@ explain_demo() {
     say '  sbin/mboxutil -l                                    # the mailboxes'
     say "  curl --user daphne:$daphne '$url/INBOX;UID=1'       # a message"
     say "  curl --user daphne:$daphne '$url/' -X 'STATUS INBOX (MESSAGES UNSEEN)'"
-    say "  mutt -f imap://daphne@127.0.0.1:$port/INBOX         # a mail program"
+    say "  mutt -f imaps://daphne@localhost:$tls_port/INBOX        # a mail program"
+    say "  curl --cacert config/server.crt --user daphne:$daphne imaps://localhost:$tls_port/   # the folders, under TLS"
     say '  sbin/configutil -H -o service.imap.port             # what a setting means; docs/options has all'
     say '  sbin/stop-msg                                       # stop it; ./install.sh --demo starts it again'
     say ''

@@ -147,7 +147,12 @@ fn an_account_is_added_listed_changed_and_deleted() {
     assert_eq!(ids, ["joe", "joe@siroe.com"]);
 
     assert_eq!(tool(base, &["user", "passwd", "joe"], "new secret\n").status.code(), Some(0));
-    let directory = msgstore::directory::Directory::open(&ldif, Some("example.org"), None);
+    let directory = msgstore::directory::Directory::open(
+        &ldif,
+        Some("example.org"),
+        None,
+        msgstore::directory::Logins::new(0, std::time::Duration::ZERO),
+    );
     assert!(directory.authenticate("joe", "secret").is_err());
     assert!(directory.authenticate("joe", "new secret").is_ok());
     assert!(directory.authenticate("joe@siroe.com", "other").is_ok());

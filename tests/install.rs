@@ -155,6 +155,11 @@ fn the_demonstration_starts_tells_and_starts_again() {
         line.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned()
     };
     let count = status_of_inbox(&port_of(&first), "daphne", users[0].1);
+    let tls_port = |text: &str| {
+        let rest = text.split_once("IMAP with TLS: localhost, port ").unwrap().1;
+        rest.split(';').next().unwrap().parse::<u16>().unwrap()
+    };
+    assert!(TcpStream::connect(("127.0.0.1", tls_port(&first))).is_ok());
     assert!(!count.contains("MESSAGES 0"), "{count}");
     assert!(status_of_inbox(&port_of(&first), "joe", users[1].1).contains("MESSAGES 0"));
     let listed = Command::new(base.join("sbin/mboxutil")).arg("-l").output().unwrap();
@@ -165,6 +170,7 @@ fn the_demonstration_starts_tells_and_starts_again() {
     assert!(second.contains("imap server is already running"), "{second}");
     assert_eq!(fs::read_to_string(base.join("passwords")).unwrap(), passwords);
     assert_eq!(status_of_inbox(&port_of(&second), "daphne", users[0].1), count);
+    assert_eq!(tls_port(&second), tls_port(&first));
 
     assert!(Command::new(base.join("sbin/stop-msg")).status().unwrap().success());
     let third = install(dir.path(), &["--demo", "my demo"]);

@@ -28,3 +28,4 @@ mod reconstruct;
 mod store;
 mod strace;
 mod stress;
+mod tls;

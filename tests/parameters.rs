@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,10 +16,13 @@ use crate::bad_input::send_anyway;
 use crate::imap::Client;
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::tls;
 
-/// A parameter and the test in this file that changes it.
+/// A parameter and the test, here or in `tls`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
+    ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
+    ("encryption.nskeyfile", tls::a_certificate_is_changed_under_running_sessions),
     ("local.defdomain", domains_of_logins),
     ("local.hostname", the_greeting_and_what_may_be_said),
     ("local.servergid", the_account_of_the_services),
@@ -32,17 +36,23 @@ const TESTED: &[(&str, fn())] = &[
     ("logfile.<service>.maxlogsize", files_of_a_log),
     ("logfile.<service>.minfreediskspace", files_of_a_log),
     ("logfile.<service>.rollovertime", files_of_a_log),
+    ("nsserversecurity", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
+    ("service.authcachesize", passwords_that_were_right_are_remembered),
+    ("service.authcachettl", passwords_that_were_right_are_remembered),
     ("service.authfailpause", pauses_and_limits_of_time),
     ("service.defaultdomain", domains_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
     ("service.imap.enable", where_imap_listens),
+    ("service.imap.enablesslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.idletimeout", pauses_and_limits_of_time),
     ("service.imap.maxsessions", how_many_at_once),
     ("service.imap.maxthreads", how_many_at_once),
     ("service.imap.plaintextmincipher", the_greeting_and_what_may_be_said),
     ("service.imap.port", where_imap_listens),
     ("service.imap.requiretls", passwords_from_other_hosts),
+    ("service.imap.sslport", tls::a_whole_session_on_the_port_with_tls),
+    ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
     ("service.listenaddr", where_imap_listens),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
     ("store.admins", the_greeting_and_what_may_be_said),
@@ -60,11 +70,11 @@ fn every_working_parameter_has_a_test_here() {
     assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
     // The name, or a member of the family, is used below the table.
     let source = include_str!("parameters.rs");
-    let tests = source.split_once("\n];\n").unwrap().1;
+    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();
-        assert!(member.is_match(tests), "no test changes {name}");
+        assert!(member.is_match(&tests), "no test changes {name}");
     }
 }
 
@@ -232,6 +242,29 @@ fn pauses_and_limits_of_time() {
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(client.ask("noop"), ["OK Completed"]);
     long.stop();
+}
+
+#[test]
+fn passwords_that_were_right_are_remembered() {
+    let it = Instance::new();
+    it.accounts(&["joe", "ann"]);
+    // Argon2 takes 19 MiB: whether it was computed shows in the most memory that the process had since the last look.
+    for (lifetime, size, remembered) in [("900", "10", true), ("900", "1", false), ("0", "10", false)] {
+        set(&it, "service.authcachettl", lifetime);
+        set(&it, "service.authcachesize", size);
+        let imapd = Imapd::start(&it);
+        let cost = |user: &str| {
+            let mut peak =
+                fs::OpenOptions::new().write(true).open(format!("/proc/{}/clear_refs", imapd.pid())).unwrap();
+            peak.write_all(b"5").unwrap();
+            let before = imapd.peak_mb();
+            drop(imapd.login(user));
+            imapd.peak_mb() - before
+        };
+        assert!(cost("joe") >= 15);
+        assert!(cost("ann") >= 15);
+        assert_eq!(cost("joe") < 15, remembered, "{lifetime} seconds, {size} entries");
+    }
 }
 
 /// Logs in where a login is due within a hundredth of a second: not every one is as fast. The moment is one before the idle time began.

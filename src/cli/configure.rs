@@ -9,6 +9,7 @@ use super::ui::Ui;
 use super::{TOOLS, Tool, args};
 use crate::config::Instance;
 use crate::ops::instance::{self, InstanceError, NewInstance, Step};
+use crate::os::clock;
 use crate::os::user::{self, SystemAccount};
 
 /// The tool.
@@ -22,7 +23,8 @@ pub const TOOL: Tool = Tool {
 
 /// Make an instance: directories, configuration, links.
 ///
-/// What is there already stays as it is, so a second call completes an instance and follows a new version of the program.
+/// What is there already stays as it is, so a second call completes an instance and follows a new version of the program. The certificate
+/// that it makes is self-signed: good for encryption, trusted by no mail program until its user says so.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
     /// The directory of the instance (msg_svr_base).
@@ -56,6 +58,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         links: TOOLS.iter().filter(|tool| !tool.place.is_empty()).map(|tool| (tool.place, tool.name)).collect(),
         executable,
         base,
+        now_s: clock::now_s(),
     };
     let steps = instance::create(&new).map_err(refused)?;
     for step in steps {
@@ -129,6 +132,6 @@ fn pair<'a>(option: &str, text: &'a str, form: &str) -> anyhow::Result<(&'a str,
 fn refused(error: InstanceError) -> Failure {
     match error {
         InstanceError::Config(error) => failure(error),
-        InstanceError::Make { .. } => Failure::new(Exit::CantCreate, error.to_string()),
+        InstanceError::Certificate(_) | InstanceError::Make { .. } => Failure::new(Exit::CantCreate, error.to_string()),
     }
 }

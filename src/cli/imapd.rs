@@ -37,7 +37,7 @@ fn ended(error: ImapdError) -> anyhow::Error {
     let exit = match error {
         ImapdError::Config(error) => return failure(error).into(),
         ImapdError::Process(error) => return unavailable(error),
-        ImapdError::User(_) => Exit::Config,
+        ImapdError::User(_) | ImapdError::Tls(_) => Exit::Config,
         ImapdError::Store(_) => Exit::Unavailable,
         ImapdError::Listen { ref source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NoPerm,
         ImapdError::Listen { .. } => Exit::Unavailable,

@@ -11,7 +11,7 @@ use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
 use crate::directory::{
-    Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, edit, password, place,
+    Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, edit, password, place, scram,
 };
 use crate::ops::instance::{become_server, open_directory};
 use crate::os::terminal;
@@ -157,7 +157,7 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
             .into());
     }
     let quota = new.quota.as_deref().map(quota).transpose()?;
-    let hash = hashed(ui)?;
+    let secrets = secrets(ui)?;
     let (dn, uid) = place(&userid, &mail, domain.as_deref());
     let name = new.name.unwrap_or_else(|| userid.clone());
     let last = name.split_whitespace().last().unwrap_or(&name);
@@ -187,7 +187,8 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         ("mailDeliveryOption", "mailbox"),
         ("inetUserStatus", "active"),
         ("mailUserStatus", "active"),
-        ("userPassword", &hash),
+        ("userPassword", &secrets.hash),
+        ("authPassword", &secrets.keys),
     ]);
     edit::add(&context.instance.directory_ldif(), &dn, &attributes).map_err(refused)?;
     ui.line(format!("added {userid}"));
@@ -223,9 +224,10 @@ fn quota(text: &str) -> anyhow::Result<String> {
 
 fn passwd(ui: &mut Ui, context: &Context, userid: &str) -> anyhow::Result<Exit> {
     let user = context.known(userid)?;
-    let hash = hashed(ui)?;
+    let secrets = secrets(ui)?;
     let path = context.instance.directory_ldif();
-    edit::replace(&path, &user.dn, "userPassword", &[&hash]).map_err(refused)?;
+    let changes: &[edit::Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &[&secrets.keys])];
+    edit::replace(&path, &user.dn, changes).map_err(refused)?;
     ui.line(format!("changed the password of {}", user.userid));
     Ok(Exit::Ok)
 }
@@ -332,8 +334,16 @@ fn delete(ui: &mut Ui, context: &Context, userid: &str, yes: bool, dry_run: bool
     Ok(Exit::Ok)
 }
 
-/// Reads a password and hashes it.
-fn hashed(ui: &mut Ui) -> anyhow::Result<String> {
+/// What the directory keeps of a password.
+struct Secrets {
+    /// `userPassword`, for mechanisms that send the password.
+    hash: String,
+    /// `authPassword`, for SCRAM.
+    keys: String,
+}
+
+/// Reads a password and makes what is kept of it.
+fn secrets(ui: &mut Ui) -> anyhow::Result<Secrets> {
     let text = if io::stdin().is_terminal() {
         let first = ask(ui, "Password: ")?;
         if ask(ui, "Again: ")? != first {
@@ -343,9 +353,12 @@ fn hashed(ui: &mut Ui) -> anyhow::Result<String> {
     } else {
         one_line()?
     };
-    Ok(password::create(&text).map_err(|error| {
-        Failure::new(Exit::DataErr, error.to_string()).hint("give the password as one line on standard input")
-    })?)
+    let made = password::create(&text)
+        .and_then(|hash| Ok(Secrets { hash, keys: scram::Keys::create(&text)?.value() }))
+        .map_err(|error| {
+            Failure::new(Exit::DataErr, error.to_string()).hint("give the password as one line on standard input")
+        })?;
+    Ok(made)
 }
 
 fn ask(ui: &mut Ui, question: &str) -> anyhow::Result<String> {

@@ -18,6 +18,9 @@ pub const WORKS: &[(&str, &str)] = &[
     ("store.partition.<nickname>.path", ".partitions("),
     ("service.imap.port", ""),
     ("service.listenaddr", ""),
+    ("service.imap.enablesslport", ""),
+    ("service.imap.sslport", ""),
+    ("service.imap.sslusessl", ""),
     ("service.imap.maxsessions", ""),
     ("service.imap.maxthreads", ""),
     ("service.imap.idletimeout", ""),
@@ -27,6 +30,8 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.imap.capability.<name>", "service.imap.capability."),
     ("service.authfailpause", ""),
     ("service.plaintextloginpause", ""),
+    ("service.authcachesize", ""),
+    ("service.authcachettl", ""),
     ("service.defaultdomain", ""),
     ("store.admins", ""),
     ("store.partition.primary.path", ".partitions("),
@@ -45,6 +50,9 @@ pub const WORKS: &[(&str, &str)] = &[
     ("logfile.<service>.minfreediskspace", "\"minfreediskspace\""),
     ("logfile.<service>.rollovertime", "\"rollovertime\""),
     ("logfile.<service>.expirytime", "\"expirytime\""),
+    ("encryption.nscertfile", ""),
+    ("encryption.nskeyfile", ""),
+    ("nsserversecurity", ""),
 ];
 
 /// Why the rest is inert: the first row whose text begins the name counts.
@@ -115,19 +123,19 @@ const WAITS: &[(&str, &str)] = &[
     ("local.", "waits for the services"),
     ("service.ldap", "waits for LDAP"),
     ("service.dcroot", "waits for LDAP"),
-    ("service.authcache", "waits for the login cache"),
     ("service.pop.", "waits for POP"),
     ("service.http.", "waits for web mail"),
     ("service.smtp.", "there is no mail transport in this product"),
-    ("service.imap.enablesslport", "waits for TLS"),
-    ("service.imap.ssl", "waits for TLS"),
     ("service.imap.", "waits for a later release"),
     ("service.", "waits for the services"),
     ("sasl.", "waits for LDAP"),
     ("alarm.", "waits for alarms"),
     ("logfile.", "waits for log files"),
-    ("encryption.", "waits for TLS"),
-    ("nsserversecurity", "waits for TLS"),
+    ("encryption.nsssl2", "SSL is not spoken, only TLS 1.2 and 1.3"),
+    ("encryption.nsssl3ciphers", "the cipher suites are fixed: those of TLS 1.3, and of TLS 1.2 with forward secrecy"),
+    ("encryption.nsssl3", "SSL is not spoken, only TLS 1.2 and 1.3"),
+    ("encryption.rsa.", "certificate and key are PEM files, without tokens and nicknames"),
+    ("encryption.", "TLS has no such setting"),
 ];
 
 /// The logs that a process of this release writes: `logfile.<service>.*` of any other name changes nothing.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::listener::{Guest, Stranger};
+use super::stream::Stream;
+use super::tls::Tls;
 use super::workers::{Lost, Workers};
 use crate::log::{self, Category};
 use crate::os::clock;
@@ -25,6 +26,8 @@ use crate::store::{Staging, Subscription};
 pub struct Service {
     /// What the sessions share.
     pub server: Arc<Server>,
+    /// Makes TLS, where there is a certificate.
+    pub tls: Option<Tls>,
     /// Silence after which a client is sent away.
     pub idle: Duration,
     /// How long the answer to a failed login waits.
@@ -64,7 +67,7 @@ enum Mode {
         tag: String,
         _watch: Option<Subscription>,
     },
-    /// The next line is the response to AUTHENTICATE.
+    /// The next line is a response to AUTHENTICATE.
     Authenticate {
         tag: String,
     },
@@ -85,7 +88,7 @@ enum Found {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     service: Arc<Service>,
     workers: Workers,
@@ -110,12 +113,12 @@ struct Connection {
     bytes_out: u64,
 }
 
-/// Serves a client until it goes, is sent away, or `stop` becomes true.
-pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
+/// Serves a client until it goes, is sent away, or `stop` becomes true. `tls`: encryption comes before the first word (RFC 8314).
+pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
     let Guest { stream, peer, place, stranger } = guest;
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut connection = Connection {
-        stream,
+        stream: Stream::Plain(stream),
         peer,
         session: Some(Session::new(Arc::clone(&service.server), peer)),
         service,
@@ -136,7 +139,7 @@ pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: 
         bytes_in: 0,
         bytes_out: 0,
     };
-    let end = match connection.converse().await {
+    let end = match connection.converse(tls).await {
         Ok(()) => End::Said,
         Err(end) => end,
     };
@@ -151,7 +154,10 @@ pub async fn serve(guest: Guest, service: Arc<Service>, workers: Workers, stop: 
 }
 
 impl Connection {
-    async fn converse(&mut self) -> Flow<()> {
+    async fn converse(&mut self, tls: bool) -> Flow<()> {
+        if tls {
+            self.encrypt().await?;
+        }
         let mut out = Vec::new();
         self.session()?.greet(&mut out);
         self.write(&out).await?;
@@ -234,13 +240,59 @@ impl Connection {
         if bytes.is_empty() {
             return Ok(());
         }
-        match timeout(STALLED, self.stream.write_all(bytes)).await {
+        let stream = &mut self.stream;
+        let sent = timeout(STALLED, async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        });
+        match sent.await {
             Ok(Ok(())) => {
                 self.bytes_out += bytes.len() as u64;
                 Ok(())
             }
             _ => Err(End::Gone),
         }
+    }
+
+    /// The connection goes under TLS; who is not through by the time a login is due is gone.
+    async fn encrypt(&mut self) -> Flow<()> {
+        let service = Arc::clone(&self.service);
+        let (Some(tls), Stream::Plain(plain)) = (&service.tls, std::mem::replace(&mut self.stream, Stream::Closed))
+        else {
+            return Err(End::Gone);
+        };
+        let done = tokio::select! {
+            done = tls.accept(plain) => done,
+            _ = self.stop.wait_for(|stop| *stop) => return Err(End::Gone),
+            () = tokio::time::sleep_until(self.deadline) => Err(std::io::ErrorKind::TimedOut.into()),
+        };
+        match done {
+            Ok((stream, bits)) => {
+                self.stream = Stream::Tls(stream);
+                self.session()?.secured(bits);
+                Ok(())
+            }
+            Err(error) => {
+                log::information(Category::Network, format!("TLS with [{}] failed: {error}", self.peer));
+                Err(End::Gone)
+            }
+        }
+    }
+
+    /// STARTTLS (RFC 3501 section 6.2.1). What a client sent behind the command was not encrypted: it is not listened to.
+    async fn start_tls(&mut self, tag: &str) -> Flow<()> {
+        let mut out = Vec::new();
+        respond::status(&mut out, tag, Status::Ok, None, "Begin TLS negotiation now");
+        self.write(&out).await?;
+        let behind = self.input.len().saturating_sub(self.at);
+        if behind > 0 {
+            let words = format!("[{}] sent {behind} bytes in the clear behind STARTTLS; they are ignored", self.peer);
+            log::warning(Category::Network, words);
+        }
+        self.input.clear();
+        self.at = 0;
+        self.framer = Framer::new(Limits::GREETED);
+        self.encrypt().await
     }
 
     fn session(&mut self) -> Flow<&mut Session> {
@@ -283,21 +335,16 @@ impl Connection {
             }
         };
         if let Some(progress) = self.session()?.in_place(&request, &mut out) {
+            if progress == Progress::Asked {
+                self.asked(request.tag);
+            }
             return self.progress(progress, out, false).await;
         }
         let Request { tag, command } = request;
         match command {
             Command::Idle => self.idle(tag).await,
-            Command::Authenticate { mechanism, .. } if mechanism != "PLAIN" => {
-                Answer::no("Authentication mechanism is not supported").write(&tag, &mut out);
-                self.write(&out).await
-            }
-            Command::Authenticate { initial: None, .. } => {
-                self.framer.expect_line();
-                self.mode = Mode::Authenticate { tag };
-                self.write(b"+ \r\n").await
-            }
-            Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0).await,
+            Command::StartTls => self.start_tls(&tag).await,
+            Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0, true).await,
             command => {
                 let login = matches!(command, Command::Login { .. });
                 let request = Request { tag, command };
@@ -312,13 +359,22 @@ impl Connection {
         }
     }
 
-    async fn authenticate(&mut self, tag: String, response: Vec<u8>) -> Flow<()> {
-        let (progress, out) = self
+    /// The next line is the response to a challenge of AUTHENTICATE.
+    fn asked(&mut self, tag: String) {
+        self.framer.expect_line();
+        self.mode = Mode::Authenticate { tag };
+    }
+
+    async fn authenticate(&mut self, tag: String, response: Vec<u8>, initial: bool) -> Flow<()> {
+        let (progress, tag, out) = self
             .on_worker(true, move |session| {
                 let mut out = Vec::new();
-                (session.authenticate(&tag, &response, clock::now_s(), &mut out), out)
+                (session.authenticate(&tag, &response, initial, clock::now_s(), &mut out), tag, out)
             })
             .await?;
+        if progress == Progress::Asked {
+            self.asked(tag);
+        }
         self.progress(progress, out, true).await
     }
 
@@ -330,7 +386,7 @@ impl Connection {
         loop {
             self.write(&out).await?;
             match progress {
-                Progress::Done | Progress::Failed => return Ok(()),
+                Progress::Done | Progress::Asked | Progress::Failed => return Ok(()),
                 Progress::Bye => return Err(End::Said),
                 Progress::More => {
                     out.clear();
@@ -352,7 +408,9 @@ impl Connection {
         if self.session()?.userid().is_some() && self.stranger.take().is_some() {
             self.framer.set_limits(Limits::SESSION);
             self.began_s = clock::now_s();
-            sleep(self.service.login_pause).await;
+            if self.session()?.is_cleartext() {
+                sleep(self.service.login_pause).await;
+            }
         }
         Ok(())
     }
@@ -383,7 +441,7 @@ impl Connection {
 
     async fn line(&mut self, line: Vec<u8>) -> Flow<()> {
         match std::mem::replace(&mut self.mode, Mode::Commands) {
-            Mode::Authenticate { tag } => self.authenticate(tag, line).await,
+            Mode::Authenticate { tag } => self.authenticate(tag, line, false).await,
             Mode::Idle { tag, .. } => {
                 let mut out = Vec::new();
                 let answer = if line.eq_ignore_ascii_case(b"DONE") {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use super::connection::{self, Service};
 use super::listener::Listener;
 use super::process::{self, ProcessError, Signals, Wake};
+use super::tls::{Tls, TlsError};
 use super::workers::Workers;
 use crate::config::{Conf, ConfigError, Instance};
 use crate::log::{self, Category};
-use crate::ops::instance::{become_server, log_settings, open_directory};
+use crate::ops::instance::{become_server, host_name, log_settings, open_directory};
 use crate::os::user::UserError;
 use crate::os::{clock, durable, memory};
 use crate::protocol::imap::session::{Cleartext, Server};
@@ -55,42 +57,60 @@ pub enum ImapdError {
         /// What the system said.
         source: io::Error,
     },
+    /// A port for TLS is wanted, and there is no TLS.
+    #[error("service.imap.enablesslport is on, and {0}")]
+    Tls(TlsError),
     /// The system.
     #[error("the IMAP daemon cannot go on: {0}")]
     System(#[from] io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again, for the sessions that begin later. The port in use is written to
-/// `data/proc/imap.port`.
+/// A socket, and what is spoken first on it.
+struct Door {
+    socket: std::net::TcpListener,
+    /// TLS comes before the first word.
+    tls: bool,
+    /// The file below `data/proc` that tells the port.
+    port_file: &'static str,
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration and the certificate again, for the sessions that begin later. The ports in
+/// use are written to `data/proc/imap.port` and `data/proc/imaps.port`.
 ///
 /// # Errors
 /// [`ImapdError`], which is in the log as well from the point on where there is one.
 pub fn run(instance: &Instance) -> Result<(), ImapdError> {
     memory::return_large_blocks();
     let conf = instance.conf()?;
-    // Ports below 1024 are root's: the socket comes before the change of the account.
-    let socket = listen(&conf)?;
+    // Ports below 1024 are root's: the sockets come before the change of the account.
+    let doors = doors(&conf)?;
     become_server(&conf)?;
     log::init(log_settings(instance, &conf, SERVICE, "imapd"));
     let signals = Signals::take()?;
     let pid_file = process::claim(instance, SERVICE)?;
-    let port_file = instance.proc_dir().join("imap.port");
+    let port_files: Vec<PathBuf> = doors.iter().map(|door| instance.proc_dir().join(door.port_file)).collect();
     let result = (|| {
-        let address = socket.local_addr()?;
         let store = crate::ops::store::open(instance, &conf)?;
         store.start_notices(SERVICE)?;
-        durable::replace(&port_file, format!("{}\n", address.port()).as_bytes(), 0o644)?;
+        let mut places = Vec::new();
+        for (door, file) in doors.iter().zip(&port_files) {
+            let address = door.socket.local_addr()?;
+            durable::replace(file, format!("{}\n", address.port()).as_bytes(), 0o644)?;
+            places.push(if door.tls { format!("{address} (TLS)") } else { address.to_string() });
+        }
         let ready = || -> io::Result<()> {
             pid_file.set_ready()?;
             process::notify_supervisor("READY=1");
-            log::notice(Category::General, format!("imapd is ready on {address}"));
+            log::notice(Category::General, format!("imapd is ready on {}", places.join(" and ")));
             Ok(())
         };
-        serve(instance, &conf, socket, store, signals, ready)
+        serve(instance, &conf, doors, store, signals, ready)
     })();
     process::notify_supervisor("STOPPING=1");
-    // It may not be there yet.
-    drop(std::fs::remove_file(&port_file));
+    for file in &port_files {
+        // It may not be there yet.
+        drop(std::fs::remove_file(file));
+    }
     match &result {
         Ok(()) => log::notice(Category::General, "imapd ends"),
         Err(error) => log::critical(Category::General, format!("imapd ends: {error}")),
@@ -98,8 +118,21 @@ pub fn run(instance: &Instance) -> Result<(), ImapdError> {
     result
 }
 
-fn listen(conf: &Conf) -> Result<std::net::TcpListener, ImapdError> {
-    let port = conf.int("service.imap.port");
+/// Opens the sockets. The port without TLS is left out only where the service is switched off and the one with TLS is not.
+fn doors(conf: &Conf) -> Result<Vec<Door>, ImapdError> {
+    let mut doors = Vec::new();
+    let tls = conf.bool("service.imap.enablesslport");
+    if conf.bool("service.imap.enable") || !tls {
+        doors.push(Door { socket: listen(conf, "service.imap.port")?, tls: false, port_file: "imap.port" });
+    }
+    if tls {
+        doors.push(Door { socket: listen(conf, "service.imap.sslport")?, tls: true, port_file: "imaps.port" });
+    }
+    Ok(doors)
+}
+
+fn listen(conf: &Conf, port: &str) -> Result<std::net::TcpListener, ImapdError> {
+    let port = conf.int(port);
     let host = conf.string("service.listenaddr");
     let host = if host.is_empty() { "[::]".to_owned() } else { host };
     let bind = |host: &str| std::net::TcpListener::bind(format!("{host}:{port}"));
@@ -116,7 +149,7 @@ fn listen(conf: &Conf) -> Result<std::net::TcpListener, ImapdError> {
 fn serve(
     instance: &Instance,
     conf: &Conf,
-    socket: std::net::TcpListener,
+    doors: Vec<Door>,
     store: Store,
     mut signals: Signals,
     ready: impl FnOnce() -> io::Result<()>,
@@ -131,46 +164,42 @@ fn serve(
         .enable_all()
         .build()?;
     let workers = Workers::new(limit);
-    let listener = Listener::new(sessions, b"* BYE Too many connections, try again later\r\n");
+    let listener = Listener::new(sessions);
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
-    let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone()))));
-    let current = Arc::clone(&service);
-    let accepting: tokio::task::JoinHandle<io::Error> = runtime.spawn(async move {
-        let socket = match TcpListener::from_std(socket) {
-            Ok(socket) => socket,
-            Err(error) => return error,
+    let first = match tls(conf) {
+        Err(error) if doors.iter().any(|door| door.tls) => return Err(ImapdError::Tls(error)),
+        first => first.ok().flatten(),
+    };
+    let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone(), first))));
+    let mut accepting = tokio::task::JoinSet::new();
+    for door in doors {
+        let guests = Guests {
+            listener: listener.clone(),
+            service: Arc::clone(&service),
+            workers: workers.clone(),
+            stopped: stopped.clone(),
+            alive: alive.clone(),
         };
-        loop {
-            let guest = match listener.next(&socket).await {
-                Ok(guest) => guest,
-                Err(error) => return error,
-            };
-            let service = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
-            let (workers, stopped, alive) = (workers.clone(), stopped.clone(), alive.clone());
-            tokio::spawn(async move {
-                connection::serve(guest, service, workers, stopped).await;
-                drop(alive);
-            });
-        }
-    });
+        accepting.spawn_on(guests.receive(door), runtime.handle());
+    }
+    drop((alive, stopped));
     ready()?;
     let result = loop {
-        if accepting.is_finished() {
-            let error = runtime.block_on(accepting).unwrap_or_else(io::Error::other);
-            break Err(ImapdError::System(error));
+        if let Some(ended) = accepting.try_join_next() {
+            break Err(ImapdError::System(ended.unwrap_or_else(io::Error::other)));
         }
         match signals.wait(TICK)? {
-            Wake::Stop => {
-                accepting.abort();
-                break Ok(());
-            }
+            Wake::Stop => break Ok(()),
             Wake::Time => {}
             Wake::Refresh => match instance.conf() {
                 Ok(conf) => {
                     log::init(log_settings(instance, &conf, SERVICE, "imapd"));
-                    *service.write().unwrap_or_else(PoisonError::into_inner) =
-                        Arc::new(settings(instance, &conf, store.clone()));
+                    let mut service = service.write().unwrap_or_else(PoisonError::into_inner);
+                    // A certificate that cannot be used does not take the old one away.
+                    let tls = tls(&conf).unwrap_or_else(|_| service.tls.clone());
+                    *service = Arc::new(settings(instance, &conf, store.clone(), tls));
+                    drop(service);
                     log::notice(Category::General, "imapd has read the configuration again");
                 }
                 Err(error) => {
@@ -182,13 +211,66 @@ fn serve(
             },
         }
     };
+    accepting.abort_all();
     // The last sender goes with the last session.
     stop.send_replace(true);
+    drop(accepting);
     runtime.block_on(async {
         drop(tokio::time::timeout(DRAIN, ended.recv()).await);
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// What the connections of a socket get.
+struct Guests {
+    listener: Listener,
+    service: Arc<RwLock<Arc<Service>>>,
+    workers: Workers,
+    stopped: watch::Receiver<bool>,
+    alive: mpsc::Sender<()>,
+}
+
+impl Guests {
+    /// Lets clients in until the socket fails; returns why.
+    async fn receive(self, door: Door) -> io::Error {
+        let socket = match TcpListener::from_std(door.socket) {
+            Ok(socket) => socket,
+            Err(error) => return error,
+        };
+        // Words in the clear say nothing to a client that begins with TLS.
+        let full: &[u8] = if door.tls { b"" } else { b"* BYE Too many connections, try again later\r\n" };
+        loop {
+            let guest = match self.listener.next(&socket, full).await {
+                Ok(guest) => guest,
+                Err(error) => return error,
+            };
+            let service = Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner));
+            let (workers, stopped, alive) = (self.workers.clone(), self.stopped.clone(), self.alive.clone());
+            tokio::spawn(async move {
+                connection::serve(guest, door.tls, service, workers, stopped).await;
+                drop(alive);
+            });
+        }
+    }
+}
+
+/// TLS as the configuration has it; the log tells when there is none for a fault. `Ok(None)`: it is switched off, or there is no
+/// certificate and no port that needs one.
+fn tls(conf: &Conf) -> Result<Option<Tls>, TlsError> {
+    let wanted = conf.bool("service.imap.enablesslport");
+    match Tls::of(conf, "imap") {
+        Err(error) if error.is_missing() && !wanted => {
+            log::notice(Category::Network, format!("no TLS: {error}"));
+            Ok(None)
+        }
+        Err(error) => {
+            log::error(Category::Network, format!("no TLS, or the old certificate: {error}"));
+            Err(error)
+        }
+        Ok(None) if wanted => Err(TlsError::Off),
+        Ok(tls) => Ok(tls),
+    }
 }
 
 /// Descriptors beside those of the sessions, and those of one session.
@@ -218,29 +300,34 @@ fn raise_descriptors(sessions: usize) {
 }
 
 /// What the configuration says to sessions that begin now.
-fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
+fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) -> Service {
     let seconds = |name: &str| Duration::from_secs(u64::try_from(conf.int(name)).unwrap_or(0));
     let domain = |name: &str| Some(conf.string(name)).filter(|domain| !domain.is_empty());
-    let cleartext = if conf.int("service.imap.plaintextmincipher") != 0 {
-        Cleartext::Never
-    } else if conf.bool("service.imap.requiretls") {
-        Cleartext::Loopback
-    } else {
-        Cleartext::Always
+    let cleartext = match conf.int("service.imap.plaintextmincipher") {
+        0 if conf.bool("service.imap.requiretls") => Cleartext::Loopback,
+        0 => Cleartext::Always,
+        bits => u16::try_from(bits).map_or(Cleartext::Never, Cleartext::Encrypted),
     };
+    let directory = open_directory(instance, conf);
+    // Whether SCRAM can be offered is known once the directory was read.
+    if let Err(error) = directory.problems() {
+        log::error(Category::Ldap, error.to_string());
+    }
     let server = Server {
         store,
-        directory: open_directory(instance, conf),
+        directory,
         admins: conf.list("store.admins").into_iter().collect(),
         default_domain: domain("local.defdomain"),
         login_domain: domain("service.defaultdomain"),
         cleartext,
+        starttls: tls.is_some() && conf.bool("service.imap.sslusessl"),
         hidden: hidden(conf),
-        banner: banner(&conf.string("service.imap.banner"), &host(conf)),
+        banner: banner(&conf.string("service.imap.banner"), &host_name(conf)),
         message_bytes: MESSAGE_BYTES,
     };
     Service {
         server: Arc::new(server),
+        tls,
         // RFC 3501 section 5.4: no less than 30 minutes.
         idle: clock::minute()
             * u32::try_from(conf.int("service.imap.idletimeout")).unwrap_or(MINUTES).clamp(30, MINUTES),
@@ -253,16 +340,6 @@ fn hidden(conf: &Conf) -> HashSet<String> {
     let prefix = "service.imap.capability.";
     let off = conf.settings(prefix).into_iter().filter(|setting| crate::config::boolean(&setting.value) == Some(false));
     off.filter_map(|setting| setting.name.get(prefix.len()..).map(str::to_ascii_uppercase)).collect()
-}
-
-fn host(conf: &Conf) -> String {
-    let host = conf.string("local.hostname");
-    if !host.is_empty() {
-        return host;
-    }
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_else(|_| "localhost".to_owned())
 }
 
 /// Expands the template of the greeting. Source: 6.3 Administration Guide, service.imap.banner.

@@ -22,8 +22,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Listener {
     sessions: Arc<Semaphore>,
     strangers: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    /// What a client is told that cannot be served.
-    full: &'static [u8],
 }
 
 /// A connection that was let in.
@@ -59,20 +57,16 @@ impl Drop for Stranger {
 }
 
 impl Listener {
-    /// A doorkeeper that lets `limit` sessions in and says `full` to the others.
-    pub fn new(limit: usize, full: &'static [u8]) -> Listener {
-        Listener {
-            sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
-            strangers: Arc::default(),
-            full,
-        }
+    /// A doorkeeper that lets `limit` sessions in, over however many sockets.
+    pub fn new(limit: usize) -> Listener {
+        Listener { sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), strangers: Arc::default() }
     }
 
-    /// The next connection that is let in.
+    /// The next connection of this socket that is let in; `full` is what the others are told.
     ///
     /// # Errors
     /// What `accept(2)` said, other than that one connection failed.
-    pub async fn next(&self, socket: &TcpListener) -> io::Result<Guest> {
+    pub async fn next(&self, socket: &TcpListener, full: &'static [u8]) -> io::Result<Guest> {
         loop {
             let (stream, peer) = match socket.accept().await {
                 Ok(accepted) => accepted,
@@ -90,7 +84,7 @@ impl Listener {
                 (place, _) => {
                     let why = if place.is_ok() { "of this address" } else { "in all" };
                     log::warning(Category::Network, format!("too many sessions {why}: [{}] sent away", peer.ip()));
-                    tokio::spawn(send_away(stream, self.full));
+                    tokio::spawn(send_away(stream, full));
                 }
             }
         }
@@ -157,13 +151,13 @@ mod tests {
         runtime.block_on(async {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
-            let listener = Listener::new(1, b"* BYE full\r\n");
+            let listener = Listener::new(1);
             let _first = TcpStream::connect(address).await.unwrap();
-            let guest = listener.next(&socket).await.unwrap();
+            let guest = listener.next(&socket, b"").await.unwrap();
             let mut second = TcpStream::connect(address).await.unwrap();
             let waiting = tokio::spawn({
                 let listener = listener.clone();
-                async move { listener.next(&socket).await.map(|guest| guest.peer) }
+                async move { listener.next(&socket, b"* BYE full\r\n").await.map(|guest| guest.peer) }
             });
             let mut words = Vec::new();
             second.read_to_end(&mut words).await.unwrap();

@@ -8,4 +8,6 @@ pub mod imapd;
 pub mod listener;
 pub mod process;
 pub mod stored;
+pub mod stream;
+pub mod tls;
 pub mod workers;

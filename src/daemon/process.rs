@@ -32,7 +32,12 @@ pub struct Service {
 /// The services in the order in which they start.
 pub static SERVICES: &[Service] = &[
     Service { name: "store", tool: "stored", arguments: &["-d"], enabled_by: &[] },
-    Service { name: "imap", tool: "imapd", arguments: &[], enabled_by: &["service.imap.enable"] },
+    Service {
+        name: "imap",
+        tool: "imapd",
+        arguments: &[],
+        enabled_by: &["service.imap.enable", "service.imap.enablesslport"],
+    },
 ];
 
 impl Service {

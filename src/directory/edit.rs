@@ -37,35 +37,39 @@ pub fn add(path: &Path, dn: &str, attributes: &[(&str, &str)]) -> Result<(), Dir
     })
 }
 
-/// Sets one attribute of an entry: all its values are replaced by `values` (none: the attribute is removed). The new lines stand
-/// where the first old value stood, else at the end of the entry.
+/// An attribute and its new values; none: the attribute is removed.
+pub type Change<'a> = (&'a str, &'a [&'a str]);
+
+/// Sets attributes of an entry, all in one step: the old values of each are replaced. The new lines stand where the first old value stood,
+/// else at the end of the entry.
 ///
 /// # Errors
 /// [`DirectoryError::NoUser`] when there is no such entry; else as [`add`].
-pub fn replace(path: &Path, dn: &str, attribute: &str, values: &[&str]) -> Result<(), DirectoryError> {
-    change(path, |text, parsed| {
-        let entry = find(parsed, dn)?;
-        let mut new = String::new();
-        for value in values {
-            ldif::write_attribute(&mut new, attribute, value);
-        }
-        let wanted = attribute.to_ascii_lowercase();
-        let old: Vec<Range<usize>> = entry
-            .attributes
-            .iter()
-            .filter(|present| present.name == wanted)
-            .map(|present| present.span.clone())
-            .collect();
-        let at = old.first().map_or(entry.span.end, |span| span.start);
-        if at == text.len() && !text.ends_with(b"\n") {
-            new.insert(0, '\n');
-        }
-        let mut result = text.to_vec();
-        for span in old.into_iter().rev() {
-            result = splice(&result, span, b"");
-        }
-        Ok(splice(&result, at..at, new.as_bytes()))
+pub fn replace(path: &Path, dn: &str, changes: &[Change<'_>]) -> Result<(), DirectoryError> {
+    change(path, |text, _| {
+        changes.iter().try_fold(text.to_vec(), |text, (attribute, values)| {
+            Ok(replaced(&text, find(&ldif::parse(&text), dn)?, attribute, values))
+        })
     })
+}
+
+fn replaced(text: &[u8], entry: &Entry, attribute: &str, values: &[&str]) -> Vec<u8> {
+    let mut new = String::new();
+    for value in values {
+        ldif::write_attribute(&mut new, attribute, value);
+    }
+    let wanted = attribute.to_ascii_lowercase();
+    let old: Vec<Range<usize>> =
+        entry.attributes.iter().filter(|present| present.name == wanted).map(|present| present.span.clone()).collect();
+    let at = old.first().map_or(entry.span.end, |span| span.start);
+    if at == text.len() && !text.ends_with(b"\n") {
+        new.insert(0, '\n');
+    }
+    let mut result = text.to_vec();
+    for span in old.into_iter().rev() {
+        result = splice(&result, span, b"");
+    }
+    splice(&result, at..at, new.as_bytes())
 }
 
 /// Removes an entry and the empty line after it.
@@ -158,10 +162,10 @@ mod tests {
     #[test]
     fn only_the_named_entry_changes() {
         let (_dir, path) = file(TEXT);
-        replace(&path, "UID=a, o=x", "mail", &["new@x.y"]).unwrap();
+        replace(&path, "UID=a, o=x", &[("mail", &["new@x.y"]), ("cn", &["A"])]).unwrap();
         let expected = TEXT.replace("mail: a@x.y\nmail:\n  other@x.y\n", "mail: new@x.y\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
-        replace(&path, "uid=b,o=x", "cn", &["B"]).unwrap();
+        replace(&path, "uid=b,o=x", &[("cn", &["B"]), ("sn", &[])]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{expected}\ncn: B\n"));
         delete(&path, "uid=a,o=x").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "# ours\n# b\ndn: uid=b,o=x\nuid: b\ncn: B\n");

@@ -5,9 +5,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ldif;
+use super::logins::Logins;
 use super::user::{self, Record, canonical_userid};
 use super::{Authenticated, DirectoryError, Home};
 use crate::log::{self, Category};
@@ -33,11 +35,19 @@ pub struct LdifFile {
     default_domain: Option<String>,
     host: String,
     cache: Mutex<Option<(Version, Arc<Known>)>>,
+    /// True when whoever has a password has SCRAM keys, as of the last reading.
+    scram_for_all: AtomicBool,
+    pub(super) logins: Logins,
 }
 
 impl LdifFile {
-    pub(super) fn new(path: PathBuf, default_domain: Option<String>, host: String) -> LdifFile {
-        LdifFile { path, default_domain, host, cache: Mutex::new(None) }
+    pub(super) fn new(path: PathBuf, default_domain: Option<String>, host: String, logins: Logins) -> LdifFile {
+        let (cache, scram_for_all) = (Mutex::new(None), AtomicBool::new(false));
+        LdifFile { path, default_domain, host, cache, scram_for_all, logins }
+    }
+
+    pub(super) fn scram_for_all(&self) -> bool {
+        self.scram_for_all.load(Ordering::Relaxed)
     }
 
     /// The users as the file holds them now.
@@ -68,6 +78,7 @@ impl LdifFile {
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
         }
+        self.scram_for_all.store(known.records.iter().all(Record::may_use_scram), Ordering::Relaxed);
         *cache = Some((version, Arc::clone(&known)));
         Ok(known)
     }

@@ -9,12 +9,15 @@ pub mod access;
 pub mod edit;
 mod file;
 pub mod ldif;
+pub mod logins;
 pub mod password;
+pub mod scram;
 mod user;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+pub use logins::Logins;
 pub use user::{Status, User, canonical_userid, check_userid, place};
 
 use crate::log::{self, Category};
@@ -133,7 +136,8 @@ impl Directory {
     ///
     /// `default_domain`: users of this domain have plain userids, all others `uid@domain`; without it every userid is plain.
     /// `host`: the name of this mail host; a user whose `mailHost` is another lives elsewhere. `None`: the system's host name.
-    pub fn open(ldif_path: &Path, default_domain: Option<&str>, host: Option<&str>) -> Directory {
+    /// `logins`: how long a password that was right is remembered.
+    pub fn open(ldif_path: &Path, default_domain: Option<&str>, host: Option<&str>, logins: Logins) -> Directory {
         let host = host.map_or_else(
             || nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             str::to_owned,
@@ -142,6 +146,7 @@ impl Directory {
             ldif_path.to_path_buf(),
             default_domain.map(str::to_ascii_lowercase),
             host.to_ascii_lowercase(),
+            logins,
         )))
     }
 
@@ -180,9 +185,18 @@ impl Directory {
         let found = known.by_userid(login).or_else(|| known.by_address(login));
         let mut slow = false;
         for stored in found.map_or(&[][..], |record| &record.passwords) {
-            slow |= password::is_slow(stored);
+            let costly = password::is_slow(stored);
+            if costly && file.logins.knows(password, stored) {
+                return file.admit(found);
+            }
+            slow |= costly;
             match password::verify(password, stored) {
-                Ok(true) => return file.admit(found),
+                Ok(true) => {
+                    if costly {
+                        file.logins.keep(password, stored);
+                    }
+                    return file.admit(found);
+                }
                 Ok(false) => {}
                 Err(error) => log::error(Category::Account, format!("password of {login} cannot be checked: {error}")),
             }
@@ -191,6 +205,36 @@ impl Directory {
             password::spend(password);
         }
         Err(DirectoryError::BadCredentials)
+    }
+
+    /// The keys by which a login name (as [`Directory::lookup`]) is checked in SCRAM. Somebody who does not exist, or has no keys, gets some that
+    /// fit no password.
+    ///
+    /// # Errors
+    /// As [`Directory::lookup`].
+    pub fn scram_keys(&self, login: &str) -> Result<scram::Keys, DirectoryError> {
+        static SECRET: OnceLock<scram::Bytes32> = OnceLock::new();
+        let Directory::Ldif(file) = self;
+        let known = file.read()?;
+        let keys = known.by_userid(login).or_else(|| known.by_address(login)).and_then(user::Record::scram_keys);
+        Ok(keys.unwrap_or_else(|| scram::Keys::of_nobody(SECRET.get_or_init(scram::random), login)))
+    }
+
+    /// True when SCRAM can be offered: everybody who has a password can log in by it. As of the last question; this asks nothing and waits
+    /// for nothing.
+    pub fn scram_for_all(&self) -> bool {
+        let Directory::Ldif(file) = self;
+        file.scram_for_all()
+    }
+
+    /// Lets somebody in (login names as in [`Directory::lookup`]) who has proved to know the password.
+    ///
+    /// # Errors
+    /// As [`Directory::authenticate`] with the right password.
+    pub fn admit(&self, login: &str) -> Result<Authenticated, DirectoryError> {
+        let Directory::Ldif(file) = self;
+        let known = file.read()?;
+        file.admit(known.by_userid(login).or_else(|| known.by_address(login)))
     }
 
     /// The entry of a userid, wherever the mailbox is: for tools that change entries.

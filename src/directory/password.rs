@@ -21,8 +21,8 @@ pub enum PasswordError {
     /// The scheme is known, its value is damaged.
     #[error("the stored {0} password is malformed")]
     Malformed(&'static str),
-    /// The password cannot be stored: empty, or longer than the limit.
-    #[error("the password is empty or longer than 1024 bytes")]
+    /// The password cannot be stored: empty, longer than the limit, or with characters that no mail program could send.
+    #[error("the password is empty, longer than 1024 bytes, or holds a control character")]
     Unfit,
     /// The hash could not be computed.
     #[error("the password could not be hashed")]
@@ -34,12 +34,18 @@ pub enum PasswordError {
 /// # Errors
 /// [`PasswordError::Unfit`] for an empty or overlong password; [`PasswordError::Hashing`] without memory or random numbers.
 pub fn create(password: &str) -> Result<String, PasswordError> {
-    if password.is_empty() || password.len() > 1024 {
-        return Err(PasswordError::Unfit);
-    }
+    check_length(password)?;
     let salt = SaltString::generate(&mut OsRng);
     let hash = argon2id().hash_password(password.as_bytes(), &salt).map_err(|_| PasswordError::Hashing)?;
     Ok(format!("{{ARGON2}}{hash}"))
+}
+
+/// May this be a password, as far as its length goes: 1 to 1024 bytes?
+///
+/// # Errors
+/// [`PasswordError::Unfit`].
+pub(super) fn check_length(password: &str) -> Result<(), PasswordError> {
+    if password.is_empty() || password.len() > 1024 { Err(PasswordError::Unfit) } else { Ok(()) }
 }
 
 /// Compares a password with a stored value. `Ok(false)`: another password. An empty password never matches.
@@ -47,7 +53,7 @@ pub fn create(password: &str) -> Result<String, PasswordError> {
 /// # Errors
 /// [`PasswordError::Unsupported`] or [`PasswordError::Malformed`] when the stored value cannot be checked.
 pub fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
-    if password.is_empty() || password.len() > 1024 {
+    if check_length(password).is_err() {
         return Ok(false);
     }
     let stored = stored.trim();
@@ -63,6 +69,12 @@ pub fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
         "" => Err(PasswordError::Unsupported("\"plain text without {CLEAR}\"".to_owned())),
         other => Err(PasswordError::Unsupported(format!("{{{other}}}"))),
     }
+}
+
+/// The password itself, where the value holds it.
+pub(super) fn clear(stored: &str) -> Option<&str> {
+    let (scheme, value) = split(stored.trim());
+    matches!(scheme.as_str(), "CLEAR" | "CLEARTEXT" | "PLAIN").then_some(value)
 }
 
 /// True when checking this value costs an Argon2 computation.
@@ -139,7 +151,7 @@ fn crypt(password: &str, value: &str) -> Result<bool, PasswordError> {
 }
 
 /// Compares without a time that depends on where the difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     let different = a.iter().zip(b).fold(0u8, |sum, (x, y)| sum | (x ^ y));
     std::hint::black_box(different) == 0 && a.len() == b.len()
 }

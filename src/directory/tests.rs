@@ -36,11 +36,15 @@ dn: uid=a/b,dc=example,dc=org
 uid: a/b
 ";
 
+fn remembering() -> Logins {
+    Logins::new(100, std::time::Duration::from_secs(3600))
+}
+
 fn directory() -> (tempfile::TempDir, Directory) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("directory.ldif");
     durable::replace(&path, TEXT.as_bytes(), 0o600).unwrap();
-    let directory = Directory::open(&path, Some("Example.org"), Some("mail1.example.org"));
+    let directory = Directory::open(&path, Some("Example.org"), Some("mail1.example.org"), remembering());
     (dir, directory)
 }
 
@@ -127,10 +131,54 @@ fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
                 let path = dir.path().join("d.ldif");
                 let (dn, uid) = place(userid, mail, default);
                 edit::add(&path, &dn, &[("uid", &uid), ("mail", mail)]).unwrap();
-                let directory = Directory::open(&path, default, Some("h"));
+                let directory = Directory::open(&path, default, Some("h"), remembering());
                 let user = directory.entry(userid).unwrap();
                 assert_eq!(user.map(|user| user.userid).as_deref(), Some(userid), "{dn} {uid}");
             }
         }
     }
+}
+
+#[test]
+fn keys_for_scram_are_for_those_who_have_them() {
+    let (dir, directory) = directory();
+    assert!(!directory.scram_for_all());
+    directory.users().unwrap();
+    // joe has only a hash.
+    assert!(!directory.scram_for_all());
+    let path = dir.path().join("directory.ldif");
+    let keys = scram::Keys::create("secret").unwrap();
+    let dn = "uid=joe,ou=People,dc=example,dc=org";
+    edit::replace(&path, dn, &[("authPassword", &["MD5$x$y", &keys.value()])]).unwrap();
+    assert_eq!(directory.scram_keys("JOE").unwrap(), keys);
+    assert_eq!(directory.scram_keys("joe.doe@example.org").unwrap(), keys);
+    assert!(directory.scram_for_all());
+    assert_eq!(directory.scram_keys("held").unwrap().passes, 4096);
+    let nobody = directory.scram_keys("nobody").unwrap();
+    assert_eq!((nobody.passes, nobody.salt.len()), (keys.passes, keys.salt.len()));
+    assert_eq!(directory.scram_keys("Nobody").unwrap().salt, nobody.salt);
+    assert_eq!(directory.admit("joe").unwrap().user.userid, "joe");
+    assert!(matches!(directory.admit("held"), Err(DirectoryError::Blocked(Status::Hold))));
+    assert!(matches!(directory.admit("nobody"), Err(DirectoryError::BadCredentials)));
+    edit::replace(&path, dn, &[("authPassword", &["SCRAM-SHA-256$nonsense"])]).unwrap();
+    assert_ne!(directory.scram_keys("joe").unwrap(), keys);
+    assert!(!directory.scram_for_all());
+}
+
+#[test]
+fn a_remembered_login_ends_with_the_password() {
+    let (dir, directory) = directory();
+    let path = dir.path().join("directory.ldif");
+    let set = |password: &str| {
+        let stored = password::create(password).unwrap();
+        edit::replace(&path, "uid=joe,ou=People,dc=example,dc=org", &[("userPassword", &[&stored])]).unwrap();
+    };
+    set("one");
+    for _ in 0..2 {
+        assert!(directory.authenticate("joe", "one").is_ok());
+        assert!(directory.authenticate("joe", "two").is_err());
+    }
+    set("two");
+    assert!(directory.authenticate("joe", "one").is_err());
+    assert!(directory.authenticate("joe", "two").is_ok());
 }

@@ -1,6 +1,9 @@
 //! A user, and how one is read from the attributes of an entry.
 
 use super::ldif::Entry;
+use super::password;
+use super::scram::Keys;
+use crate::log::{self, Category};
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,7 +160,35 @@ pub(super) struct Record {
     pub(super) user: User,
     pub(super) host: Option<String>,
     pub(super) passwords: Vec<String>,
+    /// Values of `authPassword`.
+    pub(super) auth_passwords: Vec<String>,
     pub(super) line: usize,
+}
+
+impl Record {
+    /// What SCRAM needs: the keys of `authPassword`, else such as a password in the clear gives.
+    pub(super) fn scram_keys(&self) -> Option<Keys> {
+        let warn = |error: &dyn std::fmt::Display| {
+            log::error(Category::Account, format!("SCRAM keys of {} cannot be used: {error}", self.user.userid));
+        };
+        let kept = self.auth_passwords.iter().find_map(|value| {
+            Keys::parse(value).unwrap_or_else(|error| {
+                warn(&error);
+                None
+            })
+        });
+        kept.or_else(|| {
+            let password = self.passwords.iter().find_map(|stored| password::clear(stored))?;
+            Keys::of_clear(password).map_err(|error| warn(&error)).ok()
+        })
+    }
+
+    /// False for a user with a password who cannot log in by SCRAM.
+    pub(super) fn may_use_scram(&self) -> bool {
+        self.passwords.is_empty()
+            || self.passwords.iter().any(|stored| password::clear(stored).is_some())
+            || self.auth_passwords.iter().any(|value| matches!(Keys::parse(value), Ok(Some(_))))
+    }
 }
 
 /// Reads the user of an entry. `Ok(None)`: the entry is not a person with a `uid` (a domain, a branch).
@@ -213,6 +244,7 @@ pub(super) fn read(
         user,
         host: entry.first("mailhost").map(|host| host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
         passwords: entry.all("userpassword").collect(),
+        auth_passwords: entry.all("authpassword").collect(),
         line: entry.line,
     }))
 }

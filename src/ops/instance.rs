@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::config::{Conf, ConfigError, Instance};
-use crate::directory::Directory;
+use crate::directory::{Directory, Logins};
 use crate::log::{Level, Settings};
 use crate::os::durable;
 use crate::os::user::{self, SystemAccount, UserError};
@@ -17,6 +18,9 @@ pub enum InstanceError {
     /// A setting is refused, or a configuration file cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
     /// A file or directory cannot be made.
     #[error("cannot make {}: {source}", path.display())]
     Make {
@@ -40,6 +44,8 @@ pub struct NewInstance {
     pub links: Vec<(&'static str, &'static str)>,
     /// The program that the links lead to.
     pub executable: PathBuf,
+    /// The time, seconds since 1970: the certificate begins then.
+    pub now_s: i64,
 }
 
 /// One thing that was done, or found done.
@@ -98,6 +104,7 @@ pub fn create(new: &NewInstance) -> Result<Vec<Step>, InstanceError> {
         give(&ldif, owner)?;
         steps.push(Step::Made(ldif.display().to_string()));
     }
+    certificate(&instance.conf()?, new, &mut steps)?;
     link(&new.base.join("log"), Path::new("data/log"), &mut steps)?;
     for (place, name) in &new.links {
         let path = new.base.join(place).join(name);
@@ -130,6 +137,39 @@ fn settings(instance: &Instance, new: &NewInstance, steps: &mut Vec<Step>) -> Re
         give(&path, new.owner.as_ref())?;
     }
     Ok(())
+}
+
+/// A certificate of the instance's own, where neither file is there and nobody has said where they are.
+fn certificate(conf: &Conf, new: &NewInstance, steps: &mut Vec<Step>) -> Result<(), InstanceError> {
+    let [certificate, key] =
+        ["encryption.nscertfile", "encryption.nskeyfile"].map(|name| (conf.path(name), conf.explicit(name)));
+    let paths = [&certificate.0, &key.0];
+    if certificate.1 || key.1 || paths.iter().any(|path| path.exists()) {
+        steps.extend(paths.map(|path| {
+            let missing = if path.exists() { "" } else { " (is not there, and is not made)" };
+            Step::Kept(format!("{}{missing}", path.display()))
+        }));
+        return Ok(());
+    }
+    let domain = conf.get("local.defdomain");
+    let made = super::certificate::self_signed(&host_name(conf), domain.as_deref(), new.now_s)?;
+    for (path, text, mode) in [(&key.0, made.key, 0o600), (&certificate.0, made.certificate, 0o644)] {
+        durable::replace(path, text.as_bytes(), mode).map_err(|source| make(path, source))?;
+        give(path, new.owner.as_ref())?;
+        steps.push(Step::Made(path.display().to_string()));
+    }
+    Ok(())
+}
+
+/// The name of this host: `local.hostname`, else the system's.
+pub fn host_name(conf: &Conf) -> String {
+    let host = conf.string("local.hostname");
+    if !host.is_empty() {
+        return host;
+    }
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned())
 }
 
 fn directory(
@@ -204,18 +244,22 @@ pub fn server_account(conf: &Conf) -> Result<SystemAccount, UserError> {
     user::resolve(&name, Some(group.as_str()).filter(|name| !name.is_empty()))
 }
 
-/// Becomes the account of the services for good; to be called before the first thread and before the store is opened.
+/// Becomes the account of the services for good, whose files are nobody else's; to be called before the first thread and before the store is opened.
 ///
 /// # Errors
 /// [`UserError`].
 pub fn become_server(conf: &Conf) -> Result<(), UserError> {
+    user::close_mask();
     user::become_account(&server_account(conf)?)
 }
 
 /// The user directory that the configuration names.
 pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
     let given = |name: &str| conf.get(name).filter(|value| !value.is_empty());
-    Directory::open(&instance.directory_ldif(), given("local.defdomain").as_deref(), given("local.hostname").as_deref())
+    let size = usize::try_from(conf.int("service.authcachesize")).unwrap_or(0);
+    let lifetime = Duration::from_secs(u64::try_from(conf.int("service.authcachettl")).unwrap_or(0));
+    let (domain, host) = (given("local.defdomain"), given("local.hostname"));
+    Directory::open(&instance.directory_ldif(), domain.as_deref(), host.as_deref(), Logins::new(size, lifetime))
 }
 
 /// What `logfile.<service>.*` says about the log of a service; `process` is the name in its lines.
@@ -251,6 +295,7 @@ mod tests {
             owner: None,
             links: vec![("sbin", "start-msg"), ("lib", "stored")],
             executable: PathBuf::from("/bin/true"),
+            now_s: 1_794_995_200,
         }
     }
 
@@ -265,6 +310,7 @@ mod tests {
         let mode = |name: &str| fs::metadata(base.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("data"), 0o700);
         assert_eq!(mode("config/directory.ldif"), 0o600);
+        assert_eq!((mode("config/server.crt"), mode("config/server.key")), (0o644, 0o600));
         assert_eq!(fs::read_link(base.join("log")).unwrap(), Path::new("data/log"));
     }
 

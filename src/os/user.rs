@@ -83,6 +83,11 @@ pub fn current() -> SystemAccount {
     SystemAccount { user, group: group_name(gid), uid: uid.as_raw(), gid: gid.as_raw() }
 }
 
+/// What this process makes from now on is for its own account only, unless it says otherwise (umask 077).
+pub fn close_mask() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
 /// True when this process has the rights of root.
 pub fn is_root() -> bool {
     unistd::geteuid().is_root()

@@ -1,7 +1,8 @@
 //! **Here**: bytes on the wire to operations and back, one directory a protocol.
 //! **Not here**: sockets, threads and timers (`daemon`), what the product does (`ops`, `store`).
-//! **Start**: [`imap`], [`lmtp`].
+//! **Start**: [`imap`], [`lmtp`]; [`sasl`] is shared by those with a login.
 //! **Rules**: nothing here opens a socket; bytes from the peer are data and never panic; every buffer has a limit.
 
 pub mod imap;
 pub mod lmtp;
+pub mod sasl;

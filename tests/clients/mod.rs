@@ -40,11 +40,13 @@ impl Drop for Daemon {
 
 impl Server {
     fn start() -> Server {
-        let it = Instance::with(&[
-            ("service.imap.port", "0"),
-            ("service.listenaddr", "127.0.0.1"),
-            ("service.authfailpause", "0"),
-        ]);
+        Server::with(&[])
+    }
+
+    fn with(further: &[(&str, &str)]) -> Server {
+        let settings =
+            [("service.imap.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")];
+        let it = Instance::with(&[&settings, further].concat());
         it.user("joe");
         let imapd = Daemon(it.command("imapd", &[]).stdin(Stdio::null()).spawn().unwrap());
         Server { imapd, it }
@@ -118,6 +120,11 @@ fn session(python: &Path, name: &str, with_dir: bool) {
     if with_dir {
         command.arg(home.path());
     }
+    checked(command);
+}
+
+/// Runs a script that must have checked something.
+fn checked(command: Command) {
     let said = finished(command);
     let count = said.trim().strip_suffix(" checks").and_then(|count| count.parse::<u32>().ok());
     assert!(count.is_some_and(|count| count >= 10), "{said}");
@@ -142,6 +149,31 @@ fn mbsync() {
     if runs("python3", "--version") && runs("mbsync", "--version") {
         session(Path::new("python3"), "mbsync_session.py", true);
     }
+}
+
+#[test]
+fn clients_that_insist_on_encryption() {
+    if !runs("python3", "--version") {
+        return;
+    }
+    let mut server = Server::with(&[("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]);
+    let port = server.port();
+    let home = tempfile::tempdir().unwrap();
+    std::fs::copy(server.it.base().join("config/server.crt"), home.path().join("trusted.pem")).unwrap();
+    let tls_port = home.path().join("tlsport");
+    // The ports are written one after the other.
+    let begun = Instant::now();
+    while std::fs::copy(server.it.base().join("data/proc/imaps.port"), &tls_port).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "there is no port with TLS");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let programs = [("curl", "--version"), ("openssl", "version"), ("mutt", "-v"), ("mbsync", "--version")];
+    let clients: Vec<&str> =
+        programs.into_iter().filter(|(program, word)| runs(program, word)).map(|(program, _)| program).collect();
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(script("tls_session.py")).arg(port.to_string()).args(["joe", "secret"]).arg(home.path());
+    command.env("CLIENTS", clients.join(" "));
+    checked(command);
 }
 
 /// A Python that has the imapclient package: the system's, or one made with pip and kept in the build directory.

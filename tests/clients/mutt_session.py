@@ -5,56 +5,15 @@ mutt wants a terminal, so it gets a pseudo terminal; what it is to do is pushed 
 """
 
 import imaplib
-import os
-import pty
-import select
-import struct
-import sys
-import time
-import fcntl
-import termios
 
 import check
+import terminal_mutt
 
 DIR = check.ARGUMENTS[3]
-SETTINGS = f"""
-set imap_user="{check.USER}" imap_pass="{check.PASSWORD}"
-set folder="imap://{check.HOST}:{check.PORT}/"
-set ssl_starttls=no ssl_force_tls=no
-set sort=mailbox-order quit=yes delete=yes move=no confirmappend=no confirmcreate=no mark_old=no
-set wait_key=no pipe_decode=no pipe_split=yes beep=no copy=no record="" header_cache="" message_cachedir=""
-set index_format="%C %Z %s" status_format="%m messages" imap_check_subscribed=no mail_check=1 collapse_unread=no
-"""
 
 
-def mutt(keys, folder="INBOX"):
-    """Runs mutt with keys pushed; gives what it wrote on the terminal."""
-    with open(f"{DIR}/muttrc", "w") as rc:
-        rc.write(SETTINGS)
-    words = ["mutt", "-n", "-F", f"{DIR}/muttrc", "-f", f"imap://{check.HOST}:{check.PORT}/{folder}", "-e", f"push '{keys}'"]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update({"TERM": "vt100", "HOME": DIR, "LC_ALL": "C", "MAIL": f"{DIR}/none"})
-        os.execvp("mutt", words)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    shown, begun = b"", time.monotonic()
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 1)
-        if ready:
-            try:
-                piece = os.read(terminal, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-        if time.monotonic() - begun > 20:
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-            sys.exit(f"mutt does not end: {keys}\n{shown[-3000:]!r}")
-    status = os.waitpid(pid, 0)[1]
-    check.equal("mutt ended", status, 0)
-    return shown
+def mutt(keys):
+    return terminal_mutt.run(DIR, "ssl_starttls=no ssl_force_tls=no", f"imap://{check.HOST}:{check.PORT}/", keys)
 
 
 imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)

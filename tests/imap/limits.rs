@@ -48,8 +48,10 @@ fn passwords_in_the_clear_can_be_switched_off() {
         Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "-1"), ("service.imap.capability.move", "no")]);
     let mut client = daemon.connect();
     let capability = client.ask("capability").remove(0);
-    assert!(capability.ends_with(" LOGINDISABLED"), "{capability}");
-    assert!(!capability.contains("AUTH=") && !capability.contains("MOVE"), "{capability}");
+    assert!(capability.contains(" LOGINDISABLED "), "{capability}");
+    for hidden in ["AUTH=PLAIN", "AUTH=LOGIN", " MOVE"] {
+        assert!(!capability.contains(hidden), "{capability}");
+    }
     let refused = ["NO [PRIVACYREQUIRED] Login in the clear is disabled"];
     assert_eq!(client.ask("login joe secret"), refused);
     assert_eq!(client.ask("authenticate plain"), refused);

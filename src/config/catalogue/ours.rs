@@ -1,14 +1,14 @@
 //! What this product adds: parameters of its own, and defaults where the manuals give none or one that cannot be used here.
 
-use super::Effect::{Creation, Restart};
+use super::Effect::{Creation, Refresh};
 use super::Kind::*;
 use super::{Parameter, row};
 
 /// The table: name, kind and range, default, unit, when a change takes effect, what it does.
 #[rustfmt::skip]
 pub(super) static TABLE: &[Parameter] = &[
-    row("service.imap.requiretls", Bool, "yes", "", Restart, "Refuse passwords in the clear over IMAP, except from the loopback address."),
-    row("service.authfailpause", Int(0, 600), "2", "seconds", Restart, "Delay of the answer to a failed login."),
+    row("service.imap.requiretls", Bool, "yes", "", Refresh, "Refuse passwords in the clear over IMAP, except from the loopback address."),
+    row("service.authfailpause", Int(0, 600), "2", "seconds", Refresh, "Delay of the answer to a failed login."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 
@@ -24,6 +24,9 @@ pub(super) static DEFAULTS: &[&str] = &[
     "service.http.enable",
     "service.http.enablesslport",
     "service.http.sslusessl",
+    "encryption.nscertfile",
+    "encryption.nskeyfile",
+    "nsserversecurity",
     "service.dnsresolveclient",
     "service.loginseparator",
     "local.schedule.purge",

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::answer::{Answer, Answered};
 use super::command;
 use super::command::append::Append;
+use super::command::authenticate::Outcome;
 use super::command::fetch::FetchRun;
 use super::command::search::SearchRun;
 use super::parse::{Command, Request};
@@ -17,6 +18,7 @@ use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
 use crate::directory::Directory;
 use crate::log::{self, Category};
+use crate::protocol::sasl::{Exchange, Mechanism};
 use crate::store::{AccountId, FolderId, FolderPath, Kind, NameError, Store, StoreError};
 use crate::text::utf7;
 
@@ -32,8 +34,10 @@ pub struct Server {
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).
     pub login_domain: Option<String>,
-    /// Who may send a password in the clear.
+    /// Who may send a password.
     pub cleartext: Cleartext,
+    /// True when STARTTLS is to be had.
+    pub starttls: bool,
     /// Capabilities that are not to be named, upper case.
     pub hidden: HashSet<String>,
     /// The greeting, expanded.
@@ -42,23 +46,26 @@ pub struct Server {
     pub message_bytes: u64,
 }
 
-/// Who may send a password over a connection without encryption.
+/// Who may log in by a mechanism that sends the password itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleartext {
-    /// Nobody.
+    /// Nobody, under encryption neither.
     Never,
-    /// Only clients on this host.
+    /// Who has encryption with a key of at least so many bits.
+    Encrypted(u16),
+    /// Who has encryption, and clients on this host.
     Loopback,
     /// Everybody.
     Always,
 }
 
-impl Server {
-    /// True when a client at `peer` may log in with a password in the clear.
-    pub fn password_allowed(&self, peer: IpAddr) -> bool {
-        match self.cleartext {
+impl Cleartext {
+    /// May a client at `peer` send a password? `bits`: the length of the key, where the connection is encrypted.
+    pub fn allows(self, peer: IpAddr, bits: Option<u16>) -> bool {
+        match self {
             Cleartext::Never => false,
-            Cleartext::Loopback => peer.to_canonical().is_loopback(),
+            Cleartext::Encrypted(least) => bits.is_some_and(|bits| bits >= least),
+            Cleartext::Loopback => bits.is_some() || peer.to_canonical().is_loopback(),
             Cleartext::Always => true,
         }
     }
@@ -86,6 +93,8 @@ pub enum Progress {
     Done,
     /// Send what was written, then call [`Session::go_on`].
     More,
+    /// A challenge of AUTHENTICATE: the next line is the response.
+    Asked,
     /// Answered, a failed login: wait before sending.
     Failed,
     /// Answered, the connection ends.
@@ -110,6 +119,12 @@ pub struct Session {
     pub(super) login: Option<Login>,
     pub(super) selected: Option<Selected>,
     pub(super) append: Option<Append>,
+    /// An AUTHENTICATE that waits for a response.
+    pub(super) exchange: Option<Exchange>,
+    /// Bits of the key of an encrypted connection.
+    bits: Option<u16>,
+    /// The password went over the wire as it is.
+    pub(super) cleartext: bool,
     running: Option<(String, Running)>,
     told: Told,
     /// Sums so far.
@@ -144,10 +159,36 @@ impl Session {
             login: None,
             selected: None,
             append: None,
+            exchange: None,
+            bits: None,
+            cleartext: false,
             running: None,
             told: Told::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// The connection is encrypted from now on, with a key of so many bits.
+    pub fn secured(&mut self, bits: u16) {
+        self.bits = Some(bits);
+    }
+
+    /// True when nothing encrypts the connection.
+    pub(super) fn is_open(&self) -> bool {
+        self.bits.is_none()
+    }
+
+    /// True when the login has sent the password as it is.
+    pub fn is_cleartext(&self) -> bool {
+        self.cleartext
+    }
+
+    fn password_allowed(&self) -> bool {
+        self.server.cleartext.allows(self.peer.ip(), self.bits)
+    }
+
+    fn starttls(&self) -> bool {
+        self.server.starttls && self.bits.is_none() && self.login.is_none()
     }
 
     /// Writes the greeting.
@@ -169,8 +210,13 @@ impl Session {
     pub fn capabilities(&self) -> String {
         let mut list: Vec<&str> = CAPABILITIES.to_vec();
         if self.login.is_none() {
-            let allowed = self.server.password_allowed(self.peer.ip());
-            list.push(if allowed { "AUTH=PLAIN" } else { "LOGINDISABLED" });
+            if self.starttls() {
+                list.push("STARTTLS");
+            }
+            list.extend(if self.password_allowed() { &["AUTH=PLAIN", "AUTH=LOGIN"][..] } else { &["LOGINDISABLED"] });
+            if self.server.directory.scram_for_all() {
+                list.push("AUTH=SCRAM-SHA-256");
+            }
         }
         list.retain(|name| !self.server.hidden.contains(*name));
         list.join(" ")
@@ -191,7 +237,21 @@ impl Session {
                 return Some(Progress::Bye);
             }
             Command::Id(_) => command::id::run(out),
-            Command::StartTls => Answer::bad("STARTTLS is not available"),
+            Command::Authenticate { mechanism, initial } => {
+                let begun = match self.refusal(&request.command) {
+                    Some(answer) => Err(answer),
+                    None => command::authenticate::begin(self, mechanism),
+                };
+                match begun {
+                    // The response is there already.
+                    Ok(_) if initial.is_some() => return None,
+                    Ok(challenge) => {
+                        respond::continuation(out, &challenge);
+                        return Some(Progress::Asked);
+                    }
+                    Err(answer) => answer,
+                }
+            }
             _ => self.refusal(&request.command)?,
         };
         self.counts.commands += 1;
@@ -205,8 +265,15 @@ impl Session {
         let needs_selected = uses_mailbox(command) || matches!(command, C::Check | C::Close | C::Unselect);
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
-        if greeting && self.login.is_none() && !self.server.password_allowed(self.peer.ip()) {
+        if sends_password(command) && self.login.is_none() && !self.password_allowed() {
             return Some(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
+        }
+        if matches!(command, C::StartTls) && !self.starttls() {
+            return Some(Answer::bad(match (&self.login, self.bits) {
+                (Some(_), _) => "Already logged in",
+                (None, Some(_)) => "TLS is active already",
+                (None, None) => "STARTTLS is not available",
+            }));
         }
         match (&self.login, &self.selected) {
             _ if any => None,
@@ -232,7 +299,7 @@ impl Session {
             return Progress::Bye;
         }
         self.told = told_after(&command);
-        let login = matches!(command, Command::Login { .. } | Command::Authenticate { .. });
+        let login = matches!(command, Command::Login { .. });
         let answered = match command {
             Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
             Command::Search { uid, charset, key } => {
@@ -315,11 +382,24 @@ impl Session {
         }
     }
 
-    /// The mechanism of AUTHENTICATE sent its response: base64 as it came, `*` to cancel.
-    pub fn authenticate(&mut self, tag: &str, response: &[u8], now_s: i64, out: &mut Vec<u8>) -> Progress {
-        self.counts.commands += 1;
-        match command::authenticate::plain(self, response, now_s) {
-            Ok(answer) => self.finish(tag, &answer, out),
+    /// A response of AUTHENTICATE, which [`Session::in_place`] has begun: base64 as it came, `*` to cancel. `initial`: it came with the
+    /// command, where `=` is the empty one.
+    pub fn authenticate(
+        &mut self,
+        tag: &str,
+        response: &[u8],
+        initial: bool,
+        now_s: i64,
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        let answered = command::authenticate::respond(self, response, initial, now_s);
+        self.counts.commands += u64::from(self.exchange.is_none());
+        match answered {
+            Ok(Outcome::Ask(challenge)) => {
+                respond::continuation(out, &challenge);
+                Progress::Asked
+            }
+            Ok(Outcome::Done(answer)) => self.finish(tag, &answer, out),
             Err(answer) => self.failed(tag, &answer, out),
         }
     }
@@ -459,6 +539,15 @@ impl Session {
             clock_words(began_s),
             self.counts.selected
         )
+    }
+}
+
+/// True for commands that send the password itself, encrypted or not.
+fn sends_password(command: &Command) -> bool {
+    match command {
+        Command::Login { .. } => true,
+        Command::Authenticate { mechanism, .. } => Mechanism::find(mechanism).is_some_and(Mechanism::sends_password),
+        _ => false,
     }
 }
 

@@ -1,51 +1,72 @@
-//! AUTHENTICATE PLAIN (RFC 3501 section 6.2.2, RFC 4616, RFC 4959). The exchange of lines is the listener's; here is the response.
+//! AUTHENTICATE (RFC 3501 section 6.2.2, RFC 4959): base64 around an exchange of `sasl`. The exchange of lines is the connection's.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::login;
+use super::login::{self, Proof};
+use crate::directory::DirectoryError;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::session::Session;
+use crate::protocol::sasl::{Exchange, Mechanism, SaslError, Step};
 
-/// Takes the base64 response of the client; `=` is the empty one, `*` gives up.
+/// What a response leads to.
+pub enum Outcome {
+    /// The next challenge, in base64.
+    Ask(String),
+    /// Logged in.
+    Done(Answer),
+}
+
+/// Begins an exchange; returns the challenge for a client without an initial response, in base64.
 ///
 /// # Errors
-/// BAD for what is no response, NO when the login failed.
-pub fn plain(session: &mut Session, response: &[u8], now_s: i64) -> Answered {
-    match response {
-        b"*" => return Err(Answer::bad("Authentication cancelled")),
-        b"=" => return Err(Answer::bad("Invalid response")),
-        _ => {}
-    }
-    let decoded = STANDARD.decode(response).map_err(|_| Answer::bad("Invalid base64 string"))?;
-    let Some((authzid, authcid, password)) = split(&decoded) else {
+/// NO: the mechanism is not known.
+pub fn begin(session: &mut Session, mechanism: &str) -> Result<String, Answer> {
+    let Some(mechanism) = Mechanism::find(mechanism) else {
+        return Err(Answer::no("Authentication mechanism is not supported"));
+    };
+    let exchange = Exchange::start(mechanism);
+    let prompt = STANDARD.encode(exchange.prompt());
+    session.exchange = Some(exchange);
+    Ok(prompt)
+}
+
+/// Takes a response of the client: base64, `*` to give up; `initial` is one behind AUTHENTICATE, where `=` is the empty one.
+///
+/// # Errors
+/// BAD for what is no response, NO when the login failed; the exchange is over.
+pub fn respond(session: &mut Session, response: &[u8], initial: bool, now_s: i64) -> Result<Outcome, Answer> {
+    let Some(mut exchange) = session.exchange.take() else {
         return Err(Answer::bad("Invalid response"));
     };
-    let authzid = if authzid.is_empty() { authcid } else { authzid };
-    login::admit(session, "PLAIN", authzid, authcid, &Secret(password.to_vec()), now_s)
-}
-
-/// `authzid NUL authcid NUL password`.
-fn split(decoded: &[u8]) -> Option<(&str, &str, &[u8])> {
-    let mut fields = decoded.split(|byte| *byte == 0);
-    let (authzid, authcid, password) = (fields.next()?, fields.next()?, fields.next()?);
-    if fields.next().is_some() || authcid.is_empty() {
-        return None;
-    }
-    Some((std::str::from_utf8(authzid).ok()?, std::str::from_utf8(authcid).ok()?, password))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split;
-
-    #[test]
-    fn the_three_fields() {
-        assert_eq!(split(b"\0joe\0secret"), Some(("", "joe", &b"secret"[..])));
-        assert_eq!(split(b"mary\0joe\0"), Some(("mary", "joe", &b""[..])));
-        for wrong in [&b"joe\0secret"[..], b"\0\0x", b"a\0b\0c\0d", b"", b"\xff\0joe\0x"] {
-            assert_eq!(split(wrong), None);
+    let message = match response {
+        b"*" => return Err(Answer::bad("Authentication cancelled")),
+        b"=" if initial => Vec::new(),
+        _ => STANDARD.decode(response).map_err(|_| Answer::bad("Invalid base64 string"))?,
+    };
+    let mechanism = exchange.mechanism().name();
+    let server = &session.server;
+    let step = exchange.respond(&message, &server.directory, |name| server.completed(name).into_owned());
+    match step {
+        Ok(Step::Ask(challenge)) => {
+            session.exchange = Some(exchange);
+            Ok(Outcome::Ask(STANDARD.encode(challenge)))
         }
+        Ok(Step::Password { authzid, authcid, password }) => {
+            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Password(&Secret(password)), now_s))
+        }
+        Ok(Step::Proven { authzid, authcid }) => {
+            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Shown, now_s))
+        }
+        Err(SaslError::Malformed) => Err(Answer::bad("Invalid response")),
+        Err(SaslError::Denied { authcid }) => {
+            Err(login::refused(session, mechanism, &authcid, &DirectoryError::BadCredentials))
+        }
+        Err(SaslError::Directory(error)) => Err(login::refused(session, mechanism, "(unknown)", &error)),
     }
+}
+
+fn done(answered: Answered) -> Result<Outcome, Answer> {
+    answered.map(Outcome::Done)
 }

@@ -11,15 +11,23 @@ use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::session::{Login, Server, Session};
 use crate::store::Access;
 
+/// How a client shows that it is who it says.
+pub enum Proof<'a> {
+    /// By this password, which is still to be checked.
+    Password(&'a Secret),
+    /// The mechanism has shown it.
+    Shown,
+}
+
 /// Logs in with a password.
 ///
 /// # Errors
 /// NO: the login failed.
 pub fn run(session: &mut Session, user: &str, password: &Secret, now_s: i64) -> Answered {
-    admit(session, "plaintext", user, user, password, now_s)
+    admit(session, "plaintext", user, user, &Proof::Password(password), now_s)
 }
 
-/// Checks the password of `authcid` and lets `authzid` in: the same user, or anybody for a store administrator.
+/// Checks that the client is `authcid` and lets `authzid` in: the same user, or anybody for a store administrator.
 ///
 /// # Errors
 /// NO: the login failed.
@@ -28,15 +36,12 @@ pub fn admit(
     mechanism: &str,
     authzid: &str,
     authcid: &str,
-    password: &Secret,
+    proof: &Proof<'_>,
     now_s: i64,
 ) -> Answered {
-    let user = match identify(session, authzid, authcid, password) {
+    let user = match identify(session, authzid, authcid, proof) {
         Ok(user) => user,
-        Err(error) => {
-            log::notice(Category::Account, format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer));
-            return Err(of_directory(&error));
-        }
+        Err(error) => return Err(refused(session, mechanism, authcid, &error)),
     };
     let account = account::of_user(&session.server.store, &user, now_s)?;
     // A store administrator who acts for the user is not the user.
@@ -51,23 +56,37 @@ pub fn admit(
             format!("proxy login: [{}] {mechanism} {authcid} as {}", session.peer, user.userid),
         );
     }
+    session.cleartext = matches!(proof, Proof::Password(_)) && session.is_open();
     session.login = Some(Login { userid: user.userid, account });
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
 }
 
-/// The login name with the domain that is assumed where it names none.
-fn completed<'a>(server: &Server, name: &'a str) -> Cow<'a, str> {
-    match &server.login_domain {
-        Some(domain) if !name.contains('@') => format!("{name}@{domain}").into(),
-        _ => name.into(),
+/// Logs a failed login; returns the answer to it.
+pub(super) fn refused(session: &Session, mechanism: &str, authcid: &str, error: &DirectoryError) -> Answer {
+    log::notice(Category::Account, format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer));
+    of_directory(error)
+}
+
+impl Server {
+    /// The login name with the domain that is assumed where it names none.
+    pub(super) fn completed<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match &self.login_domain {
+            Some(domain) if !name.contains('@') => format!("{name}@{domain}").into(),
+            _ => name.into(),
+        }
     }
 }
 
-fn identify(session: &Session, authzid: &str, authcid: &str, password: &Secret) -> Result<User, DirectoryError> {
+fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) -> Result<User, DirectoryError> {
     let server = &session.server;
-    let (authzid, authcid) = (&*completed(server, authzid), &*completed(server, authcid));
-    let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
-    let Authenticated { user } = server.directory.authenticate(authcid, password)?;
+    let (authzid, authcid) = (&*server.completed(authzid), &*server.completed(authcid));
+    let Authenticated { user } = match proof {
+        Proof::Password(password) => {
+            let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
+            server.directory.authenticate(authcid, password)?
+        }
+        Proof::Shown => server.directory.admit(authcid)?,
+    };
     if user.allowed_services.as_ref().is_some_and(|filter| !access::allows(filter, "imap", session.peer.ip())) {
         return Err(DirectoryError::NotAllowed);
     }
