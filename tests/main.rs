@@ -1,6 +1,8 @@
 //! The one test binary: each module here is one subject.
 
 mod bad_input;
+mod catalogue;
+mod chapter;
 mod clients;
 mod configure;
 mod configutil;
@@ -19,6 +21,7 @@ mod mboxutil;
 mod message;
 mod message_mbox;
 mod parameters;
+mod partitions;
 mod processes;
 mod processes_cli;
 mod reconstruct;

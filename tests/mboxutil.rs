@@ -226,8 +226,34 @@ fn a_mailbox_is_locked_while_a_command_runs() {
     assert_eq!(it.run("mboxutil", &["-k", "user/joe/legal", "/no/such/program"]).code, 127);
     assert_eq!(it.run("mboxutil", &["-k", "user/joe/none", "/bin/true"]).code, 66);
     assert_eq!(it.run("mboxutil", &["-k", "user/joe/legal"]).code, 64);
-    let file = it.listed_in("names", "user/joe/INBOX\nuser/joe/legal\nuser/joe/legal\n");
+}
+
+#[test]
+fn the_mailboxes_of_a_file_are_locked_all_or_none() {
+    let it = Instance::new();
+    it.accounts(&["joe", "ann"]);
+    it.append("user/joe/legal", MAIL, Flags::DELETED);
+    let file = it.listed_in("names", "# both\nuser/joe/INBOX\n\nuser/joe/legal\nuser/joe/legal\nuser/ann/INBOX\n");
     assert_eq!(it.run("mboxutil", &["-k", "-f", &file, "/bin/echo", "-f"]).ok(), "-f\n");
+    // Each of them is locked: a lock for itself is refused while the command runs.
+    let program = env!("CARGO_BIN_EXE_msgstore");
+    let (account, folder) = it.mailbox("user/joe/legal");
+    let script = format!("{program} mboxutil -e -p user/joe/legal; {program} mboxutil -l -s -p 'user/*/INBOX'");
+    let (out, err) = it.run("mboxutil", &["-k", "-f", &file, "/bin/sh", "-c", &script]).ended(0);
+    assert_eq!(out, "user/ann/INBOX\nuser/joe/INBOX\n");
+    assert!(err.contains("user/joe/legal: ") && err.contains("in use (mboxutil -k"), "{err}");
+    assert_eq!(it.store().view(account).unwrap().folder(folder).unwrap().unwrap().exists, 1);
+    // One that is missing, or no name at all: nothing is run, and nothing stays locked.
+    for (line, code, said) in [("user/joe/none", 66, "no such mailbox"), ("joe", 64, "user/USERID/")] {
+        let file = it.listed_in("names", &format!("user/joe/legal\n{line}\n"));
+        let (out, err) = it.run("mboxutil", &["-k", "-f", &file, "/bin/echo", "run"]).ended(code);
+        assert!(out.is_empty() && err.contains(said), "{err}");
+    }
+    it.run("mboxutil", &["-e"]).ok();
+    assert_eq!(it.uids("user/joe/legal"), Vec::<u32>::new());
+    assert_eq!(it.run("mboxutil", &["-k", "-f", &file]).code, 64);
+    // Behind the mailbox -f is the command's own.
+    assert_eq!(it.run("mboxutil", &["-k", "user/joe/legal", "/bin/echo", "-f", "x"]).ok(), "-f x\n");
 }
 
 #[test]

@@ -363,8 +363,8 @@ fn partitions_of_new_mailboxes() {
     // A partition moves with all that it holds, another one is added.
     fs::create_dir(it.base().join("volumes")).unwrap();
     fs::rename(it.base().join("data/store/partition/primary"), it.base().join("volumes/one")).unwrap();
-    set(&it, "store.partition.primary.path", "volumes/one");
-    set(&it, "store.partition.third.path", "volumes/three");
+    set(&it, "store.partition.primary.path", "msg_svr_base/volumes/one");
+    set(&it, "store.partition.third.path", it.base().join("volumes/three").to_str().unwrap());
     it.run("configure", &["--base", it.base().to_str().unwrap(), "--domain", "example.org"]).ended(0);
     it.start();
     assert!(it.directory_of("user/old/INBOX").starts_with(it.base().join("volumes/one")));

@@ -92,7 +92,7 @@ fn repair_is_refused_and_misuse_told() {
         (&["-o", "-d", "orphans.cmd"], 64, "mboxutil -o"),
         (&["-n"], 64, "-n needs a mailbox, or -r"),
         (&["-n", "-p", "primary", "user/joe/INBOX"], 64, "-p goes with -r"),
-        (&["-n", "-r", "-p", "/var/mail"], 66, "no such partition: /var/mail"),
+        (&["-n", "-r", "-p", "/var/mail"], 66, "Unknown/invalid partition: /var/mail"),
         (&["-n", "user/joe/../x"], 64, "\"..\""),
         (&["-n", "user/nobody/INBOX"], 66, "no such mailbox: user/nobody/INBOX"),
         (&["-n", "user/joe/INBOX", "user/joe/none"], 1, "no such mailbox: user/joe/none"),

@@ -111,10 +111,6 @@ fn settings(args: &Args, owner: &SystemAccount) -> anyhow::Result<Vec<(String, S
     }
     for text in &args.partition {
         let (nickname, path) = pair("--partition", text, "NICKNAME=PATH")?;
-        if nickname.contains(['.', '/']) {
-            let what = format!("\"{nickname}\" cannot be the nickname of a partition");
-            return Err(Failure::new(Exit::Usage, what).into());
-        }
         let path = absolute(path)?;
         settings.push((format!("store.partition.{nickname}.path"), path.display().to_string()));
     }

@@ -1,6 +1,7 @@
 //! configutil: lists and changes the settings of the instance (AdminRef configutil; decisions in docs/tools/configutil.md).
 
 mod listing;
+mod partition;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -32,7 +33,7 @@ const LARGEST_IMPORT: u64 = 16 * 1024 * 1024;
 /// List and change configuration settings.
 ///
 /// Without options every setting that has a value is listed. `configutil NAME` and `configutil NAME VALUE` are short for
-/// -o NAME and -o NAME -v VALUE. After a change, refresh or restart the service; -m tells which.
+/// -o NAME and -o NAME -v VALUE, and so is -o NAME VALUE. After a change, refresh or restart the service; -m tells which.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
     /// Work on this configuration file instead of config/msg.conf.
@@ -74,12 +75,23 @@ pub struct Args {
     /// One JSON object a line instead of the classic lines.
     #[arg(long)]
     json: bool,
-    /// Short for -o NAME.
-    #[arg(value_name = "NAME", conflicts_with_all = ["option", "value", "remove", "prefix", "effect", "import", "validate", "empty"])]
-    name: Option<String>,
-    /// Short for -v VALUE.
-    #[arg(value_name = "NEW_VALUE", allow_negative_numbers = true, conflicts_with_all = ["explain", "json"])]
-    new_value: Option<String>,
+    /// NAME or NAME VALUE without -o and -v; after -o NAME the VALUE. Several words are one value, with blanks between.
+    #[arg(value_name = "WORD", allow_negative_numbers = true, conflicts_with_all = ["value", "remove", "prefix", "effect", "import", "validate", "empty"])]
+    words: Vec<String>,
+}
+
+impl Args {
+    /// The name and the new value, however they are given.
+    fn wanted(&self) -> Result<(Option<&str>, Option<String>), Failure> {
+        let mut words = self.words.iter();
+        let name = self.option.as_ref().or_else(|| words.next());
+        let rest: Vec<&str> = words.map(String::as_str).collect();
+        if !rest.is_empty() && (self.explain || self.json) {
+            return Err(Failure::new(Exit::Usage, "-H and --json print, a VALUE changes: not both"));
+        }
+        let value = self.value.clone().or_else(|| (!rest.is_empty()).then(|| rest.join(" ")));
+        Ok((name.map(String::as_str), value))
+    }
 }
 
 /// Runs configutil.
@@ -92,15 +104,17 @@ pub fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let files = Files::find(ui, args.file.as_deref())?;
-    let option = args.option.as_deref().or(args.name.as_deref());
-    let value = args.value.as_deref().or(args.new_value.as_deref());
+    let (option, value) = args.wanted()?;
+    if let Some(name) = option {
+        stands_for(ui, name);
+    }
     if args.validate {
         return Ok(validate(ui, &files)?);
     }
     if let Some(from) = &args.import {
         return Ok(import(ui, &files, from, args.local)?);
     }
-    if let (Some(name), Some(value)) = (option, value) {
+    if let (Some(name), Some(value)) = (option, &value) {
         return Ok(set(ui, &files, name, value, args.local)?);
     }
     files.must_exist()?;
@@ -157,6 +171,7 @@ impl Files {
 fn set(ui: &mut Ui, files: &Files, name: &str, value: &str, any: bool) -> Result<Exit, Failure> {
     check_named(name, value, any).map_err(refused)?;
     let name = spelled(name);
+    partition::check(files, &[(&name, value)])?;
     let change = Change::Set(name.clone(), value.to_owned());
     files.database().apply(&[change]).map_err(failure)?;
     advise(ui, &name);
@@ -183,6 +198,13 @@ fn spelled(name: &str) -> String {
         (Some(row), None) => row.name.to_owned(),
         (Some(row), Some(tag)) => format!("{};{}", row.name, tag.to_ascii_lowercase()),
         (None, _) => name,
+    }
+}
+
+/// Says which name another spelling stands for.
+fn stands_for(ui: &mut Ui, name: &str) {
+    if let Some(right) = catalogue::alias_of(name) {
+        ui.error(format!("{name} stands for {right}"));
     }
 }
 
@@ -213,8 +235,11 @@ fn partition_problem(files: &Files) -> Result<Option<String>, ConfigError> {
     let conf = Conf::load_unchecked(&files.base, &files.explicit, &files.defaults)?;
     let nickname = conf.default_partition();
     let known = conf.partitions().iter().any(|(name, _)| *name == nickname);
-    Ok((!known)
-        .then(|| format!("store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set")))
+    Ok((!known).then(|| {
+        format!(
+            "Unknown/invalid partition: store.defaultpartition names {nickname}, and store.partition.{nickname}.path is not set"
+        )
+    }))
 }
 
 fn remove(files: &Files, name: &str) -> Result<Exit, Failure> {
@@ -234,7 +259,8 @@ fn known(name: &str) -> Result<Option<&'static Parameter>, Failure> {
 
 fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Failure> {
     let (shown, text) = import_text(from)?;
-    let mut changes: Vec<Change> = Vec::new();
+    let mut set: Vec<(String, String)> = Vec::new();
+    let mut given: Vec<String> = Vec::new();
     let mut seen: Vec<(String, usize)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
@@ -257,15 +283,16 @@ fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Fa
             return Err(wrong(format!("{name} stands on line {first} already")));
         }
         seen.push((key, number));
-        changes.push(Change::Set(spelled(name), value));
+        given.push(name.to_owned());
+        set.push((spelled(name), value));
     }
+    partition::check(files, &set)?;
+    let changes: Vec<Change> = set.iter().map(|(name, value)| Change::Set(name.clone(), value.clone())).collect();
     files.database().apply(&changes).map_err(failure)?;
-    let names: Vec<String> = changes
-        .into_iter()
-        .map(|change| match change {
-            Change::Set(name, _) | Change::Remove(name) => name,
-        })
-        .collect();
+    for name in &given {
+        stands_for(ui, name);
+    }
+    let names: Vec<String> = set.into_iter().map(|(name, _)| name).collect();
     for name in &names {
         advise(ui, name);
     }

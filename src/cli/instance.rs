@@ -61,6 +61,9 @@ pub fn store_failure(error: StoreError) -> Failure {
         Kind::NoSpace | Kind::Io => Exit::IoErr,
     };
     let failure = Failure::new(exit, error.to_string());
+    if matches!(error, StoreError::NoPartition { .. }) {
+        return failure.hint("configutil -p store.partition");
+    }
     match error.kind() {
         Kind::InUse => failure.hint("try again later"),
         Kind::Corrupt => failure.hint("reconstruct -n -r shows what is damaged"),

@@ -84,7 +84,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     if let Some(partition) = &args.partition
         && !partitions.iter().any(|(nickname, _)| nickname == partition)
     {
-        return Err(Failure::new(Exit::NoInput, format!("no such partition: {partition}"))
+        return Err(Failure::new(Exit::NoInput, format!("Unknown/invalid partition: {partition}"))
             .hint("configutil -p store.partition")
             .into());
     }

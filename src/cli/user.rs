@@ -152,7 +152,9 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     if let Some(partition) = &new.partition
         && !context.conf.partitions().iter().any(|(name, _)| name == partition)
     {
-        return Err(Failure::new(Exit::NoInput, format!("no such partition: {partition}")).into());
+        return Err(Failure::new(Exit::NoInput, format!("Unknown/invalid partition: {partition}"))
+            .hint("configutil -p store.partition")
+            .into());
     }
     let quota = new.quota.as_deref().map(quota).transpose()?;
     let secrets = secrets(ui)?;

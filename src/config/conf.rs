@@ -96,7 +96,7 @@ impl Conf {
             (row.default, Origin::Catalogue)
         };
         let value = match row.map(|row| row.kind) {
-            Some(Kind::Path) => self.expanded(value),
+            Some(Kind::Path | Kind::AbsolutePath) => self.expanded(value),
             _ => value.to_owned(),
         };
         Some(Setting { name: self.spelled(name, row), value, origin })
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn families_paths_aliases_and_languages() {
         let (dir, conf) = conf(
-            "\"store.partition.second.path\" = \"/two\"\n\"store.partition.third.path\" = \"data/three\"\n\
+            "\"store.partition.second.path\" = \"/two\"\n\"store.partition.third.path\" = \"msg_svr_base/data/three\"\n\
              \"local.store.overquotastatus\" = \"on\"\n\"store.admins\" = \"a b\"\n\"store.quotaexceededmsg;lang-jp\" = \"x\"\n",
             "",
         );

@@ -51,6 +51,8 @@ pub fn check(parameter: &Parameter, value: &str) -> Result<(), ConfigError> {
             Kind::Bytes(low, high) => number(value).is_some_and(|n| (low..=high).contains(&n)),
             Kind::Choice(words) => words.iter().any(|word| word.eq_ignore_ascii_case(value)),
             Kind::Text | Kind::Localised | Kind::Secret | Kind::Path => true,
+            Kind::AbsolutePath => value.starts_with('/') || value.starts_with("msg_svr_base/"),
+            Kind::Nickname => catalogue::is_nickname(value),
             Kind::Words => value.is_empty() || value.split(' ').all(|word| !word.is_empty()),
             Kind::Cron => value.is_empty() || is_cron(value),
             Kind::Port => whole(value).is_some_and(|n| (1..=65535).contains(&n)),
@@ -74,6 +76,11 @@ pub fn check(parameter: &Parameter, value: &str) -> Result<(), ConfigError> {
 pub fn check_named(name: &str, value: &str, any_name: bool) -> Result<(), ConfigError> {
     check_name(name)?;
     let (plain, tag) = catalogue::split_tag(name);
+    if let Some(nickname) = catalogue::nickname_in(plain).filter(|nickname| !catalogue::is_nickname(nickname)) {
+        let problem =
+            format!("Unknown/invalid partition: {nickname}; a nickname is made of lower-case letters and digits");
+        return Err(ConfigError::BadName { name: name.to_owned(), problem });
+    }
     let Some(parameter) = catalogue::find(plain) else {
         if any_name && value.len() <= LONGEST && !value.chars().any(char::is_control) {
             return Ok(());
@@ -144,6 +151,8 @@ pub fn range(kind: Kind) -> String {
         Kind::Cron => "minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6 (each *, a number, a list with commas or a range), then a command"
             .to_owned(),
         Kind::Path => "a path, absolute or below msg_svr_base".to_owned(),
+        Kind::AbsolutePath => "an absolute path, or one that begins with msg_svr_base/".to_owned(),
+        Kind::Nickname => "the nickname of a partition, lower-case letters and digits".to_owned(),
         Kind::Port => "a port, 1 to 65535".to_owned(),
         Kind::Dn => "a distinguished name".to_owned(),
         Kind::Octal => "three or four octal digits".to_owned(),
@@ -216,6 +225,8 @@ mod tests {
         table(Kind::Dn, &["", "cn=a,o=b", "uid=msg admin, o=x"], &["joe", "cn=a,b"]);
         table(Kind::Octal, &["077", "0022"], &["78", "088", "", "00000"]);
         table(Kind::Path, &["/a/b", "data/store"], &["a\0b"]);
+        table(Kind::AbsolutePath, &["/a/b", "msg_svr_base/data/x"], &["", "a/b", "./a", "msg_svr_base"]);
+        table(Kind::Nickname, &["primary", "2nd"], &["", "Second", "a.b", "a b", "a-b"]);
         assert!(!fits(Kind::Text, &"x".repeat(LONGEST + 1)));
     }
 
@@ -229,6 +240,11 @@ mod tests {
         assert!(check_named("a b", "x", true).is_err());
         assert!(check_named("", "x", true).is_err());
         assert!(check_named("service.pop.port", "0", true).is_err());
+        for name in ["store.partition.Second.path", "store.partition.a-b.path", "store.partition.a.b.path"] {
+            let said = check_named(name, "/x", true).unwrap_err().to_string();
+            assert!(said.contains("Unknown/invalid partition: "), "{said}");
+        }
+        assert!(check_named("Store.Partition.second.Path", "/x", false).is_ok());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub enum Status {
 }
 
 /// Parameters that work, each with the text by which the code outside of this room reads it: its own name where the second
-/// is empty, else the distinguishing part of the call (families, accessors). `tests/configutil.rs` looks for that text.
+/// is empty, else the distinguishing part of the call (families, accessors). `tests/catalogue.rs` looks for that text.
 #[rustfmt::skip]
 pub const WORKS: &[(&str, &str)] = &[
     ("store.partition.<nickname>.path", ".partitions("),

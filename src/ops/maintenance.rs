@@ -77,10 +77,11 @@ impl Maintenance {
         }
     }
 
-    /// Takes over a changed configuration; partitions take effect with a restart.
+    /// Takes over a changed configuration. New partitions are known to the store already; another place of one takes effect with a restart.
     pub fn reload(&mut self, conf: &Conf) {
-        if self.store.settings().partitions != conf.partitions() {
-            let text = "the partitions have changed: restart the services to use them";
+        let configured = conf.partitions();
+        for moved in self.store.settings().partitions.iter().filter(|known| !configured.contains(known)) {
+            let text = format!("partition {} has another place now, or none: restart the services", moved.0);
             log::warning(Category::Store, text);
         }
     }

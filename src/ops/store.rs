@@ -27,5 +27,11 @@ pub fn create(instance: &Instance, conf: &Conf) -> Result<(), StoreError> {
 /// # Errors
 /// It does not exist, is damaged, or is of another format.
 pub fn open(instance: &Instance, conf: &Conf) -> Result<Store, StoreError> {
-    Store::open(settings(instance, conf))
+    let store = Store::open(settings(instance, conf))?;
+    // A partition works as soon as it is configured, also for services that run.
+    let instance = instance.clone();
+    store.follow_partitions(Box::new(move || {
+        instance.conf().ok().map(|conf| (conf.partitions(), conf.default_partition()))
+    }));
+    Ok(store)
 }

@@ -2,6 +2,7 @@
 //! **Not here**: what is stored in the files.
 //! **Rules**: one of the two rooms that may use `unsafe` (the other is `store/lmdb`), each block with its reason.
 
+pub mod access;
 pub mod clock;
 pub mod crash;
 pub mod crypt;

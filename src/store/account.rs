@@ -50,7 +50,7 @@ impl Store {
         if self.account_id(userid)?.is_some() {
             return Err(exists());
         }
-        let partition = partition.unwrap_or(&self.inner.settings.default_partition).to_owned();
+        let partition = partition.map_or_else(|| self.inner.default_partition(), str::to_owned);
         self.inner.partition(&partition)?;
         // The map first: it alone decides who has a name. A crash before the account's row is there leaves an entry that is taken over.
         let fresh = UserRow { account: AccountId(u64::from_be_bytes(random()?).max(1)), shard: self.next_shard()? };

@@ -288,8 +288,8 @@ impl Store {
                 known.extend(view.folder_dir(row.id));
             }
         }
-        for (nickname, _) in &self.settings().partitions {
-            let root = self.inner.partition(nickname)?;
+        for nickname in self.inner.partitions() {
+            let root = self.inner.partition(&nickname)?;
             let mut stack = vec![root.join("=user")];
             while let Some(dir) = stack.pop() {
                 let Ok(entries) = fs::read_dir(&dir) else {

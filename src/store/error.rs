@@ -29,6 +29,8 @@ pub enum Kind {
 pub enum StoreError {
     #[error("{what} does not exist")]
     NotFound { what: String },
+    #[error("Unknown/invalid partition: {nickname}")]
+    NoPartition { nickname: String },
     #[error("{what} already exists")]
     Exists { what: String },
     #[error("{what} is in use{}", by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default())]
@@ -76,7 +78,7 @@ impl StoreError {
             StoreError::Expunged { .. } => Kind::Expunged,
             StoreError::SpecialUse { .. } => Kind::SpecialUse,
             StoreError::Corrupt { .. } => Kind::Corrupt,
-            StoreError::Unavailable { .. } => Kind::Unavailable,
+            StoreError::Unavailable { .. } | StoreError::NoPartition { .. } => Kind::Unavailable,
             StoreError::Io { error, .. } if is_full(error) => Kind::NoSpace,
             StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => Kind::Denied,
             StoreError::Io { .. } => Kind::Io,

@@ -24,6 +24,7 @@ mod lmdb;
 mod lock;
 mod name;
 mod notify;
+mod partition;
 mod record;
 mod redo;
 mod relocate;
@@ -50,6 +51,7 @@ pub use index_file::{Entry, IndexReader, Source};
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
+pub use partition::Configured;
 pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, StateRun};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
@@ -80,6 +82,8 @@ pub struct Store {
 
 struct Inner {
     settings: Settings,
+    /// Partitions that came after the store was opened.
+    added: partition::Added,
     common: Group<Quiet>,
     common_env: &'static Env,
     shards: Vec<Shard>,
@@ -252,7 +256,7 @@ impl Store {
         flushed.map_err(|error| StoreError::io("flush", &settings.root, error))?;
         let group = Group::new(common, Quiet);
         for (nickname, path) in &settings.partitions {
-            adopt_partition(common, &group, meta.store_id, nickname, path)?;
+            partition::adopt(common, &group, meta.store_id, nickname, path)?;
         }
         Ok(())
     }
@@ -287,6 +291,7 @@ impl Store {
         let common = Group::new(common_env, Quiet);
         let inner = Inner {
             settings,
+            added: partition::Added::default(),
             common,
             common_env,
             shards,
@@ -421,59 +426,12 @@ impl Inner {
         }
         Ok(())
     }
-
-    /// The directory of a partition. Its `.partition` file must be there: an unmounted disk must not look like an empty store.
-    pub(crate) fn partition(&self, nickname: &str) -> Result<&Path, StoreError> {
-        let path = self.settings.partitions.iter().find(|(name, _)| name == nickname).map(|(_, path)| path.as_path());
-        let path = path.ok_or_else(|| StoreError::missing(format!("partition \"{nickname}\"")))?;
-        let missing = match std::fs::symlink_metadata(path.join(PARTITION_FILE)) {
-            Ok(_) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-            Err(_) => false,
-        };
-        if missing && adopt_partition(self.common_env, &self.common, self.store_id, nickname, path).is_ok() {
-            return Ok(path);
-        }
-        Err(StoreError::Unavailable {
-            what: format!("partition {nickname}: {} is not there or is not a partition of this store", path.display()),
-        })
-    }
 }
 
 /// With less free space than this, nothing new is taken in: what is left is for expunge and purge, which need pages too.
 const LOW_WATER_BYTES: u64 = 8 << 20;
 
 const OPEN_LOCK: &str = "open.lock";
-const PARTITION_FILE: &str = ".partition";
-
-/// Makes a directory a partition of this store, unless it was one already and has lost its mark: then it is not mounted.
-fn adopt_partition(
-    common: &'static Env,
-    group: &Group<Quiet>,
-    store_id: [u8; 16],
-    nickname: &str,
-    path: &Path,
-) -> Result<(), StoreError> {
-    let key = schema::key(SHARD, kind::PARTITION, FolderId::TOP, nickname.as_bytes());
-    let known = rows::value(&common.read()?, &key)?.is_some();
-    let store: String = store_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mark = format!("store = \"{store}\"\npartition = \"{nickname}\"\n");
-    let file = path.join(PARTITION_FILE);
-    match std::fs::read_to_string(&file) {
-        Ok(found) if found == mark => return Ok(()),
-        Ok(_) => {
-            return Err(StoreError::Unavailable {
-                what: format!("{} belongs to another store or partition", path.display()),
-            });
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !known => {}
-        Err(error) => return Err(StoreError::io("read", &file, error)),
-    }
-    body::make_dir(&path.join(body::STAGING))?;
-    crate::os::durable::replace(&file, mark.as_bytes(), 0o600)
-        .map_err(|error| StoreError::io("write", &file, error))?;
-    group.run(|txn, ()| rows::put(txn, &key, path.as_os_str().as_encoded_bytes().to_vec()))
-}
 
 impl Tx<'_, '_> {
     /// The directory of a folder of an account.

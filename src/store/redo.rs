@@ -269,8 +269,8 @@ impl Store {
     /// A partition cannot be read.
     pub fn sweep_staging(&self, now: SystemTime) -> Result<usize, StoreError> {
         let mut swept = 0;
-        for (nickname, _) in &self.inner.settings.partitions {
-            let Ok(root) = self.inner.partition(nickname) else {
+        for nickname in self.inner.partitions() {
+            let Ok(root) = self.inner.partition(&nickname) else {
                 continue;
             };
             let dir = root.join(body::STAGING);
@@ -296,7 +296,7 @@ impl Store {
                 }
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 // Looked at after the lock was free: no row can come any more.
-                if !self.is_named(nickname, &name)? && fs::remove_file(&path).is_ok() {
+                if !self.is_named(&nickname, &name)? && fs::remove_file(&path).is_ok() {
                     swept += 1;
                 }
             }

@@ -365,7 +365,7 @@ impl Store {
         inside: &dyn Fn(&FolderPath) -> bool,
     ) -> Result<(), StoreError> {
         // All others: when this is carried on after a crash, the rows no longer say where the folders were.
-        for (other, _) in self.settings().partitions.iter().filter(|(other, _)| other != partition) {
+        for other in self.inner.partitions().iter().filter(|other| *other != partition) {
             let Ok(root) = self.inner.partition(other) else { continue };
             for (path, _) in folders.iter().rev().filter(|(path, _)| inside(path)) {
                 remove_own_parts(&root.join(layout::folder_directory(userid, path)))?;
@@ -380,8 +380,8 @@ impl Store {
     /// A partition cannot be read or written.
     pub fn purge_removed(&self, before: std::time::SystemTime) -> Result<usize, StoreError> {
         let mut count = 0;
-        for (nickname, _) in &self.inner.settings.partitions {
-            let Ok(root) = self.inner.partition(nickname) else {
+        for nickname in self.inner.partitions() {
+            let Ok(root) = self.inner.partition(&nickname) else {
                 continue;
             };
             let dir = root.join(REMOVED);

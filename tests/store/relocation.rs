@@ -132,7 +132,7 @@ fn folders_and_accounts_move_between_partitions() {
     assert!(!f.dir.path().join("store/partition/primary/=user/04/73/=joe").exists());
     f.check();
     f.store.move_partition(joe, None, "primary").unwrap();
-    assert_eq!(f.store.move_partition(joe, None, "nope").unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(f.store.move_partition(joe, None, "nope").unwrap_err().kind(), Kind::Unavailable);
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub enum Kind {
     Cron,
     /// A file or directory; a relative one starts at msg_svr_base.
     Path,
+    /// A directory by its absolute path, which may begin with `msg_svr_base/`.
+    AbsolutePath,
+    /// The nickname of a partition.
+    Nickname,
     /// A TCP port.
     Port,
     /// A distinguished name, or empty.
@@ -121,13 +125,17 @@ pub fn all() -> impl Iterator<Item = &'static Parameter> {
 
 /// The name that `name` is another spelling of, else `name` itself; a language tag is kept.
 pub fn canonical(name: &str) -> String {
-    let (plain, tag) = split_tag(name);
-    let alias = ALIASES.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(plain));
-    match (alias, tag) {
+    match (alias_of(name), split_tag(name).1) {
         (None, _) => name.to_owned(),
-        (Some((_, name)), None) => (*name).to_owned(),
-        (Some((_, name)), Some(tag)) => format!("{name};{tag}"),
+        (Some(name), None) => name.to_owned(),
+        (Some(name), Some(tag)) => format!("{name};{tag}"),
     }
+}
+
+/// The name that `name` is another spelling of, when it is one.
+pub fn alias_of(name: &str) -> Option<&'static str> {
+    let (plain, _) = split_tag(name);
+    ALIASES.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(plain)).map(|(_, name)| *name)
 }
 
 /// The form in which names compare: the name that a spelling means, in lower case.
@@ -143,9 +151,10 @@ pub fn split_tag(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The row for a name without its language tag: the row of that very name, else the family with the most literal text.
+/// The row for a name without its language tag, by whatever spelling: the row of that very name, else the family with the most literal
+/// text.
 pub fn find(name: &str) -> Option<&'static Parameter> {
-    let (plain, _) = split_tag(name);
+    let plain = alias_of(name).unwrap_or(split_tag(name).0);
     let mut best: Option<&'static Parameter> = None;
     for row in all() {
         if !row.is_family() {
@@ -219,10 +228,24 @@ fn is_part(part: &str, text: &str) -> bool {
         return false;
     }
     match part {
-        "<nickname>" => text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()),
+        "<nickname>" => is_nickname(text),
         "<x>" => text.parse::<u8>().is_ok_and(|x| (1..=63).contains(&x)),
         _ => text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-+/:".contains(&b)),
     }
+}
+
+/// May `text` be the nickname of a partition? Source: 2004Q2 guide, "To Add a Partition": alphanumeric, lower-case letters.
+pub fn is_nickname(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// The nickname in the name of a setting `store.partition.NICKNAME.ATTRIBUTE`, whether it may be one or not.
+pub fn nickname_in(name: &str) -> Option<&str> {
+    const PREFIX: &str = "store.partition.";
+    let begins = name.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX));
+    let (nickname, attribute) = name.get(PREFIX.len()..).filter(|_| begins)?.rsplit_once('.')?;
+    let known = ["path", "messagepath"].iter().any(|known| attribute.eq_ignore_ascii_case(known));
+    known.then_some(nickname)
 }
 
 /// Known names that differ from `name` by few letters, nearest first, at most three.
@@ -298,6 +321,8 @@ mod tests {
         assert_eq!(name("store.quotaexceededmsg;lang-jp"), Some("store.quotaexceededmsg"));
         assert_eq!(name("store.messagetype.64"), None);
         assert_eq!(name("service.imap.prot"), None);
+        assert_eq!(name("store.cleanup"), Some("store.cleanupage"));
+        assert_eq!(name("local.store.overquotastatus"), Some("store.overquotastatus"));
         assert_eq!(name(""), None);
     }
 

@@ -1,7 +1,8 @@
 //! The pages docs/options/*.md, made from the tables.
 
 use super::super::value::range;
-use super::{Parameter, TABLES};
+use super::super::works::{Status, status};
+use super::{Parameter, TABLES, all};
 
 /// The page of one table, in Markdown: a section a parameter.
 pub fn page(title: &str, rows: &[Parameter]) -> String {
@@ -16,8 +17,12 @@ pub fn page(title: &str, rows: &[Parameter]) -> String {
             default => format!("`{default}`"),
         };
         let whose = if row.has_own_default() { ", a choice of this product" } else { "" };
+        let state = match status(row) {
+            Status::Works => "works".to_owned(),
+            Status::Inert(why) => format!("inert: {why}"),
+        };
         text.push_str(&format!(
-            "\n## `{}`\n\n{}\n\n* values: {}{unit}\n* default: {default}{whose}\n* takes effect: {}\n",
+            "\n## `{}`\n\n{}\n\n* values: {}{unit}\n* default: {default}{whose}\n* takes effect: {}\n* state: {state}\n",
             row.name,
             row.doc,
             range(row.kind),
@@ -33,11 +38,27 @@ pub fn index() -> String {
         "# Parameters\n\nEvery parameter that `configutil` knows. The pages are made from the catalogue in `src/config/catalogue`;\n\
          `UPDATE_DOCS=1 cargo test --features failpoints option_pages` writes them again after a change there.\n\n\
          A part in angle brackets stands for a family. A path that begins with `msg_svr_base/` lies below the base directory, and so\n\
-         does a relative one. Whether a parameter has an effect in this release, and what it waits for if not, is told by\n\
-         `configutil -H -o NAME`.\n\n",
+         does a relative one. A parameter *works*, or it is *inert*: `configutil` knows it, checks and keeps its value, and nothing reads\n\
+         it; the reason stands with it, here and in `configutil -H -o NAME`.\n\n",
     );
+    let documented = count(all().filter(|row| !row.is_ours()));
+    let ours = count(all().filter(|row| row.is_ours()));
+    text.push_str(&format!(
+        "Of the {} documented parameters {} work and {} are inert; of the {} additions of this product {} work.\n\n",
+        documented.0,
+        documented.1,
+        documented.0 - documented.1,
+        ours.0,
+        ours.1,
+    ));
     for (name, title, rows) in TABLES {
-        text.push_str(&format!("* [{title}]({name}.md), {} entries\n", rows.len()));
+        let (known, works) = count(rows.iter());
+        text.push_str(&format!("* [{title}]({name}.md), {known} entries, {works} of them work\n"));
     }
     text
+}
+
+/// How many rows there are, and how many of them work.
+fn count(rows: impl Iterator<Item = &'static Parameter>) -> (usize, usize) {
+    rows.fold((0, 0), |(known, works), row| (known + 1, works + usize::from(status(row) == Status::Works)))
 }

@@ -10,9 +10,9 @@ pub(super) static TABLE: &[Parameter] = &[
     // store
     row("store.admins", Words, "", "", Refresh, "Users with store-administrator rights: they may act for any user and run the store utilities."),
     row("store.serviceadmingroupdn", Dn, "", "", Restart, "DN of the LDAP group whose members count as service administrators for the store and the other servers."),
-    row("store.defaultpartition", Text, "primary", "", Immediate, "Partition of a new mailbox whose owner names none; never change it while users rely on it."),
-    row("store.partition.<nickname>.path", Path, "", "", Restart, "Directory of the partition <nickname>: index files and, unless messagepath is set, message files."),
-    row("store.partition.primary.path", Path, "msg_svr_base/data/store/partition/primary", "", Restart, "Directory of the partition created at installation."),
+    row("store.defaultpartition", Nickname, "primary", "", Immediate, "Partition of a new mailbox whose owner names none; never change it while users rely on it."),
+    row("store.partition.<nickname>.path", AbsolutePath, "", "", Immediate, "Directory of the partition <nickname>; a new partition works at once, another place after a restart."),
+    row("store.partition.primary.path", AbsolutePath, "msg_svr_base/data/store/partition/primary", "", Restart, "Directory of the partition created at installation."),
     row("store.partition.<nickname>.messagepath", Path, "", "", Restart, "Separate directory for the message files of the partition, on another volume."),
     row("store.defaultacl", Text, "", "", Restart, "Access control list of a new shared folder."),
     row("store.diskflushinterval", Int(1, MAX), "15", "seconds", Restart, "Interval at which buffers are flushed to disk."),

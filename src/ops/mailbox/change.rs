@@ -26,7 +26,7 @@ pub enum MailboxError {
     #[error("no such mailbox: {0}")]
     NoMailbox(String),
     /// No such partition.
-    #[error("no such partition: {0}")]
+    #[error("Unknown/invalid partition: {0}")]
     NoPartition(String),
     /// The mailbox is there already.
     #[error("the mailbox exists already: {0}")]

@@ -98,6 +98,9 @@ impl From<StoreError> for Answer {
             Kind::Expunged => Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist"),
             Kind::Corrupt => Answer::internal(Code::Corruption, &error),
             Kind::NoSpace => Answer::no_space(&error),
+            Kind::Unavailable if matches!(error, StoreError::NoPartition { .. }) => {
+                Answer::incident("Unknown/invalid partition", Code::Unavailable, &error)
+            }
             Kind::Unavailable => Answer::internal(Code::Unavailable, &error),
             Kind::Io | Kind::Internal => Answer::internal(Code::ServerBug, &error),
         }
