@@ -346,9 +346,13 @@ demo() {
     if [ -f "$demo_dir/config/msg.conf" ]; then
         say "There is a demonstration in $demo_dir already."
         port=$(kept_port service.imap.port)
-        tls_port=$(kept_port service.imap.sslport)
-        # A demonstration of an older program has no port with TLS.
-        [ "$tls_port" != 993 ] || tls_port=$(free_port 1993)
+        if [ "$(tool configutil -o service.imap.enablesslport)" = yes ]; then
+            tls_port=$(kept_port service.imap.sslport)
+        else
+            # A demonstration of an older program: the port with TLS is opened when its services start anew.
+            tool stop-msg imap >/dev/null 2>&1 || :
+            tls_port=$(free_port 1993)
+        fi
     else
         port=$(free_port 1143)
         tls_port=$(free_port 1993)

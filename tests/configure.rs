@@ -147,12 +147,8 @@ fn an_account_is_added_listed_changed_and_deleted() {
     assert_eq!(ids, ["joe", "joe@siroe.com"]);
 
     assert_eq!(tool(base, &["user", "passwd", "joe"], "new secret\n").status.code(), Some(0));
-    let directory = msgstore::directory::Directory::open(
-        &ldif,
-        Some("example.org"),
-        None,
-        msgstore::directory::Logins::new(0, std::time::Duration::ZERO),
-    );
+    let options = msgstore::directory::Options { default_domain: Some("example.org".to_owned()), ..Default::default() };
+    let directory = msgstore::directory::Directory::open(&ldif, options);
     assert!(directory.authenticate("joe", "secret").is_err());
     assert!(directory.authenticate("joe", "new secret").is_ok());
     assert!(directory.authenticate("joe@siroe.com", "other").is_ok());

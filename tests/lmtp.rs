@@ -5,7 +5,7 @@
 use std::io::BufReader;
 use std::path::Path;
 
-use msgstore::directory::{Directory, Logins};
+use msgstore::directory::{Directory, Options};
 use msgstore::ops::delivery::{LocalDelivery, Policy};
 use msgstore::protocol::lmtp::{Server, serve};
 use msgstore::store::{Acl, AclEntry, FolderPath, Rights, Uid};
@@ -22,12 +22,12 @@ dn: uid=full,ou=People,dc=example,dc=org\nuid: full\nmail: full@example.org\nmai
 
 /// What the server says to `wire`, cut into reads of `piece` bytes.
 fn talk_with(fixture: &Fixture, wire: &[u8], piece: usize, message_bytes: u64, directory: &Path) -> String {
-    let directory = Directory::open(
-        directory,
-        Some("example.org"),
-        Some("mail.example.org"),
-        Logins::new(0, std::time::Duration::ZERO),
-    );
+    let options = Options {
+        default_domain: Some("example.org".to_owned()),
+        host: Some("mail.example.org".to_owned()),
+        ..Options::default()
+    };
+    let directory = Directory::open(directory, options);
     let delivery = LocalDelivery {
         store: &fixture.store,
         directory: &directory,

@@ -296,7 +296,7 @@ pub fn a_certificate_is_changed_under_running_sessions() {
     let old = certificate(&it);
     let mut before = implicit(&it, &old).unwrap();
     before.line();
-    let made = msgstore::ops::certificate::self_signed("mail.example.org", None, 1_794_995_200).unwrap();
+    let made = msgstore::ops::certificate::self_signed("mail.example.org", None, None, 1_794_995_200).unwrap();
     let (new, key) = (it.base().join("config/new.pem"), it.base().join("config/new.key"));
     std::fs::write(&new, format!("leading words\n{}", made.certificate)).unwrap();
     std::fs::write(&key, made.key).unwrap();

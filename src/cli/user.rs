@@ -170,6 +170,7 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         "inetUser",
         "inetMailUser",
         "inetLocalMailRecipient",
+        "authPasswordObject",
     ]
     .map(|class| ("objectClass", class))
     .to_vec();

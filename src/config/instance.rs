@@ -98,6 +98,11 @@ impl Instance {
         self.config.join("directory.ldif")
     }
 
+    /// A secret of the instance, random bytes, by which logins of users who do not exist are answered.
+    pub fn login_secret(&self) -> PathBuf {
+        self.config.join("login.secret")
+    }
+
     /// The file of the explicit settings.
     pub fn msg_conf(&self) -> PathBuf {
         self.config.join("msg.conf")

@@ -19,7 +19,8 @@ use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::frame::{Event, Framer, Limits, Literal, Refusal};
 use crate::protocol::imap::parse::{self, Command, Request};
 use crate::protocol::imap::respond::{self, Code, Status};
-use crate::protocol::imap::session::{Progress, Server, Session};
+use crate::protocol::imap::server::Server;
+use crate::protocol::imap::session::{Progress, Session};
 use crate::store::{Staging, Subscription};
 
 /// What a connection is told about the service.
@@ -366,8 +367,9 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, tag: String, response: Vec<u8>, initial: bool) -> Flow<()> {
+        let slow = self.session()?.awaits_password();
         let (progress, tag, out) = self
-            .on_worker(true, move |session| {
+            .on_worker(slow, move |session| {
                 let mut out = Vec::new();
                 (session.authenticate(&tag, &response, initial, clock::now_s(), &mut out), tag, out)
             })
@@ -528,6 +530,7 @@ impl Connection {
 
     async fn refused(&mut self, tag: String, why: Refusal) -> Flow<()> {
         let mode = std::mem::replace(&mut self.mode, Mode::Commands);
+        self.session()?.forget_exchange();
         if let Mode::Idle { tag, .. } | Mode::Authenticate { tag } = mode {
             return self.answer(&tag, &Answer::bad(why.to_string())).await;
         }

@@ -19,7 +19,7 @@ use crate::log::{self, Category};
 use crate::ops::instance::{become_server, host_name, log_settings, open_directory};
 use crate::os::user::UserError;
 use crate::os::{clock, durable, memory};
-use crate::protocol::imap::session::{Cleartext, Server};
+use crate::protocol::imap::server::{Privacy, Server};
 use crate::store::{Store, StoreError};
 
 /// The name of the service, of its pid file and its log.
@@ -65,6 +65,9 @@ pub enum ImapdError {
     System(#[from] io::Error),
 }
 
+/// The files below `data/proc` that tell the ports: the plain one, and the one with TLS.
+const PORT_FILES: [&str; 2] = ["imap.port", "imaps.port"];
+
 /// A socket, and what is spoken first on it.
 struct Door {
     socket: std::net::TcpListener,
@@ -88,6 +91,10 @@ pub fn run(instance: &Instance) -> Result<(), ImapdError> {
     log::init(log_settings(instance, &conf, SERVICE, "imapd"));
     let signals = Signals::take()?;
     let pid_file = process::claim(instance, SERVICE)?;
+    // One that a killed process left behind tells of a port that is not there.
+    for name in PORT_FILES {
+        drop(std::fs::remove_file(instance.proc_dir().join(name)));
+    }
     let port_files: Vec<PathBuf> = doors.iter().map(|door| instance.proc_dir().join(door.port_file)).collect();
     let result = (|| {
         let store = crate::ops::store::open(instance, &conf)?;
@@ -123,10 +130,10 @@ fn doors(conf: &Conf) -> Result<Vec<Door>, ImapdError> {
     let mut doors = Vec::new();
     let tls = conf.bool("service.imap.enablesslport");
     if conf.bool("service.imap.enable") || !tls {
-        doors.push(Door { socket: listen(conf, "service.imap.port")?, tls: false, port_file: "imap.port" });
+        doors.push(Door { socket: listen(conf, "service.imap.port")?, tls: false, port_file: PORT_FILES[0] });
     }
     if tls {
-        doors.push(Door { socket: listen(conf, "service.imap.sslport")?, tls: true, port_file: "imaps.port" });
+        doors.push(Door { socket: listen(conf, "service.imap.sslport")?, tls: true, port_file: PORT_FILES[1] });
     }
     Ok(doors)
 }
@@ -167,8 +174,10 @@ fn serve(
     let listener = Listener::new(sessions);
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
-    let first = match tls(conf) {
-        Err(error) if doors.iter().any(|door| door.tls) => return Err(ImapdError::Tls(error)),
+    let with_tls = doors.iter().any(|door| door.tls);
+    let first = match tls(conf, None) {
+        Ok(None) if with_tls => return Err(ImapdError::Tls(TlsError::Off)),
+        Err(error) if with_tls => return Err(ImapdError::Tls(error)),
         first => first.ok().flatten(),
     };
     let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone(), first))));
@@ -195,11 +204,16 @@ fn serve(
             Wake::Refresh => match instance.conf() {
                 Ok(conf) => {
                     log::init(log_settings(instance, &conf, SERVICE, "imapd"));
-                    let mut service = service.write().unwrap_or_else(PoisonError::into_inner);
-                    // A certificate that cannot be used does not take the old one away.
-                    let tls = tls(&conf).unwrap_or_else(|_| service.tls.clone());
-                    *service = Arc::new(settings(instance, &conf, store.clone(), tls));
-                    drop(service);
+                    let old = service.read().unwrap_or_else(PoisonError::into_inner).tls.clone();
+                    let mut new = tls(&conf, old.as_ref()).unwrap_or_else(|_| old.clone());
+                    if with_tls && new.is_none() {
+                        let why = "the port with TLS is open until the service is started anew: TLS stays";
+                        log::warning(Category::Network, why);
+                        new = old;
+                    }
+                    // Made before the lock is taken: connections that begin meanwhile do not wait for the disk.
+                    let new = Arc::new(settings(instance, &conf, store.clone(), new));
+                    *service.write().unwrap_or_else(PoisonError::into_inner) = new;
                     log::notice(Category::General, "imapd has read the configuration again");
                 }
                 Err(error) => {
@@ -255,22 +269,19 @@ impl Guests {
     }
 }
 
-/// TLS as the configuration has it; the log tells when there is none for a fault. `Ok(None)`: it is switched off, or there is no
-/// certificate and no port that needs one.
-fn tls(conf: &Conf) -> Result<Option<Tls>, TlsError> {
-    let wanted = conf.bool("service.imap.enablesslport");
-    match Tls::of(conf, "imap") {
-        Err(error) if error.is_missing() && !wanted => {
-            log::notice(Category::Network, format!("no TLS: {error}"));
-            Ok(None)
+/// TLS as the configuration has it; the log tells when there is none for a fault. `Ok(None)`: it is switched off, or was never set up. `old`: what
+/// there is now, which is better than nothing.
+fn tls(conf: &Conf, old: Option<&Tls>) -> Result<Option<Tls>, TlsError> {
+    let result = Tls::of(conf, "imap");
+    match &result {
+        Err(error) if old.is_some() => {
+            log::error(Category::Network, format!("the old certificate stays in use: {error}"));
         }
-        Err(error) => {
-            log::error(Category::Network, format!("no TLS, or the old certificate: {error}"));
-            Err(error)
-        }
-        Ok(None) if wanted => Err(TlsError::Off),
-        Ok(tls) => Ok(tls),
+        Err(error) => log::error(Category::Network, format!("no TLS: {error}")),
+        Ok(None) => log::notice(Category::Network, "no TLS: it is switched off, or there is no certificate"),
+        Ok(Some(_)) => {}
     }
+    result
 }
 
 /// Descriptors beside those of the sessions, and those of one session.
@@ -303,10 +314,9 @@ fn raise_descriptors(sessions: usize) {
 fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) -> Service {
     let seconds = |name: &str| Duration::from_secs(u64::try_from(conf.int(name)).unwrap_or(0));
     let domain = |name: &str| Some(conf.string(name)).filter(|domain| !domain.is_empty());
-    let cleartext = match conf.int("service.imap.plaintextmincipher") {
-        0 if conf.bool("service.imap.requiretls") => Cleartext::Loopback,
-        0 => Cleartext::Always,
-        bits => u16::try_from(bits).map_or(Cleartext::Never, Cleartext::Encrypted),
+    let privacy = Privacy {
+        required: conf.bool("service.imap.requiretls"),
+        password_bits: u16::try_from(conf.int("service.imap.plaintextmincipher")).ok(),
     };
     let directory = open_directory(instance, conf);
     // Whether SCRAM can be offered is known once the directory was read.
@@ -319,7 +329,7 @@ fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) ->
         admins: conf.list("store.admins").into_iter().collect(),
         default_domain: domain("local.defdomain"),
         login_domain: domain("service.defaultdomain"),
-        cleartext,
+        privacy,
         starttls: tls.is_some() && conf.bool("service.imap.sslusessl"),
         hidden: hidden(conf),
         banner: banner(&conf.string("service.imap.banner"), &host_name(conf)),

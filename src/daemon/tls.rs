@@ -41,13 +41,6 @@ pub enum TlsError {
     },
 }
 
-impl TlsError {
-    /// True when a file is not there: TLS is not set up, which is no fault.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, TlsError::File { path, .. } if !path.exists())
-    }
-}
-
 /// What makes TLS of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
@@ -56,7 +49,7 @@ pub struct Tls {
 
 impl Tls {
     /// What the settings `encryption.nscertfile` and `encryption.nskeyfile` name; `protocol`: the ALPN name of the service.
-    /// `None`: `nsserversecurity` is off.
+    /// `None`: `nsserversecurity` is off, or TLS was never set up: nobody has named files, and there are none.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -64,7 +57,14 @@ impl Tls {
         if !conf.bool("nsserversecurity") {
             return Ok(None);
         }
-        Tls::load(&conf.path("encryption.nscertfile"), &conf.path("encryption.nskeyfile"), protocol).map(Some)
+        let names = ["encryption.nscertfile", "encryption.nskeyfile"];
+        let [certificate, key] = names.map(|name| conf.path(name));
+        let absent =
+            |path: &Path| std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if absent(&certificate) && absent(&key) && !names.iter().any(|name| conf.explicit(name)) {
+            return Ok(None);
+        }
+        Tls::load(&certificate, &key, protocol).map(Some)
     }
 
     fn load(certificate: &Path, key: &Path, protocol: &str) -> Result<Tls, TlsError> {

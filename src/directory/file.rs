@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ldif;
 use super::logins::Logins;
+use super::scram::{Bytes32, Keys, random};
 use super::user::{self, Record, canonical_userid};
-use super::{Authenticated, DirectoryError, Home};
+use super::{Authenticated, DirectoryError, Home, Options};
 use crate::log::{self, Category};
 
 /// What identifies one version of the file: device, inode, size, modification and change time (ns).
@@ -38,12 +39,24 @@ pub struct LdifFile {
     /// True when whoever has a password has SCRAM keys, as of the last reading.
     scram_for_all: AtomicBool,
     pub(super) logins: Logins,
+    /// From it come the salts that are not stored.
+    pub(super) secret: Bytes32,
 }
 
 impl LdifFile {
-    pub(super) fn new(path: PathBuf, default_domain: Option<String>, host: String, logins: Logins) -> LdifFile {
-        let (cache, scram_for_all) = (Mutex::new(None), AtomicBool::new(false));
-        LdifFile { path, default_domain, host, cache, scram_for_all, logins }
+    pub(super) fn new(path: PathBuf, options: Options) -> LdifFile {
+        let host = options.host.unwrap_or_else(|| {
+            nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        });
+        LdifFile {
+            path,
+            default_domain: options.default_domain.map(|domain| domain.to_ascii_lowercase()),
+            host: host.to_ascii_lowercase(),
+            cache: Mutex::new(None),
+            scram_for_all: AtomicBool::new(false),
+            logins: options.logins,
+            secret: options.secret.unwrap_or_else(random),
+        }
     }
 
     pub(super) fn scram_for_all(&self) -> bool {
@@ -78,7 +91,8 @@ impl LdifFile {
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
         }
-        self.scram_for_all.store(known.records.iter().all(Record::may_use_scram), Ordering::Relaxed);
+        let mut served = known.records.iter().filter(|record| self.is_here(record) && record.user.status.may_log_in());
+        self.scram_for_all.store(served.all(Record::may_use_scram), Ordering::Relaxed);
         *cache = Some((version, Arc::clone(&known)));
         Ok(known)
     }
@@ -132,6 +146,14 @@ impl LdifFile {
         }
     }
 
+    /// The keys of whoever a login name means; of nobody, such as fit no password.
+    pub(super) fn scram_keys(&self, login: &str) -> Result<Keys, DirectoryError> {
+        let known = self.read()?;
+        let keys = known.by_login(login).and_then(|record| record.scram_keys(&self.secret));
+        let nobody = || Keys::of_nobody(&self.secret, &canonical_userid(login, self.default_domain.as_deref()));
+        Ok(keys.unwrap_or_else(nobody))
+    }
+
     /// What follows the right password.
     pub(super) fn admit(&self, found: Option<&Record>) -> Result<Authenticated, DirectoryError> {
         let record = found.ok_or(DirectoryError::BadCredentials)?;
@@ -165,6 +187,11 @@ impl Known {
         self.userids.insert(userid, index);
         self.records.push(record);
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    }
+
+    /// Whom a login name means: a userid, else an address.
+    pub(super) fn by_login(&self, name: &str) -> Option<&Record> {
+        self.by_userid(name).or_else(|| self.by_address(name))
     }
 
     pub(super) fn by_userid(&self, name: &str) -> Option<&Record> {

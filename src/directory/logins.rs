@@ -16,6 +16,13 @@ pub struct Logins {
     seen: Mutex<HashMap<Bytes32, Instant>>,
 }
 
+impl Default for Logins {
+    /// Remembers nothing.
+    fn default() -> Logins {
+        Logins::new(0, Duration::ZERO)
+    }
+}
+
 impl Logins {
     /// Keeps at most `capacity` logins, each for `lifetime`; zero of either keeps none.
     pub fn new(capacity: usize, lifetime: Duration) -> Logins {

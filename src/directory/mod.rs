@@ -15,7 +15,7 @@ pub mod scram;
 mod user;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 pub use logins::Logins;
 pub use user::{Status, User, canonical_userid, check_userid, place};
@@ -124,6 +124,19 @@ pub struct Authenticated {
     pub user: User,
 }
 
+/// What a directory is told about its surroundings.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Users of this domain have plain userids, all others `uid@domain`; without it every userid is plain.
+    pub default_domain: Option<String>,
+    /// The name of this mail host; a user whose `mailHost` is another lives elsewhere. `None`: the system's host name.
+    pub host: Option<String>,
+    /// How long a password that was right is remembered.
+    pub logins: Logins,
+    /// A secret of the instance, by which SCRAM answers for somebody who does not exist as it does for others. `None`: one of this process.
+    pub secret: Option<scram::Bytes32>,
+}
+
 /// A user directory. Cheap to clone; clones share what was read.
 #[derive(Clone, Debug)]
 pub enum Directory {
@@ -133,21 +146,8 @@ pub enum Directory {
 
 impl Directory {
     /// Opens the directory in an LDIF file. Nothing is read before the first question; a missing file is an error then.
-    ///
-    /// `default_domain`: users of this domain have plain userids, all others `uid@domain`; without it every userid is plain.
-    /// `host`: the name of this mail host; a user whose `mailHost` is another lives elsewhere. `None`: the system's host name.
-    /// `logins`: how long a password that was right is remembered.
-    pub fn open(ldif_path: &Path, default_domain: Option<&str>, host: Option<&str>, logins: Logins) -> Directory {
-        let host = host.map_or_else(
-            || nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            str::to_owned,
-        );
-        Directory::Ldif(Arc::new(file::LdifFile::new(
-            ldif_path.to_path_buf(),
-            default_domain.map(str::to_ascii_lowercase),
-            host.to_ascii_lowercase(),
-            logins,
-        )))
+    pub fn open(ldif_path: &Path, options: Options) -> Directory {
+        Directory::Ldif(Arc::new(file::LdifFile::new(ldif_path.to_path_buf(), options)))
     }
 
     /// Finds somebody by userid (`joe`, `joe@siroe.com`; the default domain may be written), else by address. For logins,
@@ -158,8 +158,7 @@ impl Directory {
     pub fn lookup(&self, name: &str) -> Result<Home, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        let found = known.by_userid(name).or_else(|| known.by_address(name));
-        Ok(file.home(found))
+        Ok(file.home(known.by_login(name)))
     }
 
     /// Finds the recipient of mail: by address (`mail`, `mailAlternateAddress`, `mailEquivalentAddress`), else by userid.
@@ -182,15 +181,21 @@ impl Directory {
     pub fn authenticate(&self, login: &str, password: &str) -> Result<Authenticated, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        let found = known.by_userid(login).or_else(|| known.by_address(login));
+        let found = known.by_login(login);
+        if password::check_length(password).is_err() {
+            // No stored value is compared with such a one, so none costs its time.
+            password::spend("");
+            return Err(DirectoryError::BadCredentials);
+        }
         let mut slow = false;
         for stored in found.map_or(&[][..], |record| &record.passwords) {
             let costly = password::is_slow(stored);
             if costly && file.logins.knows(password, stored) {
                 return file.admit(found);
             }
-            slow |= costly;
-            match password::verify(password, stored) {
+            let verified = password::verify(password, stored);
+            slow |= costly && verified.is_ok();
+            match verified {
                 Ok(true) => {
                     if costly {
                         file.logins.keep(password, stored);
@@ -201,7 +206,7 @@ impl Directory {
                 Err(error) => log::error(Category::Account, format!("password of {login} cannot be checked: {error}")),
             }
         }
-        if !slow || password.is_empty() {
+        if !slow {
             password::spend(password);
         }
         Err(DirectoryError::BadCredentials)
@@ -213,11 +218,8 @@ impl Directory {
     /// # Errors
     /// As [`Directory::lookup`].
     pub fn scram_keys(&self, login: &str) -> Result<scram::Keys, DirectoryError> {
-        static SECRET: OnceLock<scram::Bytes32> = OnceLock::new();
         let Directory::Ldif(file) = self;
-        let known = file.read()?;
-        let keys = known.by_userid(login).or_else(|| known.by_address(login)).and_then(user::Record::scram_keys);
-        Ok(keys.unwrap_or_else(|| scram::Keys::of_nobody(SECRET.get_or_init(scram::random), login)))
+        file.scram_keys(login)
     }
 
     /// True when SCRAM can be offered: everybody who has a password can log in by it. As of the last question; this asks nothing and waits
@@ -227,14 +229,15 @@ impl Directory {
         file.scram_for_all()
     }
 
-    /// Lets somebody in (login names as in [`Directory::lookup`]) who has proved to know the password.
+    /// Lets somebody in (login names as in [`Directory::lookup`]) who has proved to know the password of these keys.
     ///
     /// # Errors
-    /// As [`Directory::authenticate`] with the right password.
-    pub fn admit(&self, login: &str) -> Result<Authenticated, DirectoryError> {
+    /// As [`Directory::authenticate`]; [`DirectoryError::BadCredentials`] also where the keys are not those of the user any more.
+    pub fn admit(&self, login: &str, keys: &scram::Keys) -> Result<Authenticated, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        file.admit(known.by_userid(login).or_else(|| known.by_address(login)))
+        let found = known.by_login(login).filter(|record| record.scram_keys(&file.secret).as_ref() == Some(keys));
+        file.admit(found)
     }
 
     /// The entry of a userid, wherever the mailbox is: for tools that change entries.

@@ -21,9 +21,12 @@ pub enum PasswordError {
     /// The scheme is known, its value is damaged.
     #[error("the stored {0} password is malformed")]
     Malformed(&'static str),
-    /// The password cannot be stored: empty, longer than the limit, or with characters that no mail program could send.
-    #[error("the password is empty, longer than 1024 bytes, or holds a control character")]
+    /// The password cannot be stored: empty, or longer than the limit.
+    #[error("the password is empty or longer than 1024 bytes")]
     Unfit,
+    /// Mail programs could not send the password in every way of logging in.
+    #[error("the password holds {0:?}, which cannot stand in every login, or not beside the others (RFC 4013)")]
+    Character(char),
     /// The hash could not be computed.
     #[error("the password could not be hashed")]
     Hashing,

@@ -1,6 +1,7 @@
 //! What a directory keeps for SCRAM-SHA-256: no password, only keys made from it. Source: RFC 5802 section 3, RFC 7677, RFC 5803 (the form of
 //! `authPassword`), RFC 4013 (SASLprep).
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use argon2::password_hash::rand_core::{OsRng, RngCore};
@@ -46,22 +47,21 @@ impl Keys {
     /// Keys for a new password, with a salt of their own.
     ///
     /// # Errors
-    /// [`PasswordError::Unfit`] for a password that is empty, overlong, or has characters that no client could send (RFC 4013 section 2.3).
+    /// [`PasswordError::Unfit`] for a password that is empty or overlong, [`PasswordError::Character`] for one that mail programs could not send.
     pub fn create(password: &str) -> Result<Keys, PasswordError> {
         Keys::derive(password, random::<SALT>().to_vec(), PASSES)
     }
 
-    /// Keys for a password that the directory holds in the clear. The salt need not last: the exchange tells it to the client.
+    /// Keys for a password that the directory holds in the clear; the same each time, as keys that are stored are.
     ///
     /// # Errors
     /// As [`Keys::create`].
-    pub fn of_clear(password: &str) -> Result<Keys, PasswordError> {
-        Keys::derive(password, random::<SALT>().to_vec(), MIN_PASSES)
+    pub(super) fn of_clear(password: &str, secret: &Bytes32, userid: &str) -> Result<Keys, PasswordError> {
+        Keys::derive(password, salt_of(secret, userid), PASSES)
     }
 
     fn derive(password: &str, salt: Vec<u8>, passes: u32) -> Result<Keys, PasswordError> {
-        password::check_length(password)?;
-        let prepared = stringprep::saslprep(password).map_err(|_| PasswordError::Unfit)?;
+        let prepared = prepare(password)?;
         let mut salted = Bytes32::default();
         let count = NonZeroU32::new(passes).unwrap_or(NonZeroU32::MIN);
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, count, &salt, prepared.as_bytes(), &mut salted);
@@ -73,10 +73,10 @@ impl Keys {
         })
     }
 
-    /// Keys that fit no password, for somebody who does not exist: the same each time, so that asking twice tells nothing.
-    pub(super) fn of_nobody(secret: &Bytes32, name: &str) -> Keys {
-        let salt = sign(secret, name.to_lowercase().as_bytes()).get(..SALT).unwrap_or_default().to_vec();
-        Keys { salt, passes: PASSES, stored_key: random(), server_key: random() }
+    /// Keys that fit no password, for somebody who does not exist or has none. Salt and passes are the same each time, and of the form that
+    /// [`Keys::create`] gives: asking tells nothing.
+    pub(super) fn of_nobody(secret: &Bytes32, userid: &str) -> Keys {
+        Keys { salt: salt_of(secret, userid), passes: PASSES, stored_key: random(), server_key: random() }
     }
 
     /// The keys in a value of `authPassword`: `SCRAM-SHA-256$PASSES:SALT$STOREDKEY:SERVERKEY`, the three in base64. `None`: another scheme.
@@ -119,6 +119,25 @@ impl Keys {
     pub fn server_signature(&self, auth_message: &[u8]) -> Bytes32 {
         sign(&self.server_key, auth_message)
     }
+}
+
+/// A salt that does not have to be stored.
+fn salt_of(secret: &Bytes32, userid: &str) -> Vec<u8> {
+    sign(secret, userid.as_bytes()).get(..SALT).unwrap_or_default().to_vec()
+}
+
+/// A password as SCRAM takes it (RFC 4013).
+///
+/// # Errors
+/// [`PasswordError::Unfit`], [`PasswordError::Character`].
+pub(super) fn prepare(password: &str) -> Result<Cow<'_, str>, PasswordError> {
+    password::check_length(password)?;
+    let refused = |text: &str| stringprep::saslprep(text).is_err();
+    stringprep::saslprep(password).map_err(|_| {
+        // A single character; else the directions of writing are mixed (RFC 3454 section 6), where the first one stands for it.
+        let bad = password.chars().find(|c| refused(c.encode_utf8(&mut [0; 4]))).or_else(|| password.chars().next());
+        PasswordError::Character(bad.unwrap_or_default())
+    })
 }
 
 /// Random bytes of the system.
@@ -189,14 +208,18 @@ mod tests {
         let keys = |password: &str| Keys::derive(password, b"salt".to_vec(), 4096);
         assert_eq!(keys("I\u{ad}X"), keys("IX"));
         assert_eq!(keys("\u{2168}"), keys("IX"));
-        assert_eq!(keys("a\u{7}"), Err(PasswordError::Unfit));
+        assert_eq!(keys("a\u{7}"), Err(PasswordError::Character('\u{7}')));
+        assert_eq!(keys("ab\u{1f600}"), Err(PasswordError::Character('\u{1f600}')));
+        assert_eq!(keys("\u{627}1"), Err(PasswordError::Character('\u{627}')));
         assert_eq!(keys(""), Err(PasswordError::Unfit));
-        assert_ne!(Keys::of_clear("x").unwrap().salt, Keys::of_clear("x").unwrap().salt);
+        let clear = |secret, userid| Keys::of_clear("x", &[secret; 32], userid).unwrap();
+        assert_eq!(clear(1, "joe"), clear(1, "joe"));
+        assert!(clear(1, "joe").salt != clear(1, "ann").salt && clear(1, "joe").salt != clear(2, "joe").salt);
     }
 
     #[test]
     fn nobody_has_the_same_salt_each_time() {
-        let (one, two) = (Keys::of_nobody(&[7; 32], "Joe"), Keys::of_nobody(&[7; 32], "joe"));
+        let (one, two) = (Keys::of_nobody(&[7; 32], "joe"), Keys::of_nobody(&[7; 32], "joe"));
         assert_eq!((&one.salt, one.passes), (&two.salt, two.passes));
         assert_ne!(one.salt, Keys::of_nobody(&[7; 32], "jo").salt);
     }

@@ -36,15 +36,20 @@ dn: uid=a/b,dc=example,dc=org
 uid: a/b
 ";
 
-fn remembering() -> Logins {
-    Logins::new(100, std::time::Duration::from_secs(3600))
+fn options(default_domain: Option<&str>, host: &str) -> Options {
+    Options {
+        default_domain: default_domain.map(str::to_owned),
+        host: Some(host.to_owned()),
+        logins: Logins::new(100, std::time::Duration::from_secs(3600)),
+        secret: Some([7; 32]),
+    }
 }
 
 fn directory() -> (tempfile::TempDir, Directory) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("directory.ldif");
     durable::replace(&path, TEXT.as_bytes(), 0o600).unwrap();
-    let directory = Directory::open(&path, Some("Example.org"), Some("mail1.example.org"), remembering());
+    let directory = Directory::open(&path, options(Some("Example.org"), "mail1.example.org"));
     (dir, directory)
 }
 
@@ -94,7 +99,9 @@ fn passwords_and_statuses_decide() {
     let (_dir, directory) = directory();
     assert_eq!(directory.authenticate("joe", "secret").unwrap().user.userid, "joe");
     assert_eq!(directory.authenticate("joe@siroe.com", "other").unwrap().user.userid, "joe@siroe.com");
-    for (login, password) in [("joe", "other"), ("nobody", "secret"), ("joe", ""), ("held", "x")] {
+    for (login, password) in
+        [("joe", "other"), ("nobody", "secret"), ("joe", ""), ("held", "x"), ("joe", &"x".repeat(1025))]
+    {
         assert!(matches!(directory.authenticate(login, password), Err(DirectoryError::BadCredentials)), "{login}");
     }
     assert!(matches!(directory.authenticate("held", "secret"), Err(DirectoryError::Blocked(Status::Hold))));
@@ -131,7 +138,7 @@ fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
                 let path = dir.path().join("d.ldif");
                 let (dn, uid) = place(userid, mail, default);
                 edit::add(&path, &dn, &[("uid", &uid), ("mail", mail)]).unwrap();
-                let directory = Directory::open(&path, default, Some("h"), remembering());
+                let directory = Directory::open(&path, options(default, "h"));
                 let user = directory.entry(userid).unwrap();
                 assert_eq!(user.map(|user| user.userid).as_deref(), Some(userid), "{dn} {uid}");
             }
@@ -153,16 +160,43 @@ fn keys_for_scram_are_for_those_who_have_them() {
     assert_eq!(directory.scram_keys("JOE").unwrap(), keys);
     assert_eq!(directory.scram_keys("joe.doe@example.org").unwrap(), keys);
     assert!(directory.scram_for_all());
-    assert_eq!(directory.scram_keys("held").unwrap().passes, 4096);
+    // All names of somebody who does not exist are asked for the same salt, as those of a user are.
     let nobody = directory.scram_keys("nobody").unwrap();
     assert_eq!((nobody.passes, nobody.salt.len()), (keys.passes, keys.salt.len()));
-    assert_eq!(directory.scram_keys("Nobody").unwrap().salt, nobody.salt);
-    assert_eq!(directory.admit("joe").unwrap().user.userid, "joe");
-    assert!(matches!(directory.admit("held"), Err(DirectoryError::Blocked(Status::Hold))));
-    assert!(matches!(directory.admit("nobody"), Err(DirectoryError::BadCredentials)));
-    edit::replace(&path, dn, &[("authPassword", &["SCRAM-SHA-256$nonsense"])]).unwrap();
-    assert_ne!(directory.scram_keys("joe").unwrap(), keys);
+    for name in ["Nobody", " nobody", "nobody@example.org"] {
+        assert_eq!(directory.scram_keys(name).unwrap().salt, nobody.salt, "{name}");
+    }
+    assert_ne!(directory.scram_keys("nobody@siroe.com").unwrap().salt, nobody.salt);
+    assert_eq!(directory.admit("joe", &keys).unwrap().user.userid, "joe");
+    assert!(matches!(directory.admit("nobody", &nobody), Err(DirectoryError::BadCredentials)));
+    // A password in the clear has keys as well, the same each time.
+    let held = directory.scram_keys("held").unwrap();
+    assert_eq!((&directory.scram_keys("held").unwrap(), held.passes), (&held, keys.passes));
+    assert!(matches!(directory.admit("held", &held), Err(DirectoryError::Blocked(Status::Hold))));
+    assert!(matches!(directory.admit("joe", &held), Err(DirectoryError::BadCredentials)));
+    // A new password has other keys, who has no password has none, and two passwords are one too many.
+    let better = scram::Keys::create("better").unwrap();
+    edit::replace(&path, dn, &[("authPassword", &[&better.value()])]).unwrap();
+    assert!(matches!(directory.admit("joe", &keys), Err(DirectoryError::BadCredentials)));
+    assert!(directory.admit("joe", &better).is_ok());
+    edit::replace(&path, dn, &[("userPassword", &[])]).unwrap();
+    assert!(matches!(directory.admit("joe", &better), Err(DirectoryError::BadCredentials)));
+    assert!(directory.scram_for_all());
+    edit::replace(&path, dn, &[("userPassword", &["{CLEAR}a", "{CLEAR}b"])]).unwrap();
+    directory.users().unwrap();
     assert!(!directory.scram_for_all());
+    edit::replace(
+        &path,
+        dn,
+        &[("userPassword", &["{CLEAR}a\u{1f600}"]), ("authPassword", &["SCRAM-SHA-256$nonsense"])],
+    )
+    .unwrap();
+    assert!(directory.problems().unwrap().iter().any(|problem| problem.contains("joe: authPassword")));
+    assert!(!directory.scram_for_all());
+    // One who may not log in here does not count.
+    edit::replace(&path, dn, &[("mailUserStatus", &["hold"])]).unwrap();
+    directory.users().unwrap();
+    assert!(directory.scram_for_all());
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A user, and how one is read from the attributes of an entry.
 
+use std::sync::OnceLock;
+
 use super::ldif::Entry;
 use super::password;
-use super::scram::Keys;
-use crate::log::{self, Category};
+use super::scram::{self, Bytes32, Keys};
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,34 +161,32 @@ pub(super) struct Record {
     pub(super) user: User,
     pub(super) host: Option<String>,
     pub(super) passwords: Vec<String>,
-    /// Values of `authPassword`.
-    pub(super) auth_passwords: Vec<String>,
+    /// The keys in `authPassword`.
+    pub(super) keys: Option<Keys>,
+    /// Those of a password in the clear, once somebody has asked.
+    pub(super) clear_keys: OnceLock<Option<Keys>>,
     pub(super) line: usize,
 }
 
 impl Record {
-    /// What SCRAM needs: the keys of `authPassword`, else such as a password in the clear gives.
-    pub(super) fn scram_keys(&self) -> Option<Keys> {
-        let warn = |error: &dyn std::fmt::Display| {
-            log::error(Category::Account, format!("SCRAM keys of {} cannot be used: {error}", self.user.userid));
-        };
-        let kept = self.auth_passwords.iter().find_map(|value| {
-            Keys::parse(value).unwrap_or_else(|error| {
-                warn(&error);
-                None
-            })
-        });
-        kept.or_else(|| {
-            let password = self.passwords.iter().find_map(|stored| password::clear(stored))?;
-            Keys::of_clear(password).map_err(|error| warn(&error)).ok()
-        })
+    /// What SCRAM needs: the keys of `authPassword`, else such as a password in the clear gives. Who has no password has none.
+    pub(super) fn scram_keys(&self, secret: &Bytes32) -> Option<Keys> {
+        if self.passwords.is_empty() || self.keys.is_some() {
+            return self.keys.clone().filter(|_| !self.passwords.is_empty());
+        }
+        let made = || Keys::of_clear(self.clear()?, secret, &self.user.userid).ok();
+        self.clear_keys.get_or_init(made).clone()
     }
 
-    /// False for a user with a password who cannot log in by SCRAM.
+    /// False for a user with a password who cannot log in by SCRAM with it.
     pub(super) fn may_use_scram(&self) -> bool {
-        self.passwords.is_empty()
-            || self.passwords.iter().any(|stored| password::clear(stored).is_some())
-            || self.auth_passwords.iter().any(|value| matches!(Keys::parse(value), Ok(Some(_))))
+        let prepared = || self.clear().is_some_and(|password| scram::prepare(password).is_ok());
+        // SCRAM knows one password of several.
+        self.passwords.is_empty() || (self.passwords.len() == 1 && (self.keys.is_some() || prepared()))
+    }
+
+    fn clear(&self) -> Option<&str> {
+        self.passwords.iter().find_map(|stored| password::clear(stored))
     }
 }
 
@@ -224,6 +223,12 @@ pub(super) fn read(
         }
     };
     let (mail_quota, msg_quota) = (quota("mailquota"), quota("mailmsgquota"));
+    let keys = entry.all("authpassword").find_map(|value| {
+        Keys::parse(&value).unwrap_or_else(|error| {
+            warn(format!("{userid}: authPassword: {error}"));
+            None
+        })
+    });
     let services: Vec<String> = entry.all("mailallowedserviceaccess").collect();
     let lower = |name: &str| entry.all(name).map(|text| text.to_lowercase()).collect();
     let user = User {
@@ -244,7 +249,8 @@ pub(super) fn read(
         user,
         host: entry.first("mailhost").map(|host| host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
         passwords: entry.all("userpassword").collect(),
-        auth_passwords: entry.all("authpassword").collect(),
+        keys,
+        clear_keys: OnceLock::new(),
         line: entry.line,
     }))
 }

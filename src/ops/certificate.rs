@@ -19,11 +19,16 @@ pub struct SelfSigned {
 }
 
 /// Makes one for a host. The host's other names are the mail domain, `localhost` and the loopback addresses; a name that cannot stand in
-/// a certificate is left out.
+/// a certificate is left out. `key`: a private key in PEM that is to be used, instead of a new one.
 ///
 /// # Errors
-/// What the library said: no random numbers.
-pub fn self_signed(host: &str, domain: Option<&str>, now_s: i64) -> Result<SelfSigned, rcgen::Error> {
+/// What the library said: no random numbers, a key that is none.
+pub fn self_signed(
+    host: &str,
+    domain: Option<&str>,
+    key: Option<&str>,
+    now_s: i64,
+) -> Result<SelfSigned, rcgen::Error> {
     let names: BTreeSet<String> = [Some(host), domain, Some("localhost")]
         .into_iter()
         .flatten()
@@ -44,7 +49,10 @@ pub fn self_signed(host: &str, domain: Option<&str>, now_s: i64) -> Result<SelfS
     params.not_after = midnight(now.checked_add_months(Months::new(12 * YEARS)).unwrap_or(now));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
+    let key = match key {
+        Some(pem) => KeyPair::from_pem(pem)?,
+        None => KeyPair::generate()?,
+    };
     let certificate = params.self_signed(&key)?;
     Ok(SelfSigned { certificate: certificate.pem(), key: key.serialize_pem() })
 }
@@ -72,7 +80,7 @@ mod tests {
         for bad in ["", "a..b", ".a", "a.", "a_b", "b\u{fc}ro.example", "-a", "a b"] {
             assert!(!is_host_name(bad), "{bad}");
         }
-        let made = self_signed("mail_1", Some("example.org"), 1_794_995_200).unwrap();
+        let made = self_signed("mail_1", Some("example.org"), None, 1_794_995_200).unwrap();
         assert!(made.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
         assert!(made.key.starts_with("-----BEGIN PRIVATE KEY-----"));
     }

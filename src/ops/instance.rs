@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Conf, ConfigError, Instance};
-use crate::directory::{Directory, Logins};
+use crate::directory::{Directory, Logins, Options, scram};
 use crate::log::{Level, Settings};
 use crate::os::durable;
 use crate::os::user::{self, SystemAccount, UserError};
@@ -104,6 +104,13 @@ pub fn create(new: &NewInstance) -> Result<Vec<Step>, InstanceError> {
         give(&ldif, owner)?;
         steps.push(Step::Made(ldif.display().to_string()));
     }
+    let secret = instance.login_secret();
+    if !secret.exists() {
+        let bytes: [u8; 32] = scram::random();
+        durable::replace(&secret, &bytes, 0o600).map_err(|source| make(&secret, source))?;
+        give(&secret, owner)?;
+        steps.push(Step::Made(secret.display().to_string()));
+    }
     certificate(&instance.conf()?, new, &mut steps)?;
     link(&new.base.join("log"), Path::new("data/log"), &mut steps)?;
     for (place, name) in &new.links {
@@ -139,21 +146,24 @@ fn settings(instance: &Instance, new: &NewInstance, steps: &mut Vec<Step>) -> Re
     Ok(())
 }
 
-/// A certificate of the instance's own, where neither file is there and nobody has said where they are.
+/// A certificate of the instance's own, where there is none and nobody has said where one is. A key that is there already is used.
 fn certificate(conf: &Conf, new: &NewInstance, steps: &mut Vec<Step>) -> Result<(), InstanceError> {
-    let [certificate, key] =
-        ["encryption.nscertfile", "encryption.nskeyfile"].map(|name| (conf.path(name), conf.explicit(name)));
-    let paths = [&certificate.0, &key.0];
-    if certificate.1 || key.1 || paths.iter().any(|path| path.exists()) {
-        steps.extend(paths.map(|path| {
+    let names = ["encryption.nscertfile", "encryption.nskeyfile"];
+    let [certificate, key] = names.map(|name| conf.path(name));
+    if names.iter().any(|name| conf.explicit(name)) || certificate.exists() {
+        steps.extend([&certificate, &key].map(|path| {
             let missing = if path.exists() { "" } else { " (is not there, and is not made)" };
             Step::Kept(format!("{}{missing}", path.display()))
         }));
         return Ok(());
     }
+    let present =
+        if key.exists() { Some(fs::read_to_string(&key).map_err(|source| make(&key, source))?) } else { None };
     let domain = conf.get("local.defdomain");
-    let made = super::certificate::self_signed(&host_name(conf), domain.as_deref(), new.now_s)?;
-    for (path, text, mode) in [(&key.0, made.key, 0o600), (&certificate.0, made.certificate, 0o644)] {
+    let made = super::certificate::self_signed(&host_name(conf), domain.as_deref(), present.as_deref(), new.now_s)?;
+    let files = [(&key, made.key, 0o600), (&certificate, made.certificate, 0o644)];
+    // The key first: a call that was interrupted between the two goes on with it.
+    for (path, text, mode) in files.into_iter().skip(usize::from(present.is_some())) {
         durable::replace(path, text.as_bytes(), mode).map_err(|source| make(path, source))?;
         give(path, new.owner.as_ref())?;
         steps.push(Step::Made(path.display().to_string()));
@@ -195,7 +205,7 @@ fn directory(
 
 fn give(path: &Path, owner: Option<&SystemAccount>) -> Result<(), InstanceError> {
     match owner.filter(|_| user::is_root()) {
-        Some(owner) => chown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| make(path, source)),
+        Some(owner) => lchown(path, Some(owner.uid), Some(owner.gid)).map_err(|source| make(path, source)),
         None => Ok(()),
     }
 }
@@ -258,8 +268,14 @@ pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
     let given = |name: &str| conf.get(name).filter(|value| !value.is_empty());
     let size = usize::try_from(conf.int("service.authcachesize")).unwrap_or(0);
     let lifetime = Duration::from_secs(u64::try_from(conf.int("service.authcachettl")).unwrap_or(0));
-    let (domain, host) = (given("local.defdomain"), given("local.hostname"));
-    Directory::open(&instance.directory_ldif(), domain.as_deref(), host.as_deref(), Logins::new(size, lifetime))
+    let options = Options {
+        default_domain: given("local.defdomain"),
+        host: given("local.hostname"),
+        logins: Logins::new(size, lifetime),
+        // An instance of an older release has none until `configure` is called again.
+        secret: fs::read(instance.login_secret()).ok().map(|bytes| blake3::hash(&bytes).into()),
+    };
+    Directory::open(&instance.directory_ldif(), options)
 }
 
 /// What `logfile.<service>.*` says about the log of a service; `process` is the name in its lines.
@@ -310,6 +326,13 @@ mod tests {
         let mode = |name: &str| fs::metadata(base.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode("data"), 0o700);
         assert_eq!(mode("config/directory.ldif"), 0o600);
+        // A key without its certificate: what an interrupted call leaves.
+        let key = fs::read(base.join("config/server.key")).unwrap();
+        fs::remove_file(base.join("config/server.crt")).unwrap();
+        let steps = create(&new(&base)).unwrap();
+        let made: Vec<_> = steps.iter().filter(|step| matches!(step, Step::Made(_))).collect();
+        assert_eq!(made, [&Step::Made(base.join("config/server.crt").display().to_string())]);
+        assert_eq!(fs::read(base.join("config/server.key")).unwrap(), key);
         assert_eq!((mode("config/server.crt"), mode("config/server.key")), (0o644, 0o600));
         assert_eq!(fs::read_link(base.join("log")).unwrap(), Path::new("data/log"));
     }

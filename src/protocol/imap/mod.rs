@@ -14,4 +14,5 @@ pub mod frame;
 pub mod parse;
 pub mod respond;
 pub mod selected;
+pub mod server;
 pub mod session;

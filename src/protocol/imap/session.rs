@@ -3,8 +3,7 @@
 //! [`Session::begin`] and [`Session::go_on`] block (store, directory) and belong on a worker; [`Session::in_place`] never does. What they write goes
 //! to the client after they return, so nothing of the store is held while the network is slow; a long answer comes in pieces ([`Progress::More`]).
 
-use std::collections::HashSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::answer::{Answer, Answered};
@@ -16,60 +15,11 @@ use super::command::search::SearchRun;
 use super::parse::{Command, Request};
 use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
-use crate::directory::Directory;
+use super::server::Server;
 use crate::log::{self, Category};
 use crate::protocol::sasl::{Exchange, Mechanism};
 use crate::store::{AccountId, FolderId, FolderPath, Kind, NameError, Store, StoreError};
 use crate::text::utf7;
-
-/// What all sessions of a server share.
-pub struct Server {
-    /// The mail store.
-    pub store: Store,
-    /// The user directory.
-    pub directory: Directory,
-    /// Who may act for others (`store.admins`).
-    pub admins: HashSet<String>,
-    /// The domain whose users have plain userids.
-    pub default_domain: Option<String>,
-    /// The domain of a login name that names none (`service.defaultdomain`).
-    pub login_domain: Option<String>,
-    /// Who may send a password.
-    pub cleartext: Cleartext,
-    /// True when STARTTLS is to be had.
-    pub starttls: bool,
-    /// Capabilities that are not to be named, upper case.
-    pub hidden: HashSet<String>,
-    /// The greeting, expanded.
-    pub banner: String,
-    /// Largest message that APPEND takes, bytes.
-    pub message_bytes: u64,
-}
-
-/// Who may log in by a mechanism that sends the password itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleartext {
-    /// Nobody, under encryption neither.
-    Never,
-    /// Who has encryption with a key of at least so many bits.
-    Encrypted(u16),
-    /// Who has encryption, and clients on this host.
-    Loopback,
-    /// Everybody.
-    Always,
-}
-
-impl Cleartext {
-    /// May a client at `peer` send a password? `bits`: the length of the key, where the connection is encrypted.
-    pub fn allows(self, peer: IpAddr, bits: Option<u16>) -> bool {
-        match self {
-            Cleartext::Never => false,
-            Cleartext::Encrypted(least) => bits.is_some_and(|bits| bits >= least),
-            Cleartext::Loopback => bits.is_some() || peer.to_canonical().is_loopback(),
-            Cleartext::Always => true,
-        }
-    }
-}
 
 /// Who is logged in.
 #[derive(Clone, Debug)]
@@ -188,8 +138,22 @@ impl Session {
         self.cleartext
     }
 
+    fn login_allowed(&self) -> bool {
+        self.server.privacy.allows_login(self.peer.ip(), self.bits)
+    }
+
     fn password_allowed(&self) -> bool {
-        self.server.cleartext.allows(self.peer.ip(), self.bits)
+        self.server.privacy.allows_password(self.peer.ip(), self.bits)
+    }
+
+    /// Forgets an AUTHENTICATE that was under way.
+    pub fn forget_exchange(&mut self) {
+        self.exchange = None;
+    }
+
+    /// True when the next response of AUTHENTICATE brings a password, whose check is slow.
+    pub fn awaits_password(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::awaits_password)
     }
 
     fn starttls(&self) -> bool {
@@ -219,7 +183,7 @@ impl Session {
                 list.push("STARTTLS");
             }
             list.extend(if self.password_allowed() { &["AUTH=PLAIN", "AUTH=LOGIN"][..] } else { &["LOGINDISABLED"] });
-            if self.server.directory.scram_for_all() {
+            if self.login_allowed() && self.server.directory.scram_for_all() {
                 list.push("AUTH=SCRAM-SHA-256");
             }
         }
@@ -270,7 +234,8 @@ impl Session {
         let needs_selected = uses_mailbox(command) || matches!(command, C::Check | C::Close | C::Unselect);
         let any = matches!(command, C::Capability | C::Noop | C::Logout | C::Id(_) | C::StartTls);
         let greeting = matches!(command, C::Login { .. } | C::Authenticate { .. });
-        if sends_password(command) && self.login.is_none() && !self.password_allowed() {
+        let allowed = if sends_password(command) { self.password_allowed() } else { self.login_allowed() };
+        if greeting && self.login.is_none() && !allowed {
             return Some(Answer::no_with(Code::PrivacyRequired, "Login in the clear is disabled"));
         }
         if matches!(command, C::StartTls) && !self.starttls() {
@@ -410,11 +375,9 @@ impl Session {
         }
     }
 
+    /// A login that came to nothing counts, also one that was given up or is no message of its mechanism: who only wants to hear the first
+    /// challenge would have more tries.
     fn failed(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
-        if answer.status == Status::Bad {
-            answer.write(tag, out);
-            return Progress::Done;
-        }
         self.counts.failed += 1;
         answer.write(tag, out);
         if self.counts.failed >= FAILURES {

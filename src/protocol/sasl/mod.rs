@@ -7,6 +7,7 @@ mod scram;
 
 use scram::Scram;
 
+use crate::directory::scram::Keys;
 use crate::directory::{Directory, DirectoryError};
 
 /// A mechanism.
@@ -57,12 +58,14 @@ pub enum Step {
         /// The password, any bytes.
         password: Vec<u8>,
     },
-    /// The client is `authcid`.
+    /// The client is `authcid`, if that still has these keys.
     Proven {
         /// Whose mail is wanted; equal to `authcid` where the client did not say.
         authzid: String,
         /// Who the client is.
         authcid: String,
+        /// What it has proved to know the password of.
+        keys: Keys,
     },
 }
 
@@ -71,7 +74,7 @@ impl std::fmt::Debug for Step {
         match self {
             Step::Ask(_) => f.write_str("Ask"),
             Step::Password { authzid, authcid, .. } => write!(f, "Password({authzid:?}, {authcid:?})"),
-            Step::Proven { authzid, authcid } => write!(f, "Proven({authzid:?}, {authcid:?})"),
+            Step::Proven { authzid, authcid, .. } => write!(f, "Proven({authzid:?}, {authcid:?})"),
         }
     }
 }
@@ -120,6 +123,11 @@ impl Exchange {
     /// The mechanism.
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
+    }
+
+    /// True when the next message brings a password.
+    pub fn awaits_password(&self) -> bool {
+        matches!(self.state, State::Plain | State::LoginPassword(_))
     }
 
     /// What a client is asked first that did not begin by itself.
@@ -192,8 +200,7 @@ mod tests {
     #[test]
     fn login_asks_twice() {
         let dir = tempfile::tempdir().unwrap();
-        let logins = crate::directory::Logins::new(0, std::time::Duration::ZERO);
-        let directory = Directory::open(&dir.path().join("none"), None, Some("h"), logins);
+        let directory = Directory::open(&dir.path().join("none"), crate::directory::Options::default());
         let mut exchange = Exchange::start(Mechanism::find("login").unwrap());
         assert_eq!(exchange.prompt(), b"Username:");
         let mut respond = |message: &[u8]| exchange.respond(message, &directory, str::to_owned);

@@ -27,7 +27,7 @@ pub(super) enum Scram {
         so_far: String,
     },
     /// The signature of the server was sent; an empty message ends it.
-    Last(Who),
+    Last { who: Who, keys: Keys },
     /// Over.
     Over,
 }
@@ -72,12 +72,14 @@ impl Scram {
                 if !keys.proves(message.as_bytes(), &proof) {
                     return Err(SaslError::Denied { authcid: who.authcid });
                 }
-                *self = Scram::Last(who);
                 let signature = STANDARD.encode(keys.server_signature(message.as_bytes()));
+                *self = Scram::Last { who, keys };
                 Ok(Step::Ask(format!("v={signature}").into_bytes()))
             }
-            Scram::Last(Who { authzid, authcid }) if text.is_empty() => Ok(Step::Proven { authzid, authcid }),
-            Scram::Last(_) | Scram::Over => Err(SaslError::Malformed),
+            Scram::Last { who: Who { authzid, authcid }, keys } if text.is_empty() => {
+                Ok(Step::Proven { authzid, authcid, keys })
+            }
+            Scram::Last { .. } | Scram::Over => Err(SaslError::Malformed),
         }
     }
 }
@@ -153,7 +155,7 @@ mod tests {
         let nonce = || "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned();
         match scram.respond(message.as_bytes(), nonce, |_| Ok(pencil())) {
             Ok(Step::Ask(challenge)) => Ok(String::from_utf8(challenge).unwrap()),
-            Ok(Step::Proven { authzid, authcid }) => Ok(format!("{authzid} by {authcid}")),
+            Ok(Step::Proven { authzid, authcid, .. }) => Ok(format!("{authzid} by {authcid}")),
             Ok(Step::Password { .. }) => Err("a password".to_owned()),
             Err(error) => Err(error.to_string()),
         }

@@ -56,8 +56,8 @@ pub fn respond(session: &mut Session, response: &[u8], initial: bool, now_s: i64
         Ok(Step::Password { authzid, authcid, password }) => {
             done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Password(&Secret(password)), now_s))
         }
-        Ok(Step::Proven { authzid, authcid }) => {
-            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Shown, now_s))
+        Ok(Step::Proven { authzid, authcid, keys }) => {
+            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Keys(&keys), now_s))
         }
         Err(SaslError::Malformed) => Err(Answer::bad("Invalid response")),
         Err(SaslError::Denied { authcid }) => {

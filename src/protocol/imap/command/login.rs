@@ -2,21 +2,23 @@
 
 use std::borrow::Cow;
 
+use crate::directory::scram::Keys;
 use crate::directory::{Authenticated, DirectoryError, Home, User, access, canonical_userid};
 use crate::log::{self, Category};
 use crate::ops::account;
 use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
-use crate::protocol::imap::session::{Login, Server, Session};
+use crate::protocol::imap::server::Server;
+use crate::protocol::imap::session::{Login, Session};
 use crate::store::Access;
 
 /// How a client shows that it is who it says.
 pub enum Proof<'a> {
     /// By this password, which is still to be checked.
     Password(&'a Secret),
-    /// The mechanism has shown it.
-    Shown,
+    /// The mechanism has shown that it knows the password of these keys.
+    Keys(&'a Keys),
 }
 
 /// Logs in with a password.
@@ -39,18 +41,16 @@ pub fn admit(
     proof: &Proof<'_>,
     now_s: i64,
 ) -> Answered {
-    let user = match identify(session, authzid, authcid, proof) {
-        Ok(user) => user,
+    let Identity { user, by_proxy } = match identify(session, authzid, authcid, proof) {
+        Ok(identity) => identity,
         Err(error) => return Err(refused(session, mechanism, authcid, &error)),
     };
     let account = account::of_user(&session.server.store, &user, now_s)?;
     // A store administrator who acts for the user is not the user.
-    if authzid == authcid
-        && let Err(error) = session.server.store.note_access(account, Access::Imap, now_s)
-    {
+    if !by_proxy && let Err(error) = session.server.store.note_access(account, Access::Imap, now_s) {
         log::warning(Category::Store, format!("the last access of {} is not recorded: {error}", user.userid));
     }
-    if authzid != authcid {
+    if by_proxy {
         log::notice(
             Category::Account,
             format!("proxy login: [{}] {mechanism} {authcid} as {}", session.peer, user.userid),
@@ -77,7 +77,14 @@ impl Server {
     }
 }
 
-fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) -> Result<User, DirectoryError> {
+/// Whose mail it is.
+struct Identity {
+    user: User,
+    /// A store administrator acts for the user.
+    by_proxy: bool,
+}
+
+fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) -> Result<Identity, DirectoryError> {
     let server = &session.server;
     let (authzid, authcid) = (&*server.completed(authzid), &*server.completed(authcid));
     let Authenticated { user } = match proof {
@@ -85,7 +92,7 @@ fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) 
             let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
             server.directory.authenticate(authcid, password)?
         }
-        Proof::Shown => server.directory.admit(authcid)?,
+        Proof::Keys(keys) => server.directory.admit(authcid, keys)?,
     };
     if user.allowed_services.as_ref().is_some_and(|filter| !access::allows(filter, "imap", session.peer.ip())) {
         return Err(DirectoryError::NotAllowed);
@@ -94,13 +101,13 @@ fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) 
     if canonical_userid(authzid, domain) == canonical_userid(authcid, domain)
         || authzid.eq_ignore_ascii_case(&user.userid)
     {
-        return Ok(user);
+        return Ok(Identity { user, by_proxy: false });
     }
     if !server.admins.contains(&user.userid) {
         return Err(DirectoryError::BadCredentials);
     }
     match server.directory.lookup(authzid)? {
-        Home::Here(other) => Ok(other),
+        Home::Here(other) => Ok(Identity { by_proxy: other.userid != user.userid, user: other }),
         Home::At(host) => Err(DirectoryError::Elsewhere(host)),
         Home::Nowhere => Err(DirectoryError::BadCredentials),
     }
