@@ -48,7 +48,7 @@ def mutt(keys, folder="INBOX"):
             if not piece:
                 break
             shown += piece
-        if time.monotonic() - begun > 20:
+        if time.monotonic() - begun > check.PATIENCE_S:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
             sys.exit(f"mutt does not end: {keys}\n{shown[-3000:]!r}")
@@ -57,7 +57,7 @@ def mutt(keys, folder="INBOX"):
     return shown
 
 
-imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)
+imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
 imap.login(check.USER, check.PASSWORD)
 for number in range(1, 6):
     imap.append("INBOX", None, None, check.message(number))
