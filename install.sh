@@ -364,7 +364,12 @@ demo() {
     for user in $demo_users; do
         add_demo_user "$user"
     done
-    tool start-msg || fail "the services did not start; their logs are in $demo_dir/data/log"
+    until tool start-msg; do
+        # Somebody may have taken the port since it was looked for.
+        { ! running imap >/dev/null && port_taken "$port"; } || fail "the services did not start; their logs are in $demo_dir/data/log"
+        port=$(free_port "$port")
+        tool configutil -o service.imap.port -v "$port" >/dev/null
+    done
     if [ ! -f "$demo_dir/loaded" ]; then
         tool imsimport -c y -v 1 -u daphne -s "$source_dir/testdata/sample.mbox" || fail 'testdata/sample.mbox could not be loaded'
         : >"$demo_dir/loaded"

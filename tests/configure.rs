@@ -31,6 +31,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Makes an instance in a new directory.
 pub(crate) fn configured() -> tempfile::TempDir {
+    crate::instance::raise_descriptors();
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().to_str().unwrap();
     let done = tool(dir.path(), &["configure", "--base", base, "--domain", "example.org"], "");

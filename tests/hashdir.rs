@@ -72,6 +72,7 @@ fn a_tree_is_checked() {
     it.run("hashdir", &["--check"]).ok();
     it.append("user/joe/Work/2004", "Subject: x\r\n\r\n", Flags::NONE);
     assert_eq!(it.run("hashdir", &["--check"]).ok(), "");
+    it.settle();
     it.leave_unchecked();
     let users = it.base().join("data/store/partition/primary/=user");
     fs::create_dir_all(users.join("04/74")).unwrap();

@@ -129,7 +129,7 @@ impl Drop for Demonstration {
 
 fn status_of_inbox(port: &str, user: &str, password: &str) -> String {
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(super::imap::PATIENCE)).unwrap();
     write!(stream, "a LOGIN {user} {password}\r\nb STATUS INBOX (MESSAGES)\r\nc LOGOUT\r\n").unwrap();
     let lines: Vec<String> = BufReader::new(stream).lines().map_while(Result::ok).collect();
     assert!(lines.iter().any(|line| line.starts_with("a OK")), "{lines:?}");

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use msgstore::os::process::{Identity, Order, ServiceState, service_state, tell};
 
 use super::configure::{configured, text, tool};
+use super::imap::PATIENCE;
 
 /// An instance whose services are stopped when the test ends, however it ends.
 struct Running(tempfile::TempDir);
@@ -52,7 +53,7 @@ impl Drop for Running {
 fn until(what: impl Fn() -> bool) {
     let begun = Instant::now();
     while !what() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "waited too long");
+        assert!(begun.elapsed() < PATIENCE, "waited too long");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -185,12 +186,19 @@ fn refresh_reads_the_configuration_again() {
     assert!(!it.log().contains("again"));
     assert_eq!(it.run(&["refresh", "store"]).0, Some(0));
     until(|| it.log().contains("stored has read the configuration again"));
-    // Nolog: the end of the daemon is no longer logged.
-    assert_eq!(it.run(&["configutil", "-o", "logfile.default.loglevel", "-v", "Nolog"]).0, Some(0));
+    // Nolog: not even this is logged. A second change, which goes elsewhere, shows that the first is past. (Both read at once would prove less.)
+    let set = |name: &str, value: &str| assert_eq!(it.run(&["configutil", "-o", name, "-v", value]).0, Some(0));
+    set("logfile.default.loglevel", "Nolog");
     assert_eq!(it.run(&["refresh", "store"]).0, Some(0));
     std::thread::sleep(Duration::from_millis(300));
+    set("logfile.default.loglevel", "Notice");
+    set("logfile.default.logdir", "data/log/elsewhere");
+    assert_eq!(it.run(&["refresh", "store"]).0, Some(0));
+    let elsewhere = || fs::read_to_string(it.base().join("data/log/elsewhere/default")).unwrap_or_default();
+    until(|| elsewhere().contains("stored has read the configuration again"));
+    assert_eq!(it.log().matches("again").count(), 1, "{}", it.log());
     assert_eq!(it.run(&["stop-msg", "store"]).0, Some(0));
-    assert!(!it.log().contains("stored ends"), "{}", it.log());
+    assert!(elsewhere().contains("stored ends") && !it.log().contains("stored ends"), "{}", it.log());
 }
 
 #[test]
@@ -248,7 +256,7 @@ fn a_supervisor_is_told() {
     let it = Running::new();
     let socket = it.base().join("notify");
     let supervisor = UnixDatagram::bind(&socket).unwrap();
-    supervisor.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut child = Command::new(it.base().join("lib/stored"))
         .env_remove("CONFIGROOT")
         .env("NOTIFY_SOCKET", &socket)
@@ -293,6 +301,8 @@ fn services_run_as_the_account_of_the_instance() {
     // Accounts are added by root, and the directory still belongs to the account that reads it.
     let out = tool(it.base(), &["user", "add", "joe"], "secret\n");
     assert!(out.status.success(), "{}", text(&out.stderr));
+    // The first line of the log is written when the service is ready, which is told before.
+    until(|| it.base().join("data/log/default").exists());
     for name in ["config/directory.ldif", "data/log/default", "data/proc/store"] {
         let meta = fs::metadata(it.base().join(name)).unwrap();
         assert_eq!(meta.uid(), nobody.uid, "{name}");

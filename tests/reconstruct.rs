@@ -36,6 +36,7 @@ fn damage_is_told_by_name() {
     it.append("user/dulcinea/Entw&APw-rfe/a", MAIL, Flags::NONE);
     it.run("mboxutil", &["-r", "user/joe/INBOX", "user/joe/INBOX", "second"]).ok();
     it.append("user/joe/INBOX", MAIL, Flags::NONE);
+    it.settle();
     it.leave_unchecked();
     let drafts = it.directory_of("user/dulcinea/Entw&APw-rfe");
     let missing = drafts.join("00/1.msg");
@@ -68,6 +69,7 @@ fn damage_is_told_by_name() {
 fn an_account_in_the_wrong_place_is_found() {
     let mut it = Instance::new();
     it.append("user/joe/INBOX", MAIL, Flags::NONE);
+    it.settle();
     it.leave_unchecked();
     let users = it.base().join("data/store/partition/primary/=user");
     fs::create_dir_all(users.join("04/74")).unwrap();

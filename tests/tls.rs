@@ -16,12 +16,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-use crate::imap::Client;
+use crate::imap::{Client, PATIENCE};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
-
-/// The greatest time that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client under TLS.
 struct Secure {

@@ -63,6 +63,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let workers = Workers::new(2);
+            let begun = std::time::Instant::now();
             let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let mut tasks = Vec::new();
             for _ in 0..8 {
@@ -71,6 +72,10 @@ mod tests {
                     workers
                         .run(move || {
                             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            // Until there are two, and a while longer: a third would be seen.
+                            while most.load(Ordering::SeqCst) < 2 && begun.elapsed().as_secs() < 60 {
+                                std::thread::yield_now();
+                            }
                             std::thread::sleep(std::time::Duration::from_millis(5));
                             now.fetch_sub(1, Ordering::SeqCst);
                         })

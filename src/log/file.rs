@@ -219,6 +219,7 @@ mod tests {
         settings.max_file_bytes = 200;
         settings.max_total_bytes = 10_000;
         settings.max_files = 3;
+        settings.min_free_bytes = 0;
         let mut log = LogFile::new(settings.clone());
         for _ in 0..40 {
             log.write(b"x: a line of thirty characters\n", 1_000, "h p[1]").unwrap();

@@ -11,7 +11,27 @@ pub struct LockFile {
     file: File,
 }
 
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        // Said to the kernel, and not left to the end of the descriptor: a child that another thread is just starting has a copy of it until it
+        // executes its program, and the lock would last as long.
+        drop(self.file.unlock());
+    }
+}
+
 impl LockFile {
+    /// Locks a file that is open, if nobody else has locked it; `None` when somebody has.
+    ///
+    /// # Errors
+    /// What `flock(2)` said.
+    pub fn of(file: File) -> io::Result<Option<LockFile>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(LockFile { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Takes the lock, waiting for it. The file is created (mode 0600) when it is missing.
     ///
     /// # Errors
@@ -27,12 +47,7 @@ impl LockFile {
     /// # Errors
     /// What `open(2)` or `flock(2)` said.
     pub fn try_acquire(path: &Path) -> io::Result<Option<LockFile>> {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(LockFile { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        LockFile::of(open(path)?)
     }
 
     /// The locked file.
@@ -52,7 +67,8 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(false),
+        // At once, for the reason that is in `LockFile`.
+        Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -77,5 +93,17 @@ mod tests {
         drop(held);
         assert!(!is_held(&path).unwrap());
         LockFile::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_value_though_a_copy_of_the_descriptor_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.lock");
+        let held = LockFile::acquire(&path).unwrap();
+        // What a child has that is being started.
+        let copy = held.file().try_clone().unwrap();
+        drop(held);
+        assert!(!is_held(&path).unwrap());
+        drop(copy);
     }
 }

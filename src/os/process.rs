@@ -129,6 +129,7 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // Still locked: nobody else can have claimed this file.
         drop(fs::remove_file(&self.path));
+        drop(self.file.unlock());
     }
 }
 

@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::ids::{Guid, Uid};
 use super::layout;
 use crate::message::scan::{Scanned, Scanner};
+use crate::os::lock::LockFile;
 
 /// The directory of staging files in a partition.
 pub(crate) const STAGING: &str = ".staging";
@@ -21,7 +22,7 @@ const BUFFER: usize = 256 * 1024;
 
 /// A message on its way into the store: bytes are written to it, [`Staging::finish`] makes it ready. Dropped before, it leaves nothing.
 pub struct Staging {
-    file: File,
+    file: LockFile,
     place: StagingName,
     scanner: Scanner,
     hasher: blake3::Hasher,
@@ -31,8 +32,8 @@ pub struct Staging {
 /// A message ready to be appended: written, parsed, named by its content.
 #[derive(Debug)]
 pub struct Staged {
-    /// Holds the lock that keeps `redo.rs` from taking the staging file away.
-    file: File,
+    /// The lock keeps `redo.rs` from taking the staging file away.
+    file: LockFile,
     place: StagingName,
     /// What the scanner found.
     pub scanned: Scanned,
@@ -74,7 +75,9 @@ impl Staging {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .map_err(|error| StoreError::io("create the staging file", &path, error))?;
-        file.try_lock().map_err(|error| StoreError::io("lock the staging file", &path, error.into()))?;
+        let file = LockFile::of(file)
+            .and_then(|locked| locked.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock)))
+            .map_err(|error| StoreError::io("lock the staging file", &path, error))?;
         Ok(Staging {
             file,
             place: StagingName { path, name, partition: partition.to_owned(), unused: AtomicBool::new(true) },
@@ -86,7 +89,7 @@ impl Staging {
 
     fn drain(&mut self) -> io::Result<()> {
         self.hasher.update(&self.buffer);
-        self.file.write_all(&self.buffer)?;
+        self.file.file().write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
@@ -120,7 +123,7 @@ impl Write for Staging {
         }
         if bytes.len() >= BUFFER {
             self.hasher.update(bytes);
-            self.file.write_all(bytes)?;
+            self.file.file().write_all(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
         }
@@ -158,7 +161,7 @@ impl Staged {
     /// What fsync(2) said. It is never tried again on the same file: the kernel may have dropped the pages.
     pub fn sync(&self) -> Result<(), StoreError> {
         if !self.synced.load(Ordering::Acquire) {
-            self.file.sync_all().map_err(|error| StoreError::io("flush", &self.place.path, error))?;
+            self.file.file().sync_all().map_err(|error| StoreError::io("flush", &self.place.path, error))?;
             self.synced.store(true, Ordering::Release);
         }
         Ok(())

@@ -145,23 +145,26 @@ impl Store {
     /// to another one.
     pub(super) fn folder_place(&self, account: AccountId, folder: FolderId) -> Result<FolderPlace, StoreError> {
         let mut tries = 0;
+        let mut missed = None;
         loop {
-            let seen = || -> Result<(PathBuf, u64), StoreError> {
-                let view = self.view(account)?;
-                Ok((view.folder_dir(folder)?, view.account()?.highest_modseq))
-            };
+            let seen = || self.view(account)?.whereabouts(folder);
             let before = seen()?;
             let opened = OpenOptions::new()
                 .read(true)
                 .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_PATH)
-                .open(&before.0);
+                .open(&before.dir);
             match opened {
                 Ok(handle) if seen()? == before => return Ok(FolderPlace { handle }),
                 Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && tries < TRIES => {
+                // Directories move before the rows say so, and their flushing takes as long as the disk likes.
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound
+                        && (before.moving || missed.as_ref() != Some(&before)) =>
+                {
+                    missed = Some(before);
                     std::thread::sleep(PAUSE);
                 }
-                Err(error) => return Err(StoreError::io("open the directory", &before.0, error)),
+                Err(error) => return Err(StoreError::io("open the directory", &before.dir, error)),
             }
             tries += 1;
             if tries > 50 * TRIES {

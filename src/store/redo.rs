@@ -5,7 +5,7 @@
 //! [`Store::settle`] makes it again from the staging file before anybody is served.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,7 @@ use super::ids::{AccountId, FolderId, Uid};
 use super::lmdb::Rows;
 use super::schema::{self, SHARD, kind};
 use super::{Store, Tx, body, layout, rows};
+use crate::os::lock::LockFile;
 
 /// From this many directories on, the file system is flushed instead of each.
 const MANY: usize = 16;
@@ -154,11 +155,10 @@ impl Store {
     fn is_over(&self, (partition, staging): &StagingPlace) -> Result<bool, StoreError> {
         let path = self.inner.partition(partition)?.join(body::STAGING).join(staging);
         match File::open(&path) {
-            Ok(file) => match file.try_lock() {
-                Ok(()) => Ok(true),
-                Err(TryLockError::WouldBlock) => Ok(false),
-                Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path, error)),
-            },
+            Ok(file) => {
+                let free = LockFile::of(file).map_err(|error| StoreError::io("lock", &path, error))?;
+                Ok(free.is_some())
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(StoreError::io("open", &path, error)),
         }
@@ -288,12 +288,9 @@ impl Store {
                 continue;
             }
             for path in old {
-                let Ok(file) = File::open(&path) else {
+                let Ok(Some(_free)) = File::open(&path).and_then(LockFile::of) else {
                     continue;
                 };
-                if file.try_lock().is_err() {
-                    continue;
-                }
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 // Looked at after the lock was free: no row can come any more.
                 if !self.is_named(&nickname, &name)? && fs::remove_file(&path).is_ok() {

@@ -20,6 +20,17 @@ const PATIENCE: u32 = 2000;
 /// How long is waited in between.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
 
+/// Where a folder lies, and what tells whether it was moved since. Two looks that give the same saw no move in between.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Whereabouts {
+    /// Its directory, as the rows say.
+    pub(super) dir: PathBuf,
+    /// Every change of the account raises it.
+    modseq: Modseq,
+    /// An operation that moves directories is under way in the account.
+    pub(super) moving: bool,
+}
+
 /// A snapshot of one account. It pins pages of the mailbox database: never keep it across a write to the network.
 pub struct View<'s> {
     read: Read<'static>,
@@ -41,13 +52,13 @@ impl Store {
     /// # Errors
     /// `Expunged` when the message is gone; what open(2) said.
     pub fn open_body(&self, account: AccountId, folder: FolderId, uid: Uid) -> Result<File, StoreError> {
-        let mut tried = PathBuf::new();
+        let mut missed = None;
         let mut patience = PATIENCE;
         loop {
             let view = self.view(account)?;
             let path = view.folder_dir(folder)?.join(layout::message_file(uid));
             let known = view.message(folder, uid)?.is_some();
-            let moving = rows::value(&view.read, &super::intent::intent_key(account))?.is_some();
+            let whereabouts = (patience < PATIENCE).then(|| view.whereabouts(folder)).transpose()?;
             drop(view);
             match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
                 Ok(file) => return Ok(file),
@@ -55,12 +66,13 @@ impl Store {
                     if !known {
                         return Err(StoreError::Expunged { uid });
                     }
-                    // Directories move before the rows say so; a rename that came to its end meanwhile shows in the row's path.
-                    if (!moving && tried == path) || patience == 0 {
+                    // Directories move before the rows say so; renames that came to their end meanwhile show in the modification sequence.
+                    let resting = whereabouts.as_ref().is_some_and(|now| !now.moving && missed.as_ref() == Some(now));
+                    if resting || patience == 0 {
                         return Err(StoreError::io("open the message", &path, error));
                     }
                     patience -= 1;
-                    tried = path;
+                    missed = whereabouts;
                     std::thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(StoreError::io("open the message", &path, error)),
@@ -81,6 +93,15 @@ impl Store {
 }
 
 impl View<'_> {
+    /// Where a folder lies now.
+    pub(super) fn whereabouts(&self, folder: FolderId) -> Result<Whereabouts, StoreError> {
+        Ok(Whereabouts {
+            dir: self.folder_dir(folder)?,
+            modseq: self.account()?.highest_modseq,
+            moving: rows::value(&self.read, &super::intent::intent_key(self.account))?.is_some(),
+        })
+    }
+
     /// The account's row.
     ///
     /// # Errors

@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
+use crate::imap::PATIENCE;
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 
@@ -52,6 +54,10 @@ fn a_broken_line_of_the_configuration_is_named() {
     let path = it.base().join("config/msg.conf");
     let good = fs::read(&path).unwrap();
     let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let kept = || {
+        let log = fs::read_to_string(it.base().join("data/log/imap")).unwrap_or_default();
+        log.matches("the configuration is wrong, the old one stays in use").count()
+    };
     for broken in [
         "no quotes at all\n",
         "\"service.imap.port\" = \"70000\"\n",
@@ -72,7 +78,13 @@ fn a_broken_line_of_the_configuration_is_named() {
         let (out, _) = it.run("configutil", &["-V"]).ended(78);
         assert!(out.contains(&place), "{out}");
         // What runs goes on with what it knows.
+        let before = kept();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(imapd.pid()), nix::sys::signal::Signal::SIGHUP).unwrap();
+        let begun = Instant::now();
+        while kept() == before {
+            assert!(begun.elapsed() < PATIENCE, "imapd does not read {broken:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         imapd.login("joe");
         fs::write(&path, &good).unwrap();
     }

@@ -5,6 +5,8 @@ import sys
 ARGUMENTS = sys.argv[1:]
 PORT, USER, PASSWORD = (ARGUMENTS + ["", "", ""])[:3]
 HOST = "127.0.0.1"
+# Seconds that anything may take: a guard against hanging only.
+PATIENCE_S = 240
 CHECKS = 0
 
 

@@ -9,7 +9,7 @@ from imapclient.imapclient import SENT
 
 import check
 
-client = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=20)
+client = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=check.PATIENCE_S)
 client.login(check.USER, check.PASSWORD)
 check.true("namespace", client.namespace().personal)
 client.create_folder("Été & Winter")
@@ -67,14 +67,14 @@ client.expunge()
 check.equal("expunged", client.search("ALL"), uids[2:6])
 
 if client.has_capability("IDLE"):
-    other = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=20)
+    other = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=check.PATIENCE_S)
     other.login(check.USER, check.PASSWORD)
     other.select_folder("INBOX")
     client.idle()
     other.add_flags(uids[4], [imapclient.ANSWERED])
     other.append("INBOX", check.message(8))
     seen = []
-    for _ in range(20):
+    for _ in range(check.PATIENCE_S):
         seen += client.idle_check(timeout=1)
         if (5, b"EXISTS") in seen and any(r[1] == b"FETCH" for r in seen):
             break

@@ -7,7 +7,7 @@ import re
 
 import check
 
-imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)
+imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
 check.true("capability IMAP4rev1", "IMAP4REV1" in imap.capabilities)
 try:
     imap.login(check.USER, "wrong")
@@ -73,7 +73,7 @@ uid_line = imap.uid("FETCH", "3", "(UID FLAGS)")[1][0]
 check.true("uid fetch", b"UID 3" in uid_line and b"$Label1" in uid_line)
 
 # Another session changes the folder while this one is idle.
-other = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)
+other = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
 other.login(check.USER, check.PASSWORD)
 if "IDLE" in imap.capabilities or "IDLE" in imap.capability()[1][0].decode().split():
     tag = imap._new_tag()

@@ -42,13 +42,13 @@ Sync All
 
 
 def sync():
-    done = subprocess.run(["mbsync", "-c", f"{DIR}/mbsyncrc", "-a"], capture_output=True, timeout=30, env={**os.environ, "HOME": DIR})
+    done = subprocess.run(["mbsync", "-c", f"{DIR}/mbsyncrc", "-a"], capture_output=True, timeout=check.PATIENCE_S, env={**os.environ, "HOME": DIR})
     if done.returncode:
         sys.exit(f"mbsync ended with {done.returncode}: {done.stdout.decode()}{done.stderr.decode()}")
 
 
 def connect():
-    imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)
+    imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
     imap.login(check.USER, check.PASSWORD)
     return imap
 

@@ -14,7 +14,7 @@ use msgstore::os::process::{Order, tell};
 use crate::instance::Instance;
 
 /// The greatest time a client may take.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// An instance with an IMAP daemon and the user `joe`.
 struct Server {
@@ -30,7 +30,7 @@ impl Drop for Daemon {
         let _ = tell(i32::try_from(self.0.id()).unwrap(), Order::Stop);
         let begun = Instant::now();
         while self.0.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(10) {
+            if begun.elapsed() > PATIENCE {
                 let _ = self.0.kill();
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -61,7 +61,7 @@ impl Server {
                 return port;
             }
             assert!(self.imapd.0.try_wait().unwrap().is_none(), "imapd has ended");
-            assert!(begun.elapsed() < Duration::from_secs(20), "imapd is not ready");
+            assert!(begun.elapsed() < PATIENCE, "imapd is not ready");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -176,7 +176,7 @@ fn clients_that_insist_on_encryption() {
     checked(command);
 }
 
-/// A Python that has the imapclient package: the system's, or one made with pip and kept in the build directory.
+/// A Python that has the imapclient package: the first in the path, that of the distribution, or one made with pip and kept in the build directory.
 fn python_with_imapclient() -> Option<PathBuf> {
     let has = |python: &Path| {
         let asked = Command::new(python).args(["-c", "import imapclient"]).stderr(Stdio::null()).status();
@@ -184,7 +184,7 @@ fn python_with_imapclient() -> Option<PathBuf> {
     };
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("imapclient");
     let python = kept.join("bin/python");
-    for candidate in [Path::new("python3"), &python] {
+    for candidate in [Path::new("python3"), Path::new("/usr/bin/python3"), &python] {
         if has(candidate) {
             return Some(candidate.to_owned());
         }
@@ -193,7 +193,7 @@ fn python_with_imapclient() -> Option<PathBuf> {
         Command::new("python3").args(["-m", "venv"]).arg(&kept).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if made.is_ok_and(|status| status.success()) {
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--timeout", "10", "--retries", "1", "imapclient==3.0.1"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--timeout", "60", "--retries", "5", "imapclient==3.0.1"]);
         let _ = pip.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     has(&python).then_some(python)
@@ -213,7 +213,7 @@ fn imapclient() {
 /// One call of curl on a URL below the server.
 fn curl(port: u16, path: &str, words: &[&str]) -> String {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--max-time", "20", "--user", "joe:secret"]).args(words);
+    command.args(["--silent", "--show-error", "--max-time", "240", "--user", "joe:secret"]).args(words);
     command.arg(format!("imap://127.0.0.1:{port}/{path}"));
     finished(command).replace("\r\n", "\n")
 }
@@ -252,6 +252,6 @@ fn curl_lists_fetches_appends_searches() {
     let url = format!("imap://127.0.0.1:{port}/INBOX;UID=2");
     assert_eq!(curl(port, "INBOX;UID=3", &[&url]), text(2) + &text(3));
     let mut command = Command::new("curl");
-    command.args(["--silent", "--max-time", "20", "--user", "joe:wrong"]).arg(format!("imap://127.0.0.1:{port}/"));
+    command.args(["--silent", "--max-time", "240", "--user", "joe:wrong"]).arg(format!("imap://127.0.0.1:{port}/"));
     assert_eq!(command.output().unwrap().status.code(), Some(67), "curl: login denied");
 }

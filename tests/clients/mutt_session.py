@@ -16,7 +16,7 @@ def mutt(keys):
     return terminal_mutt.run(DIR, "ssl_starttls=no ssl_force_tls=no", f"imap://{check.HOST}:{check.PORT}/", keys)
 
 
-imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=20)
+imap = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
 imap.login(check.USER, check.PASSWORD)
 for number in range(1, 6):
     imap.append("INBOX", None, None, check.message(number))

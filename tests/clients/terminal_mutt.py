@@ -19,7 +19,7 @@ set index_format="%C %Z %s" status_format="%m messages" imap_check_subscribed=no
 """
 
 
-def run(directory, settings, url, keys, seconds=60):
+def run(directory, settings, url, keys):
     """Opens the INBOX below a URL; gives what mutt wrote on the terminal."""
     with open(f"{directory}/muttrc", "w") as rc:
         rc.write(f'{SETTINGS}set {settings}\nset folder="{url}"\n')
@@ -40,7 +40,7 @@ def run(directory, settings, url, keys, seconds=60):
             if not piece:
                 break
             shown += piece
-        if time.monotonic() - begun > seconds:
+        if time.monotonic() - begun > check.PATIENCE_S:
             os.kill(pid, 9)
             os.waitpid(pid, 0)
             sys.exit(f"mutt does not end: {keys}\n{shown[-3000:]!r}")

@@ -23,14 +23,14 @@ HOST = "localhost"
 
 
 def run(*words, wanted=0, **more):
-    done = subprocess.run(words, capture_output=True, timeout=120, env={**os.environ, "HOME": DIR}, **more)
+    done = subprocess.run(words, capture_output=True, timeout=check.PATIENCE_S, env={**os.environ, "HOME": DIR}, **more)
     if (done.returncode == 0) != (wanted == 0):
         sys.exit(f"{words} ended with {done.returncode}: {done.stdout.decode()}{done.stderr.decode()}")
     return done.stdout.decode()
 
 
 context = ssl.create_default_context(cafile=TRUST)
-plain = imaplib.IMAP4(HOST, int(check.PORT), timeout=60)
+plain = imaplib.IMAP4(HOST, int(check.PORT), timeout=check.PATIENCE_S)
 check.true("STARTTLS is offered", "STARTTLS" in plain.capabilities)
 plain.starttls(context)
 check.true("and not again", "STARTTLS" not in plain.capabilities)
@@ -39,13 +39,13 @@ plain.login(check.USER, check.PASSWORD)
 for number in range(1, 4):
     check.equal("append", plain.append("INBOX", None, None, check.message(number))[0], "OK")
 plain.logout()
-first = imaplib.IMAP4_SSL(HOST, TLS_PORT, ssl_context=context, timeout=60)
+first = imaplib.IMAP4_SSL(HOST, TLS_PORT, ssl_context=context, timeout=check.PATIENCE_S)
 first.login(check.USER, check.PASSWORD)
 check.equal("select", first.select(), ("OK", [b"3"]))
 check.equal("octets", first.fetch("2", "(BODY.PEEK[])")[1][0][1], check.message(2))
 first.logout()
 try:
-    imaplib.IMAP4_SSL(HOST, TLS_PORT, ssl_context=ssl.create_default_context(), timeout=60)
+    imaplib.IMAP4_SSL(HOST, TLS_PORT, ssl_context=ssl.create_default_context(), timeout=check.PATIENCE_S)
     check.true("a self-signed certificate is trusted by nobody", False)
 except ssl.SSLError:
     check.true("not trusted", True)

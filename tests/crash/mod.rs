@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::{Chance, Folder, KINDS, Message, Model, Op, Place, User};
 
@@ -223,7 +223,8 @@ struct Run {
     marker: u64,
     chance: Chance,
     kills: u32,
-    /// How long scripts last.
+    /// How long scripts last: kills at random moments come within this time. It is corrected by what happens, so that about two of three scripts are
+    /// killed on a machine of whatever speed and load.
     typical: Duration,
     log: Vec<String>,
 }
@@ -324,12 +325,10 @@ impl Run {
         let mut child = self.start(&variables);
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let (mut acknowledged, mut told) = (0, Vec::new());
-        let mut ready = Instant::now();
         while let Some(line) = heard(&mut lines) {
             let parts: Vec<&str> = line.split('\t').collect();
             match parts[0] {
                 "READY" => {
-                    ready = Instant::now();
                     if let Kill::After(delay) = kill {
                         std::thread::sleep(*delay);
                         child.kill().unwrap();
@@ -342,13 +341,16 @@ impl Run {
                         told.push((place, four[2].parse().unwrap(), four[3].parse().unwrap()));
                     }
                 }
-                "DONE" => self.typical = (self.typical * 3 + ready.elapsed()) / 4,
                 _ => {}
             }
         }
         let status = child.wait().unwrap();
         let killed = status.signal() == Some(9);
         self.kills += u32::from(killed);
+        if matches!(kill, Kill::After(_)) {
+            let after = if killed { self.typical * 17 / 16 } else { self.typical * 7 / 8 };
+            self.typical = after.max(Duration::from_micros(100));
+        }
         self.log.push(format!("   {acknowledged} acknowledged, {status}, point {point:?}"));
         match kill {
             Kill::At(point, nth) if !killed => self.fail(&format!("{point}:{nth} was not passed ({status})")),
@@ -536,7 +538,7 @@ fn killed_at_random_moments() {
     let mut tries = 0;
     while u64::from(run.kills) < wanted {
         tries += 1;
-        assert!(tries < wanted * 4 + 100, "only {} kills in {tries} runs", run.kills);
+        assert!(tries < wanted * 10 + 1000, "only {} kills in {tries} runs", run.kills);
         let mut kinds = Vec::new();
         for _ in 0..4 {
             kinds.push(*run.chance.pick(&KINDS).unwrap());

@@ -21,8 +21,8 @@ use msgstore::store::check::Depth;
 
 use crate::configure::{configured, text, tool};
 
-/// The greatest time anything may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The greatest time anything may take: a guard against hanging only, whatever else the machine has to do.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// An instance with its daemon.
 pub struct Daemon {

@@ -57,7 +57,8 @@ fn a_client_that_does_not_read_blocks_nobody() {
     slow.append("INBOX", "", &big);
     slow.ask("select INBOX");
     slow.send("f fetch 1:* body.peek[]\r\n");
-    std::thread::sleep(Duration::from_millis(200));
+    // The answer has begun.
+    assert_eq!(slow.stream.peek(&mut [0]).unwrap(), 1);
     let mut other = daemon.login("joe");
     assert_eq!(other.ask("status INBOX (messages)"), ["* STATUS \"INBOX\" (MESSAGES 1)", "OK Completed"]);
     slow.line();
@@ -87,9 +88,8 @@ fn another_process_wakes_an_idling_client() {
         internal_zone_min: 60,
     };
     store.append(account, FolderId::INBOX, &[item], 1_795_000_000).unwrap();
-    let begun = Instant::now();
+    // Nothing else would wake it for half an hour.
     assert_eq!([client.line(), client.line()], ["* 1 EXISTS", "* 1 RECENT"]);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     client.send("DONE\r\n");
     assert_eq!(client.until("i"), ["OK Completed"]);
     assert_eq!(
@@ -136,7 +136,7 @@ fn the_end_of_the_daemon_is_told_and_logged() {
     assert!(!daemon.dir.path().join("data/proc/imap.port").exists());
     let log = daemon.log();
     let close = regex::Regex::new(
-        r"Account Notice: close \[127\.0\.0\.1\] \[joe\] \d{4}/\d+/\d+ \d+:\d\d:\d\d 0:00:0\d \d+ \d+ 1\n",
+        r"Account Notice: close \[127\.0\.0\.1\] \[joe\] \d{4}/\d+/\d+ \d+:\d\d:\d\d \d:\d\d:\d\d \d+ \d+ 1\n",
     )
     .unwrap();
     assert!(close.is_match(&log), "{log}");

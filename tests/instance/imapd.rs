@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 use msgstore::os::process::{Order, tell};
 
 use super::Instance;
-use crate::imap::Client;
-
-/// The greatest time that its start or its end may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::imap::{Client, PATIENCE};
 
 /// A running imapd. Declare it after its instance, so that it ends first.
 pub struct Imapd {
@@ -87,6 +84,11 @@ impl Imapd {
     /// The most memory it ever had, in MiB.
     pub fn peak_mb(&self) -> u64 {
         self.status("VmHWM").split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// The processor time it has used.
+    pub fn worked(&self) -> Duration {
+        super::processor_time(self.child.id())
     }
 
     /// Fails when it is not the process that was started.

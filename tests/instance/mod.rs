@@ -25,10 +25,39 @@ use msgstore::os::process::{Order, ServiceState, service_state, tell};
 use msgstore::store::check::Depth;
 use msgstore::store::{AccountId, Flags, FolderId, MailboxName, NewMessage, Store, Uid};
 
+use crate::imap::PATIENCE;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_msgstore");
 
 /// The time that messages of [`Instance::append`] arrive at: 2026-11-18 09:46:40 UTC.
 pub const ARRIVED_S: i64 = 1_794_995_200;
+
+/// True when this process may mount file systems and make networks (CAP_SYS_ADMIN): root may, but not in every container.
+pub fn has_rights_over_the_system() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> 21 & 1 == 1
+}
+
+/// Raises this process's limit of descriptors as far as it goes. Each database that a test opens keeps its three until the process ends.
+pub fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard.min(16_384).max(soft), hard).unwrap();
+    });
+}
+
+/// The processor time that a process has used; it may have ended, but not be waited for. Unlike the time on the clock it is the same however
+/// much else the machine has to do.
+pub fn processor_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    let second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).unwrap().unwrap();
+    Duration::from_millis(ticks * 1000 / u64::try_from(second).unwrap())
+}
 
 /// How a tool ended.
 #[derive(Debug)]
@@ -79,6 +108,7 @@ impl Instance {
 
     /// An instance whose store daemon was never started.
     pub fn stopped(settings: &[(&str, &str)]) -> Instance {
+        raise_descriptors();
         let dir = tempfile::tempdir().unwrap();
         let it = Instance { dir, stored: None, checked: true };
         let second = format!("second={}", it.base().join("disk2").display());
@@ -97,7 +127,7 @@ impl Instance {
         let begun = Instant::now();
         self.stored = Some(child);
         while !matches!(service_state(&self.base().join("data/proc"), "store").unwrap(), ServiceState::Ready(_)) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "stored does not get ready");
+            assert!(begun.elapsed() < PATIENCE, "stored does not get ready");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -222,6 +252,21 @@ impl Instance {
         let (account, folder) = self.mailbox(mailbox);
         let store = self.store();
         store.view(account).unwrap().folder_dir(folder).unwrap()
+    }
+
+    /// Waits until the links of all messages are settled. Before that the store daemon makes a message file again that somebody took away.
+    pub fn settle(&self) {
+        let store = self.store();
+        let staged = |root: &PathBuf| std::fs::read_dir(root.join(".staging")).unwrap().count();
+        let begun = Instant::now();
+        loop {
+            store.settle().unwrap();
+            if store.settings().partitions.iter().map(|(_, root)| staged(root)).sum::<usize>() == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "messages stay unsettled");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The store is damaged on purpose: it is not checked at the end.

@@ -22,6 +22,8 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(SmallDisk { dir });
         }
+        let possible = crate::instance::has_rights_over_the_system();
+        assert!(!(possible && std::env::var_os("CI").is_some()), "no small file system");
         eprintln!("SKIPPED: a small file system cannot be mounted here (this test wants root)");
         None
     }

@@ -28,6 +28,7 @@ impl Fixture {
     }
 
     pub fn at(dir: tempfile::TempDir) -> Fixture {
+        crate::instance::raise_descriptors();
         let settings = Settings {
             root: dir.path().join("store"),
             partitions: vec![

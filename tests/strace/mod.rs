@@ -157,6 +157,7 @@ impl Drop for Ran {
 /// Runs a role under strace, in a process of its own; the store is then open in this process.
 fn run(role: &str) -> Option<Ran> {
     let strace = strace()?;
+    crate::instance::raise_descriptors();
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().canonicalize().unwrap();
     let log = base.join("strace.log");

@@ -7,10 +7,8 @@ use msgstore::os::process::{Order, tell};
 
 use super::trace::{Event, Trace, strace, traced};
 use super::{TEXT, staged_first};
-use crate::imap::Client;
+use crate::imap::{Client, PATIENCE};
 use crate::instance::Instance;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An imapd under strace.
 struct Watched {

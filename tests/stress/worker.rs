@@ -49,10 +49,14 @@ struct Writer<'s> {
     next: u64,
 }
 
+/// Messages that a writer tries to add at least, and views that a reader takes at least, however long that is.
+const LEAST: u64 = 12;
+
 /// Writes until the time is over.
 pub fn write(store: &Store, number: u64, until: Instant) {
-    let mut writer = Writer { store, chance: Chance::new(number), next: (number + 1) * 10_000_000 };
-    while Instant::now() < until {
+    let first = (number + 1) * 10_000_000;
+    let mut writer = Writer { store, chance: Chance::new(number), next: first };
+    while Instant::now() < until || writer.next < first + LEAST {
         let (what, done) = writer.step();
         match done {
             Ok(()) => say(&format!("OP\t{what}")),
@@ -275,7 +279,9 @@ pub fn settle(store: &Store, until: Instant) {
 /// Reads until the time is over.
 pub fn read(store: &Store, number: u64, until: Instant) {
     let mut chance = Chance::new(number);
-    while Instant::now() < until {
+    let mut views = 0;
+    while Instant::now() < until || views < LEAST {
+        views += 1;
         let user = *chance.of(&["joe", "joe", "ann"]);
         let account = store.account_id(user).unwrap().unwrap();
         match look(store, account, &mut chance) {
