@@ -346,8 +346,8 @@ fn passwords_from_other_hosts() {
         kill $pid; wait $pid; trap - EXIT"#;
     let ok = "s BAD Invalid response\r\na OK User logged in\r\n";
     let no = "NO [PRIVACYREQUIRED] Login in the clear is disabled\r\n";
-    let refused = &format!("s {no}a {no}");
-    for (value, other) in [("yes", refused), ("no", ok)] {
+    let refused = format!("s {no}a {no}");
+    for (value, other) in [("yes", refused.as_str()), ("no", ok)] {
         set(&it, "service.imap.requiretls", value);
         let Some(out) = other_network(&it, script) else { return };
         assert_eq!(out, format!("{ok}{other}"), "service.imap.requiretls {value}");
