@@ -230,6 +230,7 @@ fn settings(instance: &Instance, conf: &Conf, store: Store) -> Service {
     };
     let server = Server {
         store,
+        pictures: Default::default(),
         directory: open_directory(instance, conf),
         admins: conf.list("store.admins").into_iter().collect(),
         default_domain: domain("local.defdomain"),

@@ -30,6 +30,8 @@ fn a_message_comes_back_as_it_was() {
     assert_eq!(row.size, text.len() as u64);
     let (entry, source) = f.store.index(joe, &folder).unwrap().entry(&row).unwrap();
     assert_eq!(source, Source::Cache);
+    let mut index = f.store.index(joe, &folder).unwrap();
+    assert_eq!(index.with_headers(&row, <[u8]>::to_vec).unwrap(), entry.headers());
     assert!(String::from_utf8_lossy(entry.envelope()).contains("\"hello\""));
     assert_eq!(entry.parts().unwrap().body.end, text.len() as u64);
 }
@@ -46,6 +48,8 @@ fn a_lost_index_is_read_from_the_messages() {
     let (entry, source) = f.store.index(joe, &view.folder(INBOX).unwrap().unwrap()).unwrap().entry(&row).unwrap();
     assert_eq!(source, Source::Damaged);
     assert!(String::from_utf8_lossy(entry.envelope()).contains("\"one\""));
+    let mut index = f.store.index(joe, &view.folder(INBOX).unwrap().unwrap()).unwrap();
+    assert_eq!(index.with_headers(&row, <[u8]>::to_vec).unwrap(), b"Subject: one\r\n");
     drop(view);
     f.append(joe, INBOX, "Subject: two\r\n\r\n2\r\n", Flags::NONE);
     let findings = f.store.check(Default::default()).unwrap();

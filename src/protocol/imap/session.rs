@@ -13,6 +13,7 @@ use super::command::append::Append;
 use super::command::fetch::FetchRun;
 use super::command::search::SearchRun;
 use super::parse::{Command, Request};
+use super::pictures::Pictures;
 use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
 use crate::directory::Directory;
@@ -24,6 +25,8 @@ use crate::text::utf7;
 pub struct Server {
     /// The mail store.
     pub store: Store,
+    /// What the last sessions found in large mailboxes.
+    pub pictures: Pictures,
     /// The user directory.
     pub directory: Directory,
     /// Who may act for others (`store.admins`).

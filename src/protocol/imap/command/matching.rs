@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem;
+
 use crate::message::charset::{self, TextDecoder, Transfer};
 use crate::message::date::{Stamp, parse_rfc5322};
 use crate::message::header;
@@ -26,7 +28,7 @@ pub(super) enum Test {
     Smaller(u64),
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
-    Header(String, String),
+    Header(String, Box<Needle>),
     Body(String),
     Text(String),
 }
@@ -38,6 +40,37 @@ pub(super) enum Cost {
     Row,
     Entry,
     File,
+}
+
+/// A folded text, and what tells quickly that a block of header lines does not hold it.
+#[derive(Debug)]
+pub(super) struct Needle {
+    text: String,
+    /// Its longest piece without white space: a line end inside of a field cannot cut that.
+    piece: memmem::Finder<'static>,
+}
+
+impl Needle {
+    fn new(text: String) -> Needle {
+        let words = text.split(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
+        let piece = words.max_by_key(|word| word.len()).unwrap_or_default();
+        Needle { piece: memmem::Finder::new(piece.as_bytes()).into_owned(), text }
+    }
+
+    /// True when no field of the block holds the text. False says nothing.
+    fn is_absent(&self, block: &[u8]) -> bool {
+        // Plain text folds to itself in upper case.
+        block.is_ascii()
+            && memmem::find(block, b"=?").is_none()
+            && self.piece.find(&block.to_ascii_uppercase()).is_none()
+    }
+
+    /// Does a field called `name` hold the text?
+    fn is_in(&self, block: &[u8], name: &str) -> bool {
+        !self.is_absent(block)
+            && header::find_all(block, name)
+                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(&self.text))
+    }
 }
 
 /// Makes a key ready. `None`: a sequence number beyond the last message.
@@ -63,7 +96,7 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test
             let at = selected.keywords.iter().position(|keyword| keyword.eq_ignore_ascii_case(&name));
             unless(Test::Keyword(at.and_then(|at| u32::try_from(at).ok())), wanted)
         }
-        Key::Header(name, bytes) => Test::Header(name, needle(&bytes)),
+        Key::Header(name, bytes) => Test::Header(name, Box::new(Needle::new(needle(&bytes)))),
         Key::Body(bytes) => Test::Body(needle(&bytes)),
         Key::Text(bytes) => Test::Text(needle(&bytes)),
         Key::Internal(op, date) => Test::Internal(op, date),
@@ -232,15 +265,14 @@ impl<'a> Candidate<'a> {
         Ok(field.and_then(|stamp| stamp.local_date()))
     }
 
-    fn header_contains(&mut self, name: &str, needle: &str) -> Result<bool, StoreError> {
-        let contains = |block: &[u8]| {
-            header::find_all(block, name)
-                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(needle))
-        };
-        if header::is_cached(name.as_bytes()) {
-            return Ok(contains(self.entry()?.headers()));
+    fn header_contains(&mut self, name: &str, needle: &Needle) -> Result<bool, StoreError> {
+        if !header::is_cached(name.as_bytes()) {
+            return Ok(needle.is_in(&self.header_block()?, name));
         }
-        Ok(contains(&self.header_block()?))
+        match (&self.entry, &self.row, &mut self.index) {
+            (None, Some(row), Some(index)) => index.with_headers(row, |block| needle.is_in(block, name)),
+            _ => Ok(needle.is_in(self.entry()?.headers(), name)),
+        }
     }
 
     fn any_header_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
@@ -299,18 +331,46 @@ impl<'a> Candidate<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Test;
+    use super::{Needle, Test};
+    use crate::message::charset;
+    use proptest::prelude::*;
 
     #[test]
     fn tests_that_read_files_are_counted() {
         let body = || Test::Body("x".to_owned());
         let test = Test::All(vec![
             Test::Recent,
-            Test::Header("Subject".to_owned(), String::new()),
+            Test::Header("Subject".to_owned(), Box::new(Needle::new(String::new()))),
             Test::Not(Box::new(Test::Any(vec![body(), Test::Text(String::new())]))),
             body(),
         ]);
         assert_eq!(test.readers(), 3);
         assert_eq!(Test::Always.readers(), 0);
+    }
+
+    #[test]
+    fn texts_are_found_across_line_ends_and_encodings() {
+        let is_in = |text: &str, block: &[u8]| Needle::new(charset::fold(text)).is_in(block, "subject");
+        let block = b"To: elsewhere\r\nSubject: two\r\n  lines of\r\n\tText\r\nX: y\r\n";
+        assert!(is_in("TWO  lines", block) && is_in("of\ttext", block) && is_in("", block) && is_in(" lines", block));
+        assert!(!is_in("elsewhere", block) && !is_in("twolines", block) && !is_in("\u{e4}", block));
+        assert!(
+            is_in("gr\u{fc}n", b"Subject: =?iso-8859-1?q?GR=DCN?=\r\n")
+                && is_in("gr\u{fc}n", b"Subject: gr\xc3\xbcn\r\n")
+        );
+        // A compatibility form of plain letters: the quick look must not decide here.
+        assert!(is_in("abc", "Subject: \u{ff21}\u{ff22}\u{ff23}\r\n".as_bytes()));
+    }
+
+    proptest! {
+        /// The quick look never says "absent" of a text that is there.
+        #[test]
+        fn the_quick_look_overlooks_nothing(value in "[a-c =?\r\n\t\u{e4}]{0,24}", text in "[a-cA-C \t]{0,4}") {
+            let block = format!("Subject: {value}\r\n");
+            let folded = charset::fold(&text);
+            let there = crate::message::header::find_all(block.as_bytes(), "subject")
+                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(&folded));
+            prop_assert_eq!(Needle::new(folded).is_in(block.as_bytes(), "subject"), there);
+        }
     }
 }

@@ -11,8 +11,9 @@ use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{IndexReader, Kind, Message, StateRun, Uid};
 
-/// Messages a step looks at when rows are enough, and when their files must be read.
-const BATCH_ROWS: u32 = 2000;
+/// Messages a step looks at when rows are enough, when store.idx is read, and when their files must be read.
+const BATCH_ROWS: u32 = 10_000;
+const BATCH_ENTRIES: u32 = 1000;
 const BATCH_BODIES: u32 = 32;
 
 /// A SEARCH that is not over.
@@ -64,7 +65,8 @@ impl SearchRun {
         // A search with many texts looks at fewer messages, so that others get their turn of the worker.
         let mut room = match cost {
             Cost::State | Cost::Row => BATCH_ROWS,
-            Cost::Entry | Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
+            Cost::Entry => BATCH_ENTRIES,
+            Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
         };
         while room > 0 {
             let Some((first, last)) = self.left.pop_front() else {
