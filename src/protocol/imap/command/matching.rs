@@ -48,21 +48,22 @@ pub(super) struct Needle {
     text: String,
     /// Its longest piece without white space: a line end inside of a field cannot cut that.
     piece: memmem::Finder<'static>,
+    /// Where an encoded word begins.
+    encoded: memmem::Finder<'static>,
 }
 
 impl Needle {
     fn new(text: String) -> Needle {
         let words = text.split(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
         let piece = words.max_by_key(|word| word.len()).unwrap_or_default();
-        Needle { piece: memmem::Finder::new(piece.as_bytes()).into_owned(), text }
+        let piece = memmem::Finder::new(piece.as_bytes()).into_owned();
+        Needle { piece, encoded: memmem::Finder::new(b"=?"), text }
     }
 
     /// True when no field of the block holds the text. False says nothing.
     fn is_absent(&self, block: &[u8]) -> bool {
         // Plain text folds to itself in upper case.
-        block.is_ascii()
-            && memmem::find(block, b"=?").is_none()
-            && self.piece.find(&block.to_ascii_uppercase()).is_none()
+        block.is_ascii() && self.encoded.find(block).is_none() && self.piece.find(&block.to_ascii_uppercase()).is_none()
     }
 
     /// Does a field called `name` hold the text?
