@@ -26,6 +26,7 @@ from workloads import Measured, Workloads
 
 ROUNDS = 5
 FULL_MINUTES = 22
+MARKS = ("<!-- figures -->", "<!-- end of figures -->")
 USERS = [f"user{n}" for n in range(20)]
 
 
@@ -79,19 +80,33 @@ class Table:
 
     def __init__(self, path):
         self.file = open(path, "w") if path else sys.stdout
+        self.lines = []
 
     def line(self, text=""):
         print(text, file=self.file, flush=True)
+        self.lines.append(text)
+
+    def put_into(self, path):
+        with open(path) as file:
+            before, rest = file.read().split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        with open(path, "w") as file:
+            file.write(before + MARKS[0] + "\n" + "\n".join(self.lines).strip() + "\n" + MARKS[1] + after)
 
 
 def measure(row, servers, allotted):
     """Rounds of one row: five, or as many as the time allows, at least one."""
+    for server in servers:
+        if row.prepare:
+            row.prepare(server)
     measured = [Measured() for _ in servers]
-    begun = time.monotonic()
+    begun = last = time.monotonic()
     for done in range(ROUNDS):
-        spent = time.monotonic() - begun
-        if done and spent * (done + 1) / done > allotted:
+        now = time.monotonic()
+        # Another one would take as long as the last.
+        if done and now - begun + (now - last) > allotted:
             break
+        last = now
         for server, into in zip(servers, measured):
             row.run(server, into)
     return measured
@@ -190,17 +205,22 @@ def arguments():
     parser.add_argument("--idle", type=int, help="how many idle connections on msgstore")
     parser.add_argument("--dir", help="where the mail lies meanwhile")
     parser.add_argument("--out", help="file for the report; else standard output")
+    parser.add_argument("--into", help="a document (docs/performance.md): in the end the report takes the place of what stands there between the "
+                        f"lines `{MARKS[0]}` and `{MARKS[1]}`")
     args = parser.parse_args()
-    args.words = [word for word in sys.argv[1:]]
-    for name in ("--program", "--fill", "--out", "--dir"):
-        if name in args.words:
-            at = args.words.index(name)
-            del args.words[at:at + 2]
+    args.words = [f"--minutes {args.minutes:g}"]
+    for name in ("only", "servers", "messages", "idle"):
+        if getattr(args, name) != parser.get_default(name):
+            args.words.append(f"--{name} {getattr(args, name)}")
+    if args.corpus:
+        args.words.append(f"--corpus {os.path.basename(args.corpus)}")
     return args
 
 
 def main():
     args = arguments()
+    if args.into and not all(mark in open(args.into).read() for mark in MARKS):
+        raise SystemExit(f"{args.into} has no place for the figures")
     end = time.monotonic() + args.minutes * 60
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384, max(16384, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     sizes = Sizes.within(args.minutes)
@@ -222,13 +242,15 @@ def main():
         if not only or only - {"lmtp", "append", "list", "idle", "flushes"}:
             for server in servers:
                 load(server, corpus, sizes.messages)
-        # Counting idle connections takes a minute and a half at full size.
-        reserve = 100 * sizes.idle / 2000 if not only or "idle" in only else 0
+        # Counting idle connections takes some two minutes at full size.
+        reserve = 150 * sizes.idle / 2000 if not only or "idle" in only else 0
         notes(table, workloads, servers, rows(table, workloads, servers, only, end - reserve))
         if not only or "idle" in only:
             idle.report(table, servers, USERS, sizes.idle)
         if only and "flushes" in only:
             flushes.report(table, servers, workloads, 300)
+        if args.into:
+            table.put_into(args.into)
     finally:
         for server in servers:
             server.stop()
