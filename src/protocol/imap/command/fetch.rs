@@ -16,8 +16,8 @@ use crate::protocol::imap::parse::{Item, SequenceSet};
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
-    AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source,
-    StateRun, Store, StoreError, Uid, UidSet,
+    AccountId, Bodies, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq,
+    Source, StateRun, Store, StoreError, Uid, UidSet,
 };
 use crate::text::quote;
 
@@ -40,6 +40,8 @@ pub struct FetchRun {
     batch: VecDeque<Row>,
     pieces: VecDeque<Piece>,
     index: Option<IndexReader>,
+    /// Opens the files of the batch.
+    bodies: Option<Bodies>,
     /// Flag changes (`\Seen`) that the client has been told.
     pub known: Vec<(Modseq, UidSet)>,
     /// The flags written last, and their text. Forgotten at each batch: names of keywords may have come since.
@@ -80,8 +82,7 @@ enum Piece {
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
 struct Opened<'a> {
-    store: &'a Store,
-    place: (AccountId, FolderId),
+    bodies: &'a mut Bodies,
     message: &'a Message,
     entry: Option<Entry>,
     parts: Option<Part>,
@@ -135,6 +136,7 @@ pub(in crate::protocol::imap) fn start(
         batch: VecDeque::new(),
         pieces: VecDeque::new(),
         index: None,
+        bodies: None,
         known: Vec::new(),
         shown_flags: None,
         flags: String::new(),
@@ -205,6 +207,7 @@ impl FetchRun {
     /// Reads rows of the next messages; sets `\Seen` where that is due, one change for all of them.
     fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
         self.shown_flags = None;
+        self.bodies = None;
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let (account, folder_id) = (selected.account, selected.folder);
@@ -292,7 +295,7 @@ impl FetchRun {
     fn render(&mut self, session: &mut Session, row: &Row) -> Result<(), Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
-        let place = (selected.account, selected.folder);
+        let mut bodies = self.bodies.take().unwrap_or_else(|| store.bodies(selected.account, selected.folder));
         let Some(number) = selected.numbers.number(row.uid) else {
             return Ok(());
         };
@@ -310,7 +313,7 @@ impl FetchRun {
                     Ok(entry) => entry,
                     Err(error) => return self.failed(&error),
                 };
-                Some(Opened { store: &store, place, message, entry, parts: None, file: None })
+                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None })
             }
             None if self.needs.row => {
                 self.missing = true;
@@ -346,6 +349,7 @@ impl FetchRun {
         }
         pieces.text(")\r\n");
         self.pieces.extend(pieces.done);
+        self.bodies = Some(bodies);
         Ok(())
     }
 
@@ -433,7 +437,7 @@ impl Opened<'_> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(self.store.open_body(self.place.0, self.place.1, self.message.uid)?);
+        let file = Arc::new(self.bodies.open(self.message.uid)?);
         let place = format!("message {}", self.message.uid);
         let len = file
             .metadata()

@@ -11,7 +11,7 @@ use crate::message::header;
 use crate::message::part::{Kind, Part};
 use crate::protocol::imap::parse::{DateOp, Key, SystemFlag};
 use crate::protocol::imap::selected::Selected;
-use crate::store::{AccountId, Entry, Flags, FolderId, IndexReader, Keywords, Message, Store, StoreError, Uid, UidSet};
+use crate::store::{Bodies, Entry, Flags, IndexReader, Keywords, Message, StoreError, Uid, UidSet};
 
 /// A search key with its sets resolved and its texts folded.
 #[derive(Debug)]
@@ -203,8 +203,7 @@ fn compare(op: DateOp, at: chrono::NaiveDate, date: chrono::NaiveDate) -> bool {
 
 /// A message under test; what is read of it is kept.
 pub(super) struct Candidate<'a> {
-    store: &'a Store,
-    place: (AccountId, FolderId),
+    bodies: &'a mut Bodies,
     uid: Uid,
     flags: Flags,
     keywords: Keywords,
@@ -221,13 +220,12 @@ const FOLD_BYTES: usize = 256 * 1024;
 
 impl<'a> Candidate<'a> {
     pub(super) fn new(
-        store: &'a Store,
-        place: (AccountId, FolderId),
+        bodies: &'a mut Bodies,
         (uid, flags, keywords, recent): (Uid, Flags, Keywords, bool),
         row: Option<Message>,
         index: Option<&'a mut IndexReader>,
     ) -> Candidate<'a> {
-        Candidate { store, place, uid, flags, keywords, recent, row, index, entry: None, file: None }
+        Candidate { bodies, uid, flags, keywords, recent, row, index, entry: None, file: None }
     }
 
     fn row(&self) -> Result<&Message, StoreError> {
@@ -245,7 +243,7 @@ impl<'a> Candidate<'a> {
 
     fn read(&mut self, from: u64, count: u64) -> Result<Vec<u8>, StoreError> {
         if self.file.is_none() {
-            self.file = Some(self.store.open_body(self.place.0, self.place.1, self.uid)?);
+            self.file = Some(self.bodies.open(self.uid)?);
         }
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
         let place = format!("message {}", self.uid);

@@ -61,6 +61,7 @@ impl SearchRun {
     ) -> Result<Option<Answer>, Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
+        let mut bodies = store.bodies(selected.account, selected.folder);
         let cost = self.test.cost();
         // A search with many texts looks at fewer messages, so that others get their turn of the worker.
         let mut room = match cost {
@@ -100,13 +101,7 @@ impl SearchRun {
                     while messages.next_if(|message| message.uid < uid).is_some() {}
                     let message = messages.next_if(|message| message.uid == uid);
                     let state = (uid, run.flags, run.keywords, selected.recent.contains(uid));
-                    let mut candidate = Candidate::new(
-                        &store,
-                        (selected.account, selected.folder),
-                        state,
-                        message,
-                        self.index.as_mut(),
-                    );
+                    let mut candidate = Candidate::new(&mut bodies, state, message, self.index.as_mut());
                     match self.test.matches(&mut candidate) {
                         Ok(true) => self.found.extend(if self.uid { Some(uid) } else { selected.numbers.number(uid) }),
                         Ok(false) => {}
