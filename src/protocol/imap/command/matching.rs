@@ -29,8 +29,8 @@ pub(super) enum Test {
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
     Header(String, Box<Needle>),
-    Body(String),
-    Text(String),
+    Body(Box<Needle>),
+    Text(Box<Needle>),
 }
 
 /// What must be read to know.
@@ -45,7 +45,7 @@ pub(super) enum Cost {
 /// A folded text, and what tells quickly that a block of header lines does not hold it.
 #[derive(Debug)]
 pub(super) struct Needle {
-    text: String,
+    whole: memmem::Finder<'static>,
     /// Its longest piece without white space: a line end inside of a field cannot cut that.
     piece: memmem::Finder<'static>,
     /// Where an encoded word begins.
@@ -53,11 +53,20 @@ pub(super) struct Needle {
 }
 
 impl Needle {
-    fn new(text: String) -> Needle {
+    fn new(text: &str) -> Needle {
         let words = text.split(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
         let piece = words.max_by_key(|word| word.len()).unwrap_or_default();
-        let piece = memmem::Finder::new(piece.as_bytes()).into_owned();
-        Needle { piece, encoded: memmem::Finder::new(b"=?"), text }
+        let finder = |text: &str| memmem::Finder::new(text.as_bytes()).into_owned();
+        Needle { whole: finder(text), piece: finder(piece), encoded: finder("=?") }
+    }
+
+    fn len(&self) -> usize {
+        self.whole.needle().len()
+    }
+
+    /// Does the text stand in another one that is folded already?
+    fn is_in_folded(&self, text: &str) -> bool {
+        self.whole.find(text.as_bytes()).is_some()
     }
 
     /// True when no field of the block holds the text. False says nothing.
@@ -70,13 +79,13 @@ impl Needle {
     fn is_in(&self, block: &[u8], name: &str) -> bool {
         !self.is_absent(block)
             && header::find_all(block, name)
-                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(&self.text))
+                .any(|field| self.is_in_folded(&charset::fold(&charset::decode_words(&field.unfolded()))))
     }
 }
 
 /// Makes a key ready. `None`: a sequence number beyond the last message.
 pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test> {
-    let needle = |bytes: &[u8]| charset::fold(&charset::decode(label.as_bytes(), bytes));
+    let needle = |bytes: &[u8]| Box::new(Needle::new(&charset::fold(&charset::decode(label.as_bytes(), bytes))));
     let unless = |test: Test, wanted: bool| if wanted { test } else { Test::Not(Box::new(test)) };
     Some(match key {
         Key::All => Test::Always,
@@ -97,7 +106,7 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test
             let at = selected.keywords.iter().position(|keyword| keyword.eq_ignore_ascii_case(&name));
             unless(Test::Keyword(at.and_then(|at| u32::try_from(at).ok())), wanted)
         }
-        Key::Header(name, bytes) => Test::Header(name, Box::new(Needle::new(needle(&bytes)))),
+        Key::Header(name, bytes) => Test::Header(name, needle(&bytes)),
         Key::Body(bytes) => Test::Body(needle(&bytes)),
         Key::Text(bytes) => Test::Text(needle(&bytes)),
         Key::Internal(op, date) => Test::Internal(op, date),
@@ -274,15 +283,15 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    fn any_header_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+    fn any_header_contains(&mut self, needle: &Needle) -> Result<bool, StoreError> {
         let block = self.header_block()?;
         Ok(header::fields(&block).any(|field| {
             let name = String::from_utf8_lossy(field.name).into_owned();
-            charset::fold(&format!("{name}: {}", charset::decode_words(&field.unfolded()))).contains(needle)
+            needle.is_in_folded(&charset::fold(&format!("{name}: {}", charset::decode_words(&field.unfolded()))))
         }))
     }
 
-    fn body_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+    fn body_contains(&mut self, needle: &Needle) -> Result<bool, StoreError> {
         let Some(root) = self.entry()?.parts() else {
             return Ok(false);
         };
@@ -291,11 +300,11 @@ impl<'a> Candidate<'a> {
                 return Ok(true);
             }
         }
-        Ok(needle.is_empty())
+        Ok(needle.len() == 0)
     }
 
     /// Decodes a text part piece by piece; the end of each piece is looked at again with the next one.
-    fn part_contains(&mut self, part: &Part, needle: &str) -> Result<bool, StoreError> {
+    fn part_contains(&mut self, part: &Part, needle: &Needle) -> Result<bool, StoreError> {
         let mut transfer = Transfer::new(&part.encoding);
         let mut decoder = TextDecoder::new(part.charset.as_bytes());
         let mut text = String::new();
@@ -308,7 +317,7 @@ impl<'a> Candidate<'a> {
             transfer.push(&raw, &mut bytes);
             decoder.push(&bytes, &mut text);
             if text.len() >= FOLD_BYTES {
-                if charset::fold(&text).contains(needle) {
+                if needle.is_in_folded(&charset::fold(&text)) {
                     return Ok(true);
                 }
                 // A character folds to at least a quarter of its bytes' worth: four times the needle covers any match over the cut.
@@ -324,7 +333,7 @@ impl<'a> Candidate<'a> {
         transfer.finish(&mut bytes);
         decoder.push(&bytes, &mut text);
         decoder.finish(&mut text);
-        Ok(charset::fold(&text).contains(needle))
+        Ok(needle.is_in_folded(&charset::fold(&text)))
     }
 }
 
@@ -336,11 +345,12 @@ mod tests {
 
     #[test]
     fn tests_that_read_files_are_counted() {
-        let body = || Test::Body("x".to_owned());
+        let needle = |text| Box::new(Needle::new(text));
+        let body = || Test::Body(needle("x"));
         let test = Test::All(vec![
             Test::Recent,
-            Test::Header("Subject".to_owned(), Box::new(Needle::new(String::new()))),
-            Test::Not(Box::new(Test::Any(vec![body(), Test::Text(String::new())]))),
+            Test::Header("Subject".to_owned(), needle("")),
+            Test::Not(Box::new(Test::Any(vec![body(), Test::Text(needle(""))]))),
             body(),
         ]);
         assert_eq!(test.readers(), 3);
@@ -349,7 +359,7 @@ mod tests {
 
     #[test]
     fn texts_are_found_across_line_ends_and_encodings() {
-        let is_in = |text: &str, block: &[u8]| Needle::new(charset::fold(text)).is_in(block, "subject");
+        let is_in = |text: &str, block: &[u8]| Needle::new(&charset::fold(text)).is_in(block, "subject");
         let block = b"To: elsewhere\r\nSubject: two\r\n  lines of\r\n\tText\r\nX: y\r\n";
         assert!(is_in("TWO  lines", block) && is_in("of\ttext", block) && is_in("", block) && is_in(" lines", block));
         assert!(!is_in("elsewhere", block) && !is_in("twolines", block) && !is_in("\u{e4}", block));
@@ -369,7 +379,7 @@ mod tests {
             let folded = charset::fold(&text);
             let there = crate::message::header::find_all(block.as_bytes(), "subject")
                 .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(&folded));
-            prop_assert_eq!(Needle::new(folded).is_in(block.as_bytes(), "subject"), there);
+            prop_assert_eq!(Needle::new(&folded).is_in(block.as_bytes(), "subject"), there);
         }
     }
 }
