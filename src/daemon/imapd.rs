@@ -325,6 +325,7 @@ fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) ->
     }
     let server = Server {
         store,
+        pictures: Default::default(),
         directory,
         admins: conf.list("store.admins").into_iter().collect(),
         default_domain: domain("local.defdomain"),

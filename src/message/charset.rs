@@ -45,8 +45,7 @@ impl TextDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut String) {
         let mut rest = bytes;
         if self.decoder.is_none() {
-            let ascii = rest.iter().position(|b| *b >= 0x80).unwrap_or(rest.len());
-            let (plain, other) = rest.split_at(ascii);
+            let (plain, other) = rest.split_at(Encoding::ascii_valid_up_to(rest));
             out.push_str(std::str::from_utf8(plain).unwrap_or_default());
             rest = other;
             if rest.is_empty() {
@@ -290,7 +289,20 @@ pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_uppercase();
     }
-    text.chars().map(upper).nfkd().map(upper).nfkd().collect()
+    // An ASCII character stands for itself and no mark moves across it (Unicode Standard Annex 15): what lies between is folded piece by piece.
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (plain, other) = rest.split_at(Encoding::ascii_valid_up_to(rest.as_bytes()));
+        out.push_str(plain);
+        if let Some(pushed) = out.len().checked_sub(plain.len()).and_then(|start| out.get_mut(start..)) {
+            pushed.make_ascii_uppercase();
+        }
+        let (foreign, after) = other.split_at(other.bytes().position(|b| b.is_ascii()).unwrap_or(other.len()));
+        out.extend(foreign.chars().map(upper).nfkd().map(upper).nfkd());
+        rest = after;
+    }
+    out
 }
 
 /// Upper case where it is one character, otherwise the character itself.
@@ -378,6 +390,12 @@ mod tests {
         fn fold_is_stable(text in any::<String>()) {
             let once = fold(&text);
             prop_assert_eq!(fold(&once), once);
+        }
+
+        #[test]
+        fn folding_in_pieces_is_folding(text in "[a-cX-Z \u{df}\u{e9}\u{300}-\u{32f}\u{fb01}\u{2460}\u{3c2}]{0,40}") {
+            let whole: String = text.chars().map(upper).nfkd().map(upper).nfkd().collect();
+            prop_assert_eq!(fold(&text), whole);
         }
 
         #[test]

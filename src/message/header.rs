@@ -119,11 +119,14 @@ pub fn append_crlf(out: &mut Vec<u8>, lines: &[u8]) {
     }
 }
 
+/// Room for the few fields that are usually asked for.
+const SUBSET_BYTES: usize = 256;
+
 /// HEADER.FIELDS (or, with `not`, HEADER.FIELDS.NOT) of RFC 3501 section 6.4.5: the fields whose name is
 /// (is not) among `names`, in their order in the block, CRLF-ended, then the blank line.
 #[must_use]
 pub fn subset<N: AsRef<[u8]>>(block: &[u8], names: &[N], not: bool) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(if not { block.len() } else { SUBSET_BYTES.min(block.len() + 2) });
     for field in fields(block) {
         let listed = names.iter().any(|n| n.as_ref().eq_ignore_ascii_case(field.name));
         if listed != not {
@@ -188,11 +191,16 @@ pub const CACHED_HEADERS: [&str; 50] = [
     "x-spam-status",
 ];
 
+const LONGEST_CACHED: usize = 32;
+
 /// Whether `name` is in [`CACHED_HEADERS`], letter case ignored.
 #[must_use]
 pub fn is_cached(name: &[u8]) -> bool {
-    let Ok(name) = std::str::from_utf8(name) else { return false };
-    name.len() <= 32 && CACHED_HEADERS.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
+    let mut lower = [0; LONGEST_CACHED];
+    let Some(lower) = lower.get_mut(..name.len()) else { return false };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    CACHED_HEADERS.binary_search_by(|known| known.as_bytes().cmp(lower)).is_ok()
 }
 
 #[cfg(test)]
@@ -222,7 +230,9 @@ mod tests {
     #[test]
     fn cached_table_is_sorted() {
         assert!(CACHED_HEADERS.is_sorted());
+        assert!(CACHED_HEADERS.iter().all(|name| name.len() <= LONGEST_CACHED && is_cached(name.as_bytes())));
         assert!(is_cached(b"Message-ID") && is_cached(b"X-Spam-Flag") && !is_cached(b"Received"));
+        assert!(!is_cached(&[b'a'; 99]) && !is_cached(b""));
     }
 
     #[test]

@@ -146,24 +146,30 @@ impl Entry {
 
     /// Reads an entry; `None` if anything about it is wrong.
     pub(crate) fn decode(bytes: &[u8], uid: Uid, guid: Guid) -> Option<Entry> {
-        let (head, payload) = bytes.split_at_checked(ENTRY_HEADER)?;
-        let u32_at = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-        if head.get(..4)? != b"MENT"
-            || u32_at(4)? != uid
-            || head.get(24..40)? != guid.0
-            || u32_at(68)? != crc(head.get(..68)?)
-        {
-            return None;
-        }
-        let mut ends = [0usize; 5];
-        let mut at = 0usize;
-        for (number, end) in ends.iter_mut().enumerate() {
-            at = at.checked_add(usize::try_from(u32_at(40 + number * 4)?).ok()?)?;
-            *end = at;
-        }
-        let bytes = payload.get(..at)?;
-        (u32_at(64)? == crc(bytes)).then(|| Entry { bytes: bytes.to_vec(), ends })
+        let (payload, ends) = verified(bytes, uid, guid)?;
+        Some(Entry { bytes: payload.to_vec(), ends })
     }
+}
+
+/// The payload of an encoded entry and the ends of its sections; `None` if anything about it is wrong.
+fn verified(bytes: &[u8], uid: Uid, guid: Guid) -> Option<(&[u8], [usize; 5])> {
+    let (head, payload) = bytes.split_at_checked(ENTRY_HEADER)?;
+    let u32_at = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    if head.get(..4)? != b"MENT"
+        || u32_at(4)? != uid
+        || head.get(24..40)? != guid.0
+        || u32_at(68)? != crc(head.get(..68)?)
+    {
+        return None;
+    }
+    let mut ends = [0usize; 5];
+    let mut at = 0usize;
+    for (number, end) in ends.iter_mut().enumerate() {
+        at = at.checked_add(usize::try_from(u32_at(40 + number * 4)?).ok()?)?;
+        *end = at;
+    }
+    let payload = payload.get(..at)?;
+    (u32_at(64)? == crc(payload)).then_some((payload, ends))
 }
 
 /// Appends `bytes` at `offset` of the folder's file; makes the file with its header when it is not there. A file that lies there before the first
@@ -243,17 +249,34 @@ impl IndexReader {
         }
     }
 
+    /// Calls `look` with the header lines that [`Entry::headers`] has for the message: without a copy where store.idx is sound.
+    ///
+    /// # Errors
+    /// The message's file cannot be read.
+    pub fn with_headers<T>(&mut self, row: &Message, look: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError> {
+        let sound = self.stored(row).and_then(|bytes| verified(bytes, row.uid, row.guid));
+        if let Some((payload, [.., from, to, _])) = sound {
+            return Ok(look(payload.get(from..to).unwrap_or_default()));
+        }
+        Ok(look(self.scan(row)?.headers()))
+    }
+
     /// The entry as store.idx has it, if that is sound.
     pub(crate) fn cached(&mut self, row: &Message) -> Option<Entry> {
+        Entry::decode(self.stored(row)?, row.uid, row.guid)
+    }
+
+    /// The bytes that store.idx has where the row says, as they are.
+    fn stored(&mut self, row: &Message) -> Option<&[u8]> {
         let EntryPlace { generation, offset, len } = row.entry;
         let len = usize::try_from(len).ok().filter(|len| (ENTRY_HEADER..=ENTRY_MAX).contains(len))?;
         if generation != self.generation || offset < HEADER {
             return None;
         }
         let known = offset.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
-        let held = known.and_then(|skip| self.ahead.get(skip..skip.checked_add(len)?));
-        if let Some(bytes) = held {
-            return Entry::decode(bytes, row.uid, row.guid);
+        let held = known.and_then(|skip| Some(skip..skip.checked_add(len)?));
+        if let Some(place) = held.filter(|place| place.end <= self.ahead.len()) {
+            return self.ahead.get(place);
         }
         let file = self.file.as_ref()?;
         self.ahead.resize(len.max(AHEAD), 0);
@@ -268,7 +291,7 @@ impl IndexReader {
         }
         self.ahead.truncate(filled);
         self.at = offset;
-        Entry::decode(self.ahead.get(..len)?, row.uid, row.guid)
+        self.ahead.get(..len)
     }
 
     fn scan(&self, row: &Message) -> Result<Entry, StoreError> {

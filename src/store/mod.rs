@@ -8,6 +8,7 @@
 
 mod account;
 mod append;
+mod bodies;
 mod body;
 pub mod check;
 mod codec;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use append::{Appended, Delivery, NewMessage};
+pub use bodies::Bodies;
 pub use body::{Staged, Staging};
 pub use copy::Copied;
 pub use error::{Kind, StoreError};

@@ -74,12 +74,14 @@ fn turn(random: &mut Random, client: &mut Client, picture: &mut Picture) {
     act(client, picture, &command);
 }
 
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn every_client_ends_with_the_mailbox() {
     let daemon = Daemon::start(&["joe"], &[]);
-    let seed =
-        std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| u64::from(std::process::id()));
-    println!("SEED={seed}");
+    let (seed, turns) = (number("MSGSTORE_MODEL_SEED", 20_261_123), number("MSGSTORE_MODEL_TURNS", 120));
     daemon.login("joe").ask("create Other");
     let threads: Vec<_> = (0..4u64)
         .map(|number| {
@@ -88,7 +90,7 @@ fn every_client_ends_with_the_mailbox() {
                 let mut random = Random(seed.wrapping_add(number * 7919));
                 let mut picture = Picture::default();
                 act(&mut client, &mut picture, "select INBOX");
-                for _ in 0..120 {
+                for _ in 0..turns {
                     turn(&mut random, &mut client, &mut picture);
                 }
                 (client, picture)
@@ -110,5 +112,9 @@ fn every_client_ends_with_the_mailbox() {
             told.into_iter().map(|line| line.replace(" \\Recent", "").replace("\\Recent", "")).collect::<Vec<_>>(),
         ));
     }
-    assert!(lists.windows(2).all(|pair| pair[0] == pair[1]), "{lists:#?}");
+    assert!(lists.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {lists:#?}");
+    eprintln!(
+        "figures: model: 4 clients, {turns} commands each, {} messages at the end, seed {seed}",
+        lists[0].0.len()
+    );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Fixture, NOW, message};
-use msgstore::store::{Delivery, FlagChange, FlagOp, Flags, FolderId, Kind, Source, UidSet};
+use msgstore::store::{Delivery, FlagChange, FlagOp, Flags, FolderId, FolderPath, Kind, Source, Uid, UidSet};
 
 const INBOX: FolderId = FolderId::INBOX;
 
@@ -30,6 +30,8 @@ fn a_message_comes_back_as_it_was() {
     assert_eq!(row.size, text.len() as u64);
     let (entry, source) = f.store.index(joe, &folder).unwrap().entry(&row).unwrap();
     assert_eq!(source, Source::Cache);
+    let mut index = f.store.index(joe, &folder).unwrap();
+    assert_eq!(index.with_headers(&row, <[u8]>::to_vec).unwrap(), entry.headers());
     assert!(String::from_utf8_lossy(entry.envelope()).contains("\"hello\""));
     assert_eq!(entry.parts().unwrap().body.end, text.len() as u64);
 }
@@ -46,6 +48,8 @@ fn a_lost_index_is_read_from_the_messages() {
     let (entry, source) = f.store.index(joe, &view.folder(INBOX).unwrap().unwrap()).unwrap().entry(&row).unwrap();
     assert_eq!(source, Source::Damaged);
     assert!(String::from_utf8_lossy(entry.envelope()).contains("\"one\""));
+    let mut index = f.store.index(joe, &view.folder(INBOX).unwrap().unwrap()).unwrap();
+    assert_eq!(index.with_headers(&row, <[u8]>::to_vec).unwrap(), b"Subject: one\r\n");
     drop(view);
     f.append(joe, INBOX, "Subject: two\r\n\r\n2\r\n", Flags::NONE);
     let findings = f.store.check(Default::default()).unwrap();
@@ -259,4 +263,29 @@ fn a_moved_database_takes_no_more_mail() {
     let refused = f.store.append(joe, INBOX, &[message(&staged, Flags::NONE)], NOW);
     assert_eq!(refused.unwrap_err().kind(), Kind::Unavailable);
     std::fs::rename(&away, &mboxlist).unwrap();
+}
+
+#[test]
+fn bodies_follow_their_folder() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let first = f.folder(joe, "A");
+    f.fill(joe, first, 12);
+    let mut bodies = f.store.bodies(joe, first);
+    let mut text = |uid: Uid| bodies.open(uid).map(|file| std::io::read_to_string(file).unwrap());
+    for uid in 1..=8 {
+        assert!(text(uid).unwrap().ends_with(&format!("body {}\r\n", uid - 1)));
+    }
+    f.store.folder_rename(joe, &FolderPath::parse("A").unwrap(), &FolderPath::parse("B").unwrap(), NOW).unwrap();
+    let second = f.folder(joe, "A");
+    for _ in 0..12 {
+        f.append(joe, second, "Subject: another\r\n\r\nanother\r\n", Flags::NONE);
+    }
+    assert!(text(9).unwrap().ends_with("body 8\r\n"));
+    f.store.move_partition(joe, Some(first), "second").unwrap();
+    assert!(text(10).unwrap().ends_with("body 9\r\n"));
+    f.store.remove(joe, first, &UidSet::one(11), NOW).unwrap();
+    f.store.purge(joe, first, NOW + 1).unwrap();
+    assert_eq!(text(11).unwrap_err().kind(), Kind::Expunged);
+    assert!(text(12).unwrap().ends_with("body 11\r\n"));
 }

@@ -1,8 +1,8 @@
 //! Many at once on one account: writers, readers and a settling process, and the same as threads of one process. Every acknowledged append must be
 //! there at the end unless something acknowledged took it away, and no reader may ever see a view that contradicts itself.
 //!
-//! A store is opened by children only, as in the crash test. `MSGSTORE_STRESS_S` sets how long they run, and longer where the machine is so slow that
-//! they have done hardly anything by then.
+//! A store is opened by children only, as in the crash test. `MSGSTORE_STRESS_S` sets how long they run (longer where the machine is so slow that they
+//! have done hardly anything by then), `MSGSTORE_STRESS_SEED` what they choose to do; how their steps meet is left to the machine.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,6 +34,17 @@ fn seconds() -> u64 {
     std::env::var("MSGSTORE_STRESS_S").ok().and_then(|text| text.parse().ok()).unwrap_or(8)
 }
 
+fn seed() -> u64 {
+    std::env::var("MSGSTORE_STRESS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_123)
+}
+
+/// Mostly one account, now and then another: what goes from one to the other takes another way.
+const TWO: worker::Users = &["joe", "joe", "joe", "joe", "ann"];
+const ONE: worker::Users = &["joe"];
+
+/// Writers, readers and settlers of each of three processes: eight and four in all.
+const SHARES: [[u64; 3]; 3] = [[3, 2, 0], [3, 1, 0], [2, 1, 1]];
+
 /// What the children run: nothing, unless a parent has given this process a role.
 #[test]
 fn child() {
@@ -43,33 +54,40 @@ fn child() {
     if role == "create" {
         return create(root);
     }
-    let store = Store::open(crash::settings(root)).unwrap();
+    let store = &Store::open(crash::settings(root)).unwrap();
     let until = Instant::now() + Duration::from_secs(std::env::var("STRESS_S").unwrap().parse().unwrap());
     let number: u64 = std::env::var("STRESS_NUMBER").unwrap().parse().unwrap();
     match role.as_str() {
-        "writer" => worker::write(&store, number, until),
-        "reader" => worker::read(&store, number, until),
-        "settle" => worker::settle(&store, until),
-        "threads" => std::thread::scope(|scope| {
-            for number in 0..11 {
-                let store = &store;
-                scope.spawn(move || worker::write(store, 100 + number, until));
-            }
-            for number in 0..4 {
-                let store = &store;
-                scope.spawn(move || worker::read(store, 200 + number, until));
-            }
-            scope.spawn(|| worker::settle(&store, until));
-        }),
-        "rename" => moments::rename_and_die(&store),
-        "deliver" => moments::deliver_after_death(&store),
-        _ => verify(&store),
+        "writer" => worker::write(store, number, until, TWO),
+        "reader" => worker::read(store, number, until, TWO),
+        "settle" => worker::settle(store, until),
+        "threads" => threads(store, 100, [11, 4, 1], until, TWO),
+        "share" => threads(store, number * 100, SHARES[usize::try_from(number).unwrap()], until, ONE),
+        "rename" => moments::rename_and_die(store),
+        "deliver" => moments::deliver_after_death(store),
+        _ => verify(store),
     }
     crash::say("DONE");
 }
 
+/// Writers, readers and settlers as threads of this process.
+fn threads(store: &Store, first: u64, [writers, readers, settlers]: [u64; 3], until: Instant, users: worker::Users) {
+    std::thread::scope(|scope| {
+        for number in 0..writers {
+            scope.spawn(move || worker::write(store, first + number, until, users));
+        }
+        for number in 0..readers {
+            scope.spawn(move || worker::read(store, first + 50 + number, until, users));
+        }
+        for _ in 0..settlers {
+            scope.spawn(|| worker::settle(store, until));
+        }
+    });
+}
+
 fn create(root: &Path) {
-    Store::create(&crash::settings(root), 2).unwrap();
+    let shards = std::env::var("STRESS_SHARDS").map_or(2, |text| text.parse().unwrap());
+    Store::create(&crash::settings(root), shards).unwrap();
     let store = Store::open(crash::settings(root)).unwrap();
     for user in ["joe", "ann"] {
         let account = store.account_create(user, None, crash::NOW).unwrap();
@@ -121,9 +139,9 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Run {
+    fn new(shards: u32) -> Run {
         let mut run = Run { dir: tempfile::tempdir().unwrap(), children: 0 };
-        let made = run.start("create", 0, 0, &[]);
+        let made = run.start("create", 0, 0, &[("STRESS_SHARDS", &shards.to_string())]);
         run.wait(vec![made], PATIENCE);
         run
     }
@@ -184,7 +202,7 @@ impl Run {
     }
 
     /// Compares what was acknowledged with what a fresh process finds.
-    fn settle_accounts(&mut self, said: &[String]) {
+    fn settle_accounts(&mut self, what: &str, said: &[String]) {
         let verifier = self.start("verify", 0, 0, &[]);
         let told = self.wait(vec![verifier], PATIENCE);
         let numbers = |lines: &[String], word: &str| -> BTreeSet<u64> {
@@ -197,14 +215,19 @@ impl Run {
         assert!(lost.is_empty(), "{} of {} acknowledged messages are lost: {lost:?}", lost.len(), added.len());
         let checked: usize = said.iter().filter(|line| line.starts_with("SEEN")).count();
         let kept = added.difference(&taken).count();
-        eprintln!("{operations} operations, {} messages added, {kept} of them to stay, {checked} views", added.len());
+        eprintln!(
+            "figures: {what}: {} s, {operations} operations, {} messages added, {kept} of them to stay, {checked} views, seed {}",
+            seconds(),
+            added.len(),
+            seed()
+        );
         assert!(added.len() > 20 && kept > 5 && checked > 20, "hardly anything was done");
     }
 }
 
 #[test]
 fn processes_at_once() {
-    let mut run = Run::new();
+    let mut run = Run::new(2);
     let seconds = seconds();
     let mut children = Vec::new();
     for number in 0..WRITERS {
@@ -215,14 +238,24 @@ fn processes_at_once() {
     }
     children.push(run.start("settle", 99, seconds, &[]));
     let said = run.wait(children, Duration::from_secs(seconds) + PATIENCE);
-    run.settle_accounts(&said);
+    run.settle_accounts("stress, processes", &said);
 }
 
 #[test]
 fn threads_at_once() {
-    let mut run = Run::new();
+    let mut run = Run::new(2);
     let seconds = seconds();
     let threads = run.start("threads", 0, seconds, &[]);
     let said = run.wait(vec![threads], Duration::from_secs(seconds) + PATIENCE);
-    run.settle_accounts(&said);
+    run.settle_accounts("stress, threads", &said);
+}
+
+/// Eight writers and four readers in three processes on one account, all of it in one shard.
+#[test]
+fn three_processes_on_one_account() {
+    let mut run = Run::new(1);
+    let seconds = seconds();
+    let children = (0..SHARES.len()).map(|number| run.start("share", number, seconds, &[])).collect();
+    let said = run.wait(children, Duration::from_secs(seconds) + PATIENCE);
+    run.settle_accounts("stress, one account and one shard", &said);
 }

@@ -161,12 +161,12 @@ pub fn deliver_after_death(store: &Store) {
 /// A delivery to an account in which a process died in the middle of a rename finishes that and succeeds.
 #[test]
 fn a_delivery_finishes_what_a_dead_process_left() {
-    let mut run = Run::new();
+    let mut run = Run::new(2);
     for point in ["intent.written:1", "rename.after-move:1"] {
         let (mut killed, _) = run.start("rename", 0, 0, &[("CRASH_POINT", point)]);
         assert!(!killed.wait().unwrap().success(), "{point} was not passed");
         let delivery = run.start("deliver", 0, 0, &[]);
         assert!(run.wait(vec![delivery], PATIENCE).contains(&"DELIVERED".to_owned()));
-        run = Run::new();
+        run = Run::new(2);
     }
 }

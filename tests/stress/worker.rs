@@ -15,9 +15,14 @@ use crate::crash::child::{NOW, content, item, marker_of, path, say, stage};
 struct Chance(u64);
 
 impl Chance {
+    /// Another sequence for each worker and seed.
     fn new(number: u64) -> Chance {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Chance((u64::from(now.subsec_nanos()) << 20) ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        let mut chance = Chance(super::seed() ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        // Neighbouring seeds begin alike.
+        for _ in 0..8 {
+            chance.below(1);
+        }
+        chance
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -32,6 +37,9 @@ impl Chance {
     }
 }
 
+/// Whose mail is worked on: one of these by chance.
+pub type Users = &'static [&'static str];
+
 /// Messages in a folder whose last name begins so may vanish with it; no other folder is ever deleted.
 fn is_passing(path: &FolderPath) -> bool {
     path.last().starts_with("Tmp")
@@ -45,6 +53,7 @@ struct Place {
 
 struct Writer<'s> {
     store: &'s Store,
+    users: Users,
     chance: Chance,
     next: u64,
 }
@@ -53,9 +62,9 @@ struct Writer<'s> {
 const LEAST: u64 = 12;
 
 /// Writes until the time is over.
-pub fn write(store: &Store, number: u64, until: Instant) {
+pub fn write(store: &Store, number: u64, until: Instant, users: Users) {
     let first = (number + 1) * 10_000_000;
-    let mut writer = Writer { store, chance: Chance::new(number), next: first };
+    let mut writer = Writer { store, users, chance: Chance::new(number), next: first };
     while Instant::now() < until || writer.next < first + LEAST {
         let (what, done) = writer.step();
         match done {
@@ -71,7 +80,7 @@ pub fn write(store: &Store, number: u64, until: Instant) {
 
 impl Writer<'_> {
     fn account(&mut self) -> Result<AccountId, StoreError> {
-        let user = if self.chance.below(5) == 0 { "ann" } else { "joe" };
+        let user = *self.chance.of(self.users);
         Ok(self.store.account_id(user)?.unwrap())
     }
 
@@ -159,6 +168,7 @@ impl Writer<'_> {
         let staged = stage(self.store, marker[0]);
         let to: Vec<Delivery> = ["joe", "ann"]
             .iter()
+            .filter(|user| self.users.contains(user))
             .map(|user| Delivery {
                 account: self.store.account_id(user).unwrap().unwrap(),
                 folder: FolderId::INBOX,
@@ -277,12 +287,12 @@ pub fn settle(store: &Store, until: Instant) {
 }
 
 /// Reads until the time is over.
-pub fn read(store: &Store, number: u64, until: Instant) {
+pub fn read(store: &Store, number: u64, until: Instant, users: Users) {
     let mut chance = Chance::new(number);
     let mut views = 0;
     while Instant::now() < until || views < LEAST {
         views += 1;
-        let user = *chance.of(&["joe", "joe", "ann"]);
+        let user = *chance.of(users);
         let account = store.account_id(user).unwrap().unwrap();
         match look(store, account, &mut chance) {
             Ok(None) => say("SEEN\t1"),

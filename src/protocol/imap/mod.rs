@@ -12,6 +12,7 @@ pub mod answer;
 pub mod command;
 pub mod frame;
 pub mod parse;
+pub mod pictures;
 pub mod respond;
 pub mod selected;
 pub mod server;

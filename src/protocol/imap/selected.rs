@@ -1,15 +1,18 @@
 //! A session's picture of the mailbox it has selected: which UID has which number, what the client has been told.
 
+use std::sync::Arc;
+
 use crate::protocol::imap::parse::SequenceSet;
+use crate::protocol::imap::pictures::Picture;
 use crate::protocol::imap::respond;
 use crate::store::{
     AccountId, Flags, Folder, FolderId, Keywords, Modseq, StateRun, Store, StoreError, Uid, UidSet, View,
 };
 
-/// The UIDs of the mailbox in the order of their sequence numbers, as runs of consecutive UIDs.
+/// The UIDs of the mailbox in the order of their sequence numbers, as runs of consecutive UIDs. Clones share them until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    runs: Vec<Run>,
+    runs: Arc<Vec<Run>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +40,18 @@ impl Numbers {
         self.runs.last().map_or(0, Run::last)
     }
 
+    /// How many runs.
+    pub fn run_count(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Adds UIDs behind all others.
     pub fn push(&mut self, first: Uid, count: u32) {
         let before = self.count();
-        match self.runs.last_mut() {
+        let runs = Arc::make_mut(&mut self.runs);
+        match runs.last_mut() {
             Some(run) if run.last().checked_add(1) == Some(first) => run.count = run.count.saturating_add(count),
-            _ if count > 0 => self.runs.push(Run { first, count, before }),
+            _ if count > 0 => runs.push(Run { first, count, before }),
             _ => {}
         }
     }
@@ -104,7 +113,7 @@ impl Numbers {
     pub fn remove(&mut self, gone: &UidSet) -> Vec<u32> {
         let mut told = Vec::new();
         let mut kept = Numbers::default();
-        for run in &self.runs {
+        for run in self.runs.iter() {
             // In 64 bits: the UID behind the last one may not exist.
             let mut next = u64::from(run.first);
             let end = run.last();
@@ -168,44 +177,31 @@ pub struct Selected {
 pub struct Deleted;
 
 impl Selected {
-    /// Takes the picture of a folder. `recent_from`: the first UID that is `\Recent` here. Returns the UID of the first message without `\Seen`, too.
+    /// Selects a folder of which `picture` was taken in `view`. `recent_from`: the first UID that is `\Recent` here.
     ///
     /// # Errors
     /// What the store says.
     pub fn open(
         view: &View<'_>,
-        account: AccountId,
-        folder: &Folder,
+        (account, folder): (AccountId, &Folder),
+        picture: &Picture,
         name: String,
         read_only: bool,
         recent_from: Uid,
-    ) -> Result<(Selected, Option<Uid>), StoreError> {
-        let mut numbers = Numbers::default();
-        let mut recent = UidSet::new();
-        let mut unseen = None;
-        view.states(folder.id, 1..=Uid::MAX, &mut |run| {
-            numbers.push(run.first, run.count);
-            if run.last() >= recent_from {
-                recent.insert_range(run.first.max(recent_from), run.last());
-            }
-            if unseen.is_none() && !run.flags.contains(Flags::SEEN) {
-                unseen = Some(run.first);
-            }
-        })?;
-        let selected = Selected {
+    ) -> Result<Selected, StoreError> {
+        Ok(Selected {
             account,
             folder: folder.id,
             uidvalidity: folder.uidvalidity,
             name,
             read_only,
-            numbers,
-            recent,
+            numbers: picture.numbers.clone(),
+            recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
             pending: UidSet::new(),
-        };
-        Ok((selected, unseen))
+        })
     }
 
     /// The UIDs that a set of a command names: sequence numbers, or UIDs when `uid`. `None`: a number beyond the last message.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::pictures::Pictures;
 use crate::directory::Directory;
 use crate::store::Store;
 
@@ -10,6 +11,8 @@ use crate::store::Store;
 pub struct Server {
     /// The mail store.
     pub store: Store,
+    /// What the last sessions found in large mailboxes.
+    pub pictures: Pictures,
     /// The user directory.
     pub directory: Directory,
     /// Who may act for others (`store.admins`).

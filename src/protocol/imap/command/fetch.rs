@@ -13,16 +13,18 @@ use crate::message::date::{Stamp, format_internal};
 use crate::message::part::Part;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{Item, SequenceSet};
-use crate::protocol::imap::respond::{self, Code};
+use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
-    AccountId, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq, Source,
-    StateRun, Store, StoreError, Uid, UidSet,
+    AccountId, Bodies, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq,
+    Source, StateRun, Store, StoreError, Uid, UidSet,
 };
 use crate::text::quote;
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
 const PIECE_BYTES: usize = 128 * 1024;
+/// Room for the response to one message, at first.
+const FIRST_BYTES: usize = 512;
 /// Messages whose rows are read at a time.
 const BATCH: usize = 128;
 
@@ -30,12 +32,16 @@ const BATCH: usize = 128;
 pub struct FetchRun {
     uid: bool,
     items: Vec<Item>,
+    /// What each item that names a section is called in the response; empty for the others.
+    labels: Vec<String>,
     needs: Needs,
     /// UIDs that come after the batch.
     left: VecDeque<(Uid, Uid)>,
     batch: VecDeque<Row>,
     pieces: VecDeque<Piece>,
     index: Option<IndexReader>,
+    /// Opens the files of the batch.
+    bodies: Option<Bodies>,
     /// Flag changes (`\Seen`) that the client has been told.
     pub known: Vec<(Modseq, UidSet)>,
     /// The flags written last, and their text. Forgotten at each batch: names of keywords may have come since.
@@ -76,8 +82,7 @@ enum Piece {
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
 struct Opened<'a> {
-    store: &'a Store,
-    place: (AccountId, FolderId),
+    bodies: &'a mut Bodies,
     message: &'a Message,
     entry: Option<Entry>,
     parts: Option<Part>,
@@ -118,14 +123,20 @@ pub(in crate::protocol::imap) fn start(
         }
     }
     needs.seen &= !selected.read_only;
+    let label = |item: &Item| match item {
+        Item::Section { section, partial, .. } => section::label(section, *partial),
+        _ => String::new(),
+    };
     Ok(Running::Fetch(Box::new(FetchRun {
         uid,
+        labels: items.iter().map(label).collect(),
         items,
         needs,
         left: uids.ranges().iter().copied().collect(),
         batch: VecDeque::new(),
         pieces: VecDeque::new(),
         index: None,
+        bodies: None,
         known: Vec::new(),
         shown_flags: None,
         flags: String::new(),
@@ -196,6 +207,7 @@ impl FetchRun {
     /// Reads rows of the next messages; sets `\Seen` where that is due, one change for all of them.
     fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
         self.shown_flags = None;
+        self.bodies = None;
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let (account, folder_id) = (selected.account, selected.folder);
@@ -283,7 +295,7 @@ impl FetchRun {
     fn render(&mut self, session: &mut Session, row: &Row) -> Result<(), Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
-        let place = (selected.account, selected.folder);
+        let mut bodies = self.bodies.take().unwrap_or_else(|| store.bodies(selected.account, selected.folder));
         let Some(number) = selected.numbers.number(row.uid) else {
             return Ok(());
         };
@@ -301,7 +313,7 @@ impl FetchRun {
                     Ok(entry) => entry,
                     Err(error) => return self.failed(&error),
                 };
-                Some(Opened { store: &store, place, message, entry, parts: None, file: None })
+                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None })
             }
             None if self.needs.row => {
                 self.missing = true;
@@ -314,7 +326,7 @@ impl FetchRun {
         pieces.number(u64::from(number));
         pieces.text(" FETCH (");
         let mut blank = "";
-        for item in &self.items {
+        for (item, label) in self.items.iter().zip(&self.labels) {
             pieces.text(blank);
             blank = " ";
             match (item, opened.as_mut()) {
@@ -325,7 +337,7 @@ impl FetchRun {
                 (Item::Flags, _) => pieces.text(&self.flags),
                 (_, None) => {}
                 (item, Some(opened)) => {
-                    if let Err(error) = opened.write(item, &mut pieces) {
+                    if let Err(error) = opened.write(item, label, &mut pieces) {
                         return self.failed(&error);
                     }
                 }
@@ -337,6 +349,7 @@ impl FetchRun {
         }
         pieces.text(")\r\n");
         self.pieces.extend(pieces.done);
+        self.bodies = Some(bodies);
         Ok(())
     }
 
@@ -365,7 +378,7 @@ impl FetchRun {
 }
 
 impl Opened<'_> {
-    fn write(&mut self, item: &Item, pieces: &mut Pieces) -> Result<(), StoreError> {
+    fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), StoreError> {
         let message = self.message;
         match item {
             Item::InternalDate => {
@@ -383,7 +396,6 @@ impl Opened<'_> {
             Item::Rfc822Header => self.range("RFC822.HEADER", 0, message.header_size, pieces)?,
             Item::Rfc822Text => self.range("RFC822.TEXT", message.header_size, message.size, pieces)?,
             Item::Section { section, partial, .. } => {
-                let label = section::label(section, *partial);
                 let found = match section::find_cached(section, self.entry()) {
                     Some(found) => found,
                     None => {
@@ -393,15 +405,15 @@ impl Opened<'_> {
                 };
                 match found {
                     Found::Nothing => pieces.text(&format!("{label} NIL")),
-                    Found::Bytes(bytes) => pieces.literal(&label, section::cut(&bytes, *partial)),
+                    Found::Bytes(bytes) => pieces.literal(label, section::cut(&bytes, *partial)),
                     Found::Range(from, to) => {
                         let (from, to) = section::cut_range(from, to, *partial);
-                        self.range(&label, from, to, pieces)?;
+                        self.range(label, from, to, pieces)?;
                     }
                     Found::Fields { from, to, names, not } => {
                         let block = self.read(from, to)?;
                         let bytes = crate::message::header::subset(&block, &names, not);
-                        pieces.literal(&label, section::cut(&bytes, *partial));
+                        pieces.literal(label, section::cut(&bytes, *partial));
                     }
                 }
             }
@@ -425,7 +437,7 @@ impl Opened<'_> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(self.store.open_body(self.place.0, self.place.1, self.message.uid)?);
+        let file = Arc::new(self.bodies.open(self.message.uid)?);
         let place = format!("message {}", self.message.uid);
         let len = file
             .metadata()
@@ -474,13 +486,19 @@ struct Pieces {
 
 impl Pieces {
     fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(last) = self.last(bytes.len()) {
+            last.extend_from_slice(bytes);
+        }
+    }
+
+    /// The bytes to go on with; new ones have room for `more`.
+    fn last(&mut self, more: usize) -> Option<&mut Vec<u8>> {
+        if !matches!(self.done.last(), Some(Piece::Bytes(_))) {
+            self.done.push(Piece::Bytes(Vec::with_capacity(more.max(FIRST_BYTES))));
+        }
         match self.done.last_mut() {
-            Some(Piece::Bytes(last)) => last.extend_from_slice(bytes),
-            _ => {
-                let mut first = Vec::with_capacity(bytes.len().max(120));
-                first.extend_from_slice(bytes);
-                self.done.push(Piece::Bytes(first));
-            }
+            Some(Piece::Bytes(last)) => Some(last),
+            _ => None,
         }
     }
 
@@ -511,10 +529,11 @@ impl Pieces {
     }
 
     fn literal(&mut self, label: &str, bytes: &[u8]) {
-        let mut out = Vec::with_capacity(bytes.len() + label.len() + 16);
-        respond::text(&mut out, label);
-        out.push(b' ');
-        quote::literal(&mut out, bytes);
-        self.bytes(&out);
+        self.text(label);
+        if let Some(last) = self.last(bytes.len()) {
+            last.reserve(bytes.len() + 16);
+            last.push(b' ');
+            quote::literal(last, bytes);
+        }
     }
 }

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use memchr::memmem;
+
 use crate::message::charset::{self, TextDecoder, Transfer};
 use crate::message::date::{Stamp, parse_rfc5322};
 use crate::message::header;
 use crate::message::part::{Kind, Part};
 use crate::protocol::imap::parse::{DateOp, Key, SystemFlag};
 use crate::protocol::imap::selected::Selected;
-use crate::store::{AccountId, Entry, Flags, FolderId, IndexReader, Keywords, Message, Store, StoreError, Uid, UidSet};
+use crate::store::{Bodies, Entry, Flags, IndexReader, Keywords, Message, StoreError, Uid, UidSet};
 
 /// A search key with its sets resolved and its texts folded.
 #[derive(Debug)]
@@ -26,9 +28,9 @@ pub(super) enum Test {
     Smaller(u64),
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
-    Header(String, String),
-    Body(String),
-    Text(String),
+    Header(String, Box<Needle>),
+    Body(Box<Needle>),
+    Text(Box<Needle>),
 }
 
 /// What must be read to know.
@@ -40,9 +42,50 @@ pub(super) enum Cost {
     File,
 }
 
+/// A folded text, and what tells quickly that a block of header lines does not hold it.
+#[derive(Debug)]
+pub(super) struct Needle {
+    whole: memmem::Finder<'static>,
+    /// Its longest piece without white space: a line end inside of a field cannot cut that.
+    piece: memmem::Finder<'static>,
+    /// Where an encoded word begins.
+    encoded: memmem::Finder<'static>,
+}
+
+impl Needle {
+    fn new(text: &str) -> Needle {
+        let words = text.split(|c: char| c.is_ascii_whitespace() || c.is_ascii_control());
+        let piece = words.max_by_key(|word| word.len()).unwrap_or_default();
+        let finder = |text: &str| memmem::Finder::new(text.as_bytes()).into_owned();
+        Needle { whole: finder(text), piece: finder(piece), encoded: finder("=?") }
+    }
+
+    fn len(&self) -> usize {
+        self.whole.needle().len()
+    }
+
+    /// Does the text stand in another one that is folded already?
+    fn is_in_folded(&self, text: &str) -> bool {
+        self.whole.find(text.as_bytes()).is_some()
+    }
+
+    /// True when no field of the block holds the text. False says nothing.
+    fn is_absent(&self, block: &[u8]) -> bool {
+        // Plain text folds to itself in upper case.
+        block.is_ascii() && self.encoded.find(block).is_none() && self.piece.find(&block.to_ascii_uppercase()).is_none()
+    }
+
+    /// Does a field called `name` hold the text?
+    fn is_in(&self, block: &[u8], name: &str) -> bool {
+        !self.is_absent(block)
+            && header::find_all(block, name)
+                .any(|field| self.is_in_folded(&charset::fold(&charset::decode_words(&field.unfolded()))))
+    }
+}
+
 /// Makes a key ready. `None`: a sequence number beyond the last message.
 pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test> {
-    let needle = |bytes: &[u8]| charset::fold(&charset::decode(label.as_bytes(), bytes));
+    let needle = |bytes: &[u8]| Box::new(Needle::new(&charset::fold(&charset::decode(label.as_bytes(), bytes))));
     let unless = |test: Test, wanted: bool| if wanted { test } else { Test::Not(Box::new(test)) };
     Some(match key {
         Key::All => Test::Always,
@@ -169,8 +212,7 @@ fn compare(op: DateOp, at: chrono::NaiveDate, date: chrono::NaiveDate) -> bool {
 
 /// A message under test; what is read of it is kept.
 pub(super) struct Candidate<'a> {
-    store: &'a Store,
-    place: (AccountId, FolderId),
+    bodies: &'a mut Bodies,
     uid: Uid,
     flags: Flags,
     keywords: Keywords,
@@ -187,13 +229,12 @@ const FOLD_BYTES: usize = 256 * 1024;
 
 impl<'a> Candidate<'a> {
     pub(super) fn new(
-        store: &'a Store,
-        place: (AccountId, FolderId),
+        bodies: &'a mut Bodies,
         (uid, flags, keywords, recent): (Uid, Flags, Keywords, bool),
         row: Option<Message>,
         index: Option<&'a mut IndexReader>,
     ) -> Candidate<'a> {
-        Candidate { store, place, uid, flags, keywords, recent, row, index, entry: None, file: None }
+        Candidate { bodies, uid, flags, keywords, recent, row, index, entry: None, file: None }
     }
 
     fn row(&self) -> Result<&Message, StoreError> {
@@ -211,7 +252,7 @@ impl<'a> Candidate<'a> {
 
     fn read(&mut self, from: u64, count: u64) -> Result<Vec<u8>, StoreError> {
         if self.file.is_none() {
-            self.file = Some(self.store.open_body(self.place.0, self.place.1, self.uid)?);
+            self.file = Some(self.bodies.open(self.uid)?);
         }
         let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
         let place = format!("message {}", self.uid);
@@ -232,26 +273,25 @@ impl<'a> Candidate<'a> {
         Ok(field.and_then(|stamp| stamp.local_date()))
     }
 
-    fn header_contains(&mut self, name: &str, needle: &str) -> Result<bool, StoreError> {
-        let contains = |block: &[u8]| {
-            header::find_all(block, name)
-                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(needle))
-        };
-        if header::is_cached(name.as_bytes()) {
-            return Ok(contains(self.entry()?.headers()));
+    fn header_contains(&mut self, name: &str, needle: &Needle) -> Result<bool, StoreError> {
+        if !header::is_cached(name.as_bytes()) {
+            return Ok(needle.is_in(&self.header_block()?, name));
         }
-        Ok(contains(&self.header_block()?))
+        match (&self.entry, &self.row, &mut self.index) {
+            (None, Some(row), Some(index)) => index.with_headers(row, |block| needle.is_in(block, name)),
+            _ => Ok(needle.is_in(self.entry()?.headers(), name)),
+        }
     }
 
-    fn any_header_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+    fn any_header_contains(&mut self, needle: &Needle) -> Result<bool, StoreError> {
         let block = self.header_block()?;
         Ok(header::fields(&block).any(|field| {
             let name = String::from_utf8_lossy(field.name).into_owned();
-            charset::fold(&format!("{name}: {}", charset::decode_words(&field.unfolded()))).contains(needle)
+            needle.is_in_folded(&charset::fold(&format!("{name}: {}", charset::decode_words(&field.unfolded()))))
         }))
     }
 
-    fn body_contains(&mut self, needle: &str) -> Result<bool, StoreError> {
+    fn body_contains(&mut self, needle: &Needle) -> Result<bool, StoreError> {
         let Some(root) = self.entry()?.parts() else {
             return Ok(false);
         };
@@ -260,11 +300,11 @@ impl<'a> Candidate<'a> {
                 return Ok(true);
             }
         }
-        Ok(needle.is_empty())
+        Ok(needle.len() == 0)
     }
 
     /// Decodes a text part piece by piece; the end of each piece is looked at again with the next one.
-    fn part_contains(&mut self, part: &Part, needle: &str) -> Result<bool, StoreError> {
+    fn part_contains(&mut self, part: &Part, needle: &Needle) -> Result<bool, StoreError> {
         let mut transfer = Transfer::new(&part.encoding);
         let mut decoder = TextDecoder::new(part.charset.as_bytes());
         let mut text = String::new();
@@ -277,7 +317,7 @@ impl<'a> Candidate<'a> {
             transfer.push(&raw, &mut bytes);
             decoder.push(&bytes, &mut text);
             if text.len() >= FOLD_BYTES {
-                if charset::fold(&text).contains(needle) {
+                if needle.is_in_folded(&charset::fold(&text)) {
                     return Ok(true);
                 }
                 // A character folds to at least a quarter of its bytes' worth: four times the needle covers any match over the cut.
@@ -293,24 +333,53 @@ impl<'a> Candidate<'a> {
         transfer.finish(&mut bytes);
         decoder.push(&bytes, &mut text);
         decoder.finish(&mut text);
-        Ok(charset::fold(&text).contains(needle))
+        Ok(needle.is_in_folded(&charset::fold(&text)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Test;
+    use super::{Needle, Test};
+    use crate::message::charset;
+    use proptest::prelude::*;
 
     #[test]
     fn tests_that_read_files_are_counted() {
-        let body = || Test::Body("x".to_owned());
+        let needle = |text| Box::new(Needle::new(text));
+        let body = || Test::Body(needle("x"));
         let test = Test::All(vec![
             Test::Recent,
-            Test::Header("Subject".to_owned(), String::new()),
-            Test::Not(Box::new(Test::Any(vec![body(), Test::Text(String::new())]))),
+            Test::Header("Subject".to_owned(), needle("")),
+            Test::Not(Box::new(Test::Any(vec![body(), Test::Text(needle(""))]))),
             body(),
         ]);
         assert_eq!(test.readers(), 3);
         assert_eq!(Test::Always.readers(), 0);
+    }
+
+    #[test]
+    fn texts_are_found_across_line_ends_and_encodings() {
+        let is_in = |text: &str, block: &[u8]| Needle::new(&charset::fold(text)).is_in(block, "subject");
+        let block = b"To: elsewhere\r\nSubject: two\r\n  lines of\r\n\tText\r\nX: y\r\n";
+        assert!(is_in("TWO  lines", block) && is_in("of\ttext", block) && is_in("", block) && is_in(" lines", block));
+        assert!(!is_in("elsewhere", block) && !is_in("twolines", block) && !is_in("\u{e4}", block));
+        assert!(
+            is_in("gr\u{fc}n", b"Subject: =?iso-8859-1?q?GR=DCN?=\r\n")
+                && is_in("gr\u{fc}n", b"Subject: gr\xc3\xbcn\r\n")
+        );
+        // A compatibility form of plain letters: the quick look must not decide here.
+        assert!(is_in("abc", "Subject: \u{ff21}\u{ff22}\u{ff23}\r\n".as_bytes()));
+    }
+
+    proptest! {
+        /// The quick look never says "absent" of a text that is there.
+        #[test]
+        fn the_quick_look_overlooks_nothing(value in "[a-c =?\r\n\t\u{e4}]{0,24}", text in "[a-cA-C \t]{0,4}") {
+            let block = format!("Subject: {value}\r\n");
+            let folded = charset::fold(&text);
+            let there = crate::message::header::find_all(block.as_bytes(), "subject")
+                .any(|field| charset::fold(&charset::decode_words(&field.unfolded())).contains(&folded));
+            prop_assert_eq!(Needle::new(&folded).is_in(block.as_bytes(), "subject"), there);
+        }
     }
 }

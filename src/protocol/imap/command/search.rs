@@ -10,10 +10,11 @@ use crate::protocol::imap::parse::{Key, Returned};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::selected::Selected;
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Flags, IndexReader, Keywords, Kind, Message, Store, Uid};
+use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Store, Uid};
 
-/// Messages a step looks at when rows are enough, and when their files must be read.
-const BATCH_ROWS: u32 = 2000;
+/// Messages a step looks at when rows are enough, when store.idx is read, and when their files must be read.
+const BATCH_ROWS: u32 = 10_000;
+const BATCH_ENTRIES: u32 = 1000;
 const BATCH_BODIES: u32 = 32;
 
 /// A SEARCH that is not over.
@@ -111,10 +112,12 @@ impl SearchRun {
     ) -> Result<Option<Answer>, Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
+        let mut bodies = store.bodies(selected.account, selected.folder);
         // A search with many texts looks at fewer messages, so that others get their turn of the worker.
         let mut room = match self.test.cost() {
             Cost::State | Cost::Row => BATCH_ROWS,
-            Cost::Entry | Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
+            Cost::Entry => BATCH_ENTRIES,
+            Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
         };
         while room > 0 {
             let Some((first, last)) = self.take(room) else {
@@ -123,7 +126,7 @@ impl SearchRun {
             };
             room -= (last - first).saturating_add(1);
             let batch = self.read(&store, selected, (first, last))?;
-            if let Some(hit) = self.look(&store, selected, batch) {
+            if let Some(hit) = self.look(&mut bodies, selected, batch) {
                 self.go_on_from(hit, last);
             }
         }
@@ -186,9 +189,8 @@ impl SearchRun {
     }
 
     /// Looks at messages. Gives the UID of a match behind which nothing more is wanted in this direction.
-    fn look(&mut self, store: &Store, selected: &Selected, batch: Batch) -> Option<Uid> {
+    fn look(&mut self, bodies: &mut Bodies, selected: &Selected, batch: Batch) -> Option<Uid> {
         let backward = self.seek == Seek::Last;
-        let place = (selected.account, selected.folder);
         let mut messages = batch.messages.into_iter().peekable();
         for (uid, flags, keywords) in batch.states {
             let passed = |message: &Message| if backward { message.uid > uid } else { message.uid < uid };
@@ -198,7 +200,7 @@ impl SearchRun {
                 continue;
             };
             let state = (uid, flags, keywords, selected.recent.contains(uid));
-            let mut candidate = Candidate::new(store, place, state, message, self.index.as_mut());
+            let mut candidate = Candidate::new(bodies, state, message, self.index.as_mut());
             match self.test.matches(&mut candidate) {
                 Ok(true) => {
                     self.found.push(number);

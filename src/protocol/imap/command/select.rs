@@ -25,12 +25,13 @@ pub fn run(session: &mut Session, name: &str, read_only: bool, out: &mut Vec<u8>
     let Some(folder) = view.folder(folder.id)? else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
-    let (selected, unseen) = Selected::open(&view, account, &folder, path.to_string(), read_only, recent_from)?;
+    let picture = session.server.pictures.of(&view, account, &folder)?;
+    let selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
     drop(view);
     selected.write_flags(out);
     respond::counted(out, selected.numbers.count(), "EXISTS");
     respond::counted(out, u32::try_from(selected.recent.len()).unwrap_or(u32::MAX), "RECENT");
-    if let Some(number) = unseen.and_then(|uid| selected.numbers.number(uid)) {
+    if let Some(number) = picture.unseen.and_then(|uid| selected.numbers.number(uid)) {
         respond::status(out, "*", Status::Ok, Some(&Code::Unseen(number)), "Ok");
     }
     respond::status(out, "*", Status::Ok, Some(&Code::UidValidity(folder.uidvalidity)), "Ok");

@@ -1,5 +1,5 @@
 //! Delivery into the store, by shards, callers and recipients. Prints one line a case: messages a second (median of the rounds), and flushes are
-//! to be counted with `strace -c -f`. Run: `cargo bench --bench store -- [--dir DIR] [--count N] [--rounds N]`.
+//! to be counted with `strace -c -f`. Run: `cargo bench --manifest-path tests/bench/Cargo.toml --bench store -- [--dir DIR] [--count N] [--rounds N]`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::expect_used)]
 
@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use msgstore::store::{AccountId, Delivery, Flags, FolderId, NewMessage, Settings, Store};
+use msgstore_bench::option;
 
 const NOW: i64 = 1_795_000_000;
 
@@ -15,11 +16,6 @@ struct Case {
     shards: u32,
     callers: usize,
     recipients: usize,
-}
-
-fn option(name: &str, default: &str) -> String {
-    let words: Vec<String> = std::env::args().collect();
-    words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned().unwrap_or(default.into())
 }
 
 fn body(number: usize) -> Vec<u8> {

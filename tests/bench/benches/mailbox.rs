@@ -1,5 +1,5 @@
 //! Whole-mailbox operations of the store on a folder of N messages: each is run once a round on a fresh store; the median of the rounds is
-//! printed. Run: `cargo bench --bench mailbox -- [--count N] [--rounds N] [--dir DIR]`.
+//! printed. Run: `cargo bench --manifest-path tests/bench/Cargo.toml --bench mailbox -- [--count N] [--rounds N] [--dir DIR]`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -10,14 +10,10 @@ use std::time::Instant;
 use msgstore::store::{
     AccountId, FlagChange, FlagOp, Flags, FolderId, FolderPath, NewMessage, Settings, Store, Uid, UidSet,
 };
+use msgstore_bench::option;
 
 const NOW: i64 = 1_795_000_000;
 const INBOX: FolderId = FolderId::INBOX;
-
-fn option(name: &str, default: &str) -> String {
-    let words: Vec<String> = std::env::args().collect();
-    words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned().unwrap_or(default.into())
-}
 
 fn fill(store: &Store, account: AccountId, count: usize) {
     for first in (0..count).step_by(100) {

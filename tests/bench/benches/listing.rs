@@ -1,4 +1,4 @@
-//! `mboxutil -l` over many accounts, whole process. Run: `cargo bench --bench listing -- [--accounts N] [--folders N] [--rounds N] [--dir DIR]`.
+//! `mboxutil -l` over many accounts, whole process. Run: `cargo bench --manifest-path tests/bench/Cargo.toml --bench listing -- --program FILE [--accounts N] [--folders N] [--rounds N] [--dir DIR]`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -7,33 +7,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use msgstore::config::Instance;
-use msgstore::store::{FolderPath, Store};
-
-fn option(name: &str, default: &str) -> String {
-    let words: Vec<String> = std::env::args().collect();
-    words.iter().position(|word| word == name).and_then(|at| words.get(at + 1)).cloned().unwrap_or(default.into())
-}
+use msgstore_bench::{fill, option};
 
 fn tool(base: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_msgstore"));
+    let mut command = Command::new(option("--program", "target/release/msgstore"));
     command.args(words).env("CONFIGROOT", base.join("config")).stdout(Stdio::piped());
     command
-}
-
-fn fill(store: &Store, accounts: usize, folders: usize) {
-    std::thread::scope(|scope| {
-        for part in 0..8 {
-            scope.spawn(move || {
-                for number in (part..accounts).step_by(8) {
-                    let account = store.account_create(&format!("user{number:05}"), None, 1_000).unwrap();
-                    for folder in 1..folders {
-                        let path = FolderPath::parse(&format!("Folder{folder}")).unwrap();
-                        store.folder_create(account, &path, &Default::default(), 1_000).unwrap();
-                    }
-                }
-            });
-        }
-    });
 }
 
 fn main() {
@@ -52,7 +31,7 @@ fn main() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     println!("{accounts} accounts with {folders} mailboxes each, {rounds} rounds: median ms (min to max)");
-    for words in [&["-l"][..], &["-l", "-s"], &["-l", "-x"], &["-l", "--json"], &["-l", "-s", "-p", "user/user0001*"]] {
+    for words in [&["-l"][..], &["-l", "-s"], &["-l", "-x"], &["-l", "--json"], &["-l", "-s", "-p", "user/list0001*"]] {
         let mut times = Vec::new();
         for _ in 0..rounds {
             let begin = Instant::now();

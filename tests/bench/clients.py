@@ -1,0 +1,144 @@
+"""Clients that cost little: they count octets and lines instead of parsing them, so that the server is what is measured."""
+
+import multiprocessing
+import socket
+import ssl
+
+
+class Imap:
+    """An IMAP connection, logged in."""
+
+    def __init__(self, port, user, tls=False):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(600)
+        if tls:
+            self.socket = unverified().wrap_socket(self.socket)
+        self.number = 0
+        self.socket.recv(65536)
+        self.ask(f"LOGIN {user} secret")
+
+    def close(self):
+        self.socket.close()
+
+    def receive(self):
+        # Acknowledged at once: a server that leaves Nagle's algorithm on would wait for 40 ms otherwise.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return self.socket.recv(1 << 20)
+
+    def ask(self, command, allow=b"OK", lines=None):
+        """Sends a command and waits for the tagged answer. Gives the octets of the answer or, with `lines`, how often that occurs in it."""
+        self.number += 1
+        tag = b"t%d " % self.number
+        self.socket.sendall(tag + command.encode() + b"\r\n")
+        return self.until(tag, allow, lines)
+
+    def until(self, tag, allow=b"OK", lines=None):
+        total, found, tail = 0, 0, b"\r\n"
+        while True:
+            piece = self.receive()
+            if not piece:
+                raise OSError("connection closed: " + repr(tail[-200:]))
+            total += len(piece)
+            if lines:
+                # With the end of the piece before, as far as the text may lie across the cut.
+                found += (tail[-len(lines) + 1:] + piece).count(lines)
+            tail = piece[-4096:] if len(piece) >= 4096 else (tail + piece)[-4096:]
+            if tail.endswith(b"\r\n"):
+                last = tail[tail.rfind(b"\r\n", 0, -2) + 2:]
+                if last.startswith(tag):
+                    if not last[len(tag):].startswith(allow):
+                        raise OSError(repr(last))
+                    return found if lines else total
+
+    def hits(self, search):
+        """How many numbers a SEARCH gives."""
+        self.number += 1
+        tag = b"t%d " % self.number
+        self.socket.sendall(tag + search.encode() + b"\r\n")
+        answer = bytearray()
+        while b"\r\n" + tag not in b"\r\n" + answer:
+            piece = self.receive()
+            if not piece:
+                raise OSError("connection closed")
+            answer += piece
+        return sum(len(line.split()) - 2 for line in answer.split(b"\r\n") if line.startswith(b"* SEARCH"))
+
+    def append(self, folder, batch):
+        """APPEND, one command after the other, each answered before the next."""
+        for message in batch:
+            self.number += 1
+            tag = b"t%d " % self.number
+            self.socket.sendall(tag + b"APPEND %s {%d+}\r\n" % (folder.encode(), len(message)) + message + b"\r\n")
+            self.until(tag)
+
+    def load(self, folder, batch, together=50):
+        """APPEND of many in one command (MULTIAPPEND, RFC 3502): durable when it is answered, with the fewest flushes."""
+        for at in range(0, len(batch), together):
+            self.number += 1
+            tag = b"t%d " % self.number
+            data = [tag + b"APPEND " + folder.encode()]
+            for message in batch[at:at + together]:
+                data.append(b" {%d+}\r\n" % len(message) + message)
+            self.socket.sendall(b"".join(data) + b"\r\n")
+            self.until(tag)
+
+
+def unverified():
+    """TLS without a look at the certificate: it is a self-signed one, and only its cost is wanted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Lmtp:
+    """An LMTP session over a socket or the pipes of a process; two round trips for a message."""
+
+    def __init__(self, read, write, close):
+        self.read, self.write, self.close = read, write, close
+        self.reply()
+        self.say(b"LHLO client.example.net\r\n")
+        self.reply()
+
+    def say(self, data):
+        self.write.write(data)
+        self.write.flush()
+
+    def reply(self):
+        while True:
+            line = self.read.readline()
+            if len(line) < 4:
+                raise OSError(f"LMTP ended: {line!r}")
+            if line[3:4] != b"-":
+                if line[0:1] not in b"23":
+                    raise OSError(repr(line))
+                return line
+
+    def deliver(self, recipient, message):
+        self.say(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<%s>\r\nDATA\r\n" % recipient)
+        self.reply(), self.reply(), self.reply()
+        dots = b"." if message.startswith(b".") else b""
+        self.say(dots + message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.reply()
+
+
+def lmtp_over_tcp(port):
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(600)
+    return Lmtp(connection.makefile("rb"), connection.makefile("wb"), connection.close)
+
+
+def at_once(one, items):
+    """Calls one(number, item) in a process for each item."""
+    if len(items) == 1:
+        return one(0, items[0])
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=one, args=(number, item)) for number, item in enumerate(items)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        if worker.exitcode:
+            raise OSError("a client has failed")

@@ -1,0 +1,318 @@
+"""The servers that are compared, each with everything it writes inside of one directory, on loopback, durable."""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from clients import Imap, Lmtp, lmtp_over_tcp
+
+ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle")
+MANIFEST = os.path.join(ORACLE, "..", "..", "Cargo.toml")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def tree(roots):
+    """Process ids of the roots and all that descends from them."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    parents.setdefault(int(file.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+            except OSError:
+                pass
+    found, todo = [], list(roots)
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += parents.get(pid, [])
+    return found
+
+
+def processor_seconds(pids):
+    """User and system time of processes, with that of their ended children."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                words = file.read().rsplit(")", 1)[1].split()
+            total += sum(int(w) for w in words[11:15])
+        except OSError:
+            pass
+    return total / TICK
+
+
+def pss_kib(pids):
+    """Memory of processes, each shared page divided by those who share it (PSS), in KiB."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup") as file:
+                total += int(re.search(r"^Pss:\s+(\d+)", file.read(), re.M)[1])
+        except OSError:
+            pass
+    return total
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what, ready, seconds=60):
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise SystemExit(f"{what} is not ready after {seconds} s")
+        time.sleep(0.05)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        return True
+    except OSError:
+        return False
+
+
+def quiet(*words, **more):
+    """Runs a command; what it says is shown only when it fails."""
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: {done.returncode}\n{done.stdout[-2000:]}")
+    return done.stdout
+
+
+class Dovecot:
+    name = "Dovecot"
+
+    def __init__(self, directory, _users):
+        self.directory = directory
+        said = quiet("sh", f"{ORACLE}/dovecot.sh", "start", directory)
+        self.port = int(re.search(r"imap (\d+)", said)[1])
+        self.lmtp_port = int(re.search(r"lmtp (\d+)", said)[1])
+        with open(f"{directory}/run/master.pid") as file:
+            self.master = int(file.read())
+
+    def roots(self):
+        return [self.master]
+
+    def lmtp(self):
+        return lmtp_over_tcp(self.lmtp_port)
+
+    def settings(self):
+        version = quiet("dovecot", "--version").split()[0]
+        return f"Dovecot {version}: sdbox, `mail_fsync = optimized` (its default: flushed before APPEND and LMTP answer); LMTP over TCP."
+
+    def fill(self, users, folders):
+        """Accounts with empty folders: one made by doveadm, the others copies of its tree."""
+        quiet("doveadm", "-c", f"{self.directory}/dovecot.conf", "mailbox", "create", "-u", "list00000", "INBOX",
+              *(f"Folder{n}" for n in range(1, folders)))
+        mail = f"{self.directory}/mail"
+        with open(f"{self.directory}/users", "w") as names:
+            for number in range(users):
+                name = f"list{number:05}"
+                names.write(name + "\n")
+                if number:
+                    shutil.copytree(f"{mail}/list00000", f"{mail}/{name}", symlinks=True)
+        quiet("chown", "-R", "mail:mail", mail)
+
+    def listing(self):
+        return ["doveadm", "-c", f"{self.directory}/dovecot.conf", "mailbox", "list", "-F", f"{self.directory}/users"], {}
+
+    def stop(self):
+        quiet("sh", f"{ORACLE}/dovecot.sh", "stop", self.directory)
+
+
+CYRUS = "/usr/lib/cyrus/bin"
+IMAPD_CONF = """\
+configdirectory: {d}/lib
+defaultpartition: default
+partition-default: {d}/spool
+admins: cyrus
+servername: localhost
+allowplaintext: yes
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: {d}/sasldb2
+sasl_mech_list: PLAIN
+unixhierarchysep: yes
+altnamespace: yes
+virtdomains: off
+munge8bit: no
+duplicatesuppression: no
+delete_mode: immediate
+sievedir: {d}/sieve
+lmtpsocket: {d}/run/lmtp
+idlesocket: {d}/run/idle
+notifysocket: {d}/run/notify
+"""
+CYRUS_CONF = """\
+START {{
+  recover cmd="{bin}/ctl_cyrusdb -C {d}/imapd.conf -r"
+}}
+SERVICES {{
+  imap cmd="{imapd} -C {d}/imapd.conf" listen="127.0.0.1:{imap}" prefork=0 maxchild=400
+  lmtp cmd="{bin}/lmtpd -C {d}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=0 maxchild=40
+}}
+EVENTS {{
+}}
+"""
+
+
+class Cyrus:
+    name = "Cyrus"
+    # Debian lets nobody install both IMAP servers: run.sh unpacks this one program beside the other.
+    imapd = os.environ.get("CYRUS_IMAPD", f"{CYRUS}/imapd")
+
+    def __init__(self, directory, users):
+        self.directory, self.port, self.lmtp_port = directory, free_port(), free_port()
+        for below in ("lib/db", "lib/log", "lib/msg", "lib/proc", "lib/ptclient", "lib/socket", "spool", "run", "sieve"):
+            os.makedirs(f"{directory}/{below}")
+        values = {"d": directory, "bin": CYRUS, "imapd": self.imapd, "imap": self.port, "lmtp": self.lmtp_port}
+        for name, text in (("imapd.conf", IMAPD_CONF), ("cyrus.conf", CYRUS_CONF)):
+            with open(f"{directory}/{name}", "w") as file:
+                file.write(text.format(**values))
+        for user in ["cyrus", *users]:
+            quiet("saslpasswd2", "-p", "-c", "-f", f"{directory}/sasldb2", "-u", "localhost", user, input="secret\n")
+        quiet("chown", "-R", "cyrus:mail", directory)
+        with open(f"{directory}/log", "w") as log:
+            self.master = subprocess.Popen(
+                [f"{CYRUS}/master", "-C", f"{directory}/imapd.conf", "-M", f"{directory}/cyrus.conf", "-p", f"{directory}/run/master.pid", "-D"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        wait_for("Cyrus", lambda: answers(self.port))
+        admin = Imap(self.port, "cyrus")
+        for user in users:
+            admin.ask(f"CREATE user/{user}")
+        admin.close()
+
+    def roots(self):
+        return [self.master.pid]
+
+    def lmtp(self):
+        return lmtp_over_tcp(self.lmtp_port)
+
+    def as_cyrus(self, *words):
+        return ["setpriv", "--reuid", "cyrus", "--regid", "mail", "--clear-groups", *words]
+
+    def settings(self):
+        version = quiet("dpkg-query", "-W", "-f", "${Version}", "cyrus-common")
+        return (f"Cyrus {version}: twoskip databases, flushed at each commit (its default; `skiplist_unsafe` is off), `expunge_mode` delayed; "
+                "`duplicatesuppression` and `munge8bit` off; LMTP over TCP.")
+
+    def fill(self, users, folders):
+        """Accounts with empty folders, read into the list of mailboxes from a dump: nothing of them is on disk but that."""
+        rows = {}
+        for number in range(users):
+            user = f"list{number:05}"
+            for folder in range(folders):
+                name = f"user.{user}" + (f".Folder{folder}" if folder else "")
+                rows[name] = {"name": name, "mtime": "1795531396", "uidvalidity": "1795531397", "createdmodseq": "1", "foldermodseq": "1",
+                              "mbtype": "e", "partition": "default", "acl": {user: "lrswipkxtecdan"}, "uniqueid": f"list{number:05}x{folder}", "name_history": []}
+        # Without flushes: this is preparation, and a flush for each mailbox takes minutes.
+        with open(f"{self.directory}/imapd.conf") as file, open(f"{self.directory}/fill.conf", "w") as unsafe:
+            unsafe.write(file.read() + "skiplist_unsafe: yes\n")
+        quiet(*self.as_cyrus(f"{CYRUS}/ctl_mboxlist", "-C", f"{self.directory}/fill.conf", "-u"), input=json.dumps(rows))
+
+    def listing(self):
+        return self.as_cyrus(f"{CYRUS}/ctl_mboxlist", "-C", f"{self.directory}/imapd.conf", "-d"), {}
+
+    def stop(self):
+        pids = tree([self.master.pid])
+        self.master.send_signal(signal.SIGQUIT)
+        try:
+            self.master.wait(30)
+        except subprocess.TimeoutExpired:
+            self.master.kill()
+            self.master.wait()
+        for pid in pids:
+            # A child that outlived its master; its number may only have been given to another process by chance.
+            if os.path.exists(f"/proc/{pid}") and self.owns(pid):
+                os.kill(pid, signal.SIGTERM)
+
+    def owns(self, pid):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                return self.directory in file.read() and os.stat(f"/proc/{pid}").st_uid == pwd.getpwnam("cyrus").pw_uid
+        except OSError:
+            return False
+
+
+class Ours:
+    name = "msgstore"
+    program = None
+    fill_program = None
+
+    def __init__(self, directory, users):
+        self.directory, self.children, self.users = directory, [], users
+        self.tls_port = None
+        self.start()
+
+    def start(self):
+        said = quiet("sh", f"{ORACLE}/ours.sh", "start", self.directory, self.program, *self.users)
+        self.users = []
+        self.port = int(re.search(r"imap (\d+)", said)[1])
+
+    def environment(self):
+        return {**os.environ, "CONFIGROOT": f"{self.directory}/config"}
+
+    def restart_with_tls(self):
+        """Starts again with the port for TLS open. False: this release has none."""
+        port = free_port()
+        self.stop()
+        for name, value in (("service.imap.enablesslport", "yes"), ("service.imap.sslport", str(port))):
+            quiet(f"{self.directory}/sbin/configutil", "-o", name, "-v", value, env=self.environment())
+        self.start()
+        self.tls_port = port if answers(port) else None
+        return self.tls_port is not None
+
+    def roots(self):
+        found = [child.pid for child in self.children if child.poll() is None]
+        for service in ("store", "imap"):
+            found.append(self.service(service))
+        return found
+
+    def service(self, name):
+        with open(f"{self.directory}/data/proc/{name}") as file:
+            return int(re.search(r"\d+", file.read())[0])
+
+    def lmtp(self):
+        child = subprocess.Popen([self.program, "deliver", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment())
+        self.children.append(child)
+
+        def close():
+            child.stdin.close()
+            child.wait()
+            child.stdout.close()
+            self.children.remove(child)
+        return Lmtp(child.stdout, child.stdin, close)
+
+    def settings(self):
+        with open(MANIFEST) as file:
+            version = re.search(r'^version = "(.*)"', file.read(), re.M)[1]
+        return (f"msgstore {version}: defaults (every acknowledged message is flushed), `service.authfailpause` 0; LMTP by `deliver -l`, a process "
+                "for each connection, over pipes.")
+
+    def fill(self, users, folders):
+        quiet(self.fill_program, f"{self.directory}/config", str(users), str(folders))
+
+    def listing(self):
+        return [f"{self.directory}/sbin/mboxutil", "-l"], self.environment()
+
+    def first_files(self, user, count):
+        """The files of the first `count` messages of a user's INBOX."""
+        found = []
+        for root, _, names in os.walk(f"{self.directory}/data/store/partition/primary/=user"):
+            if f"/={user}/" in root + "/":
+                found += [(int(name[:-4]), f"{root}/{name}") for name in names if name.endswith(".msg")]
+        return [path for _, path in sorted(found)[:count]]
+
+    def stop(self):
+        quiet("sh", f"{ORACLE}/ours.sh", "stop", self.directory)

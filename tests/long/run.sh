@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The tests that find what only time finds: kills by the hundred, many writers for minutes, a random dialogue of thousands of commands, a folder of
+# a hundred thousand messages.
+#
+#   tests/long/run.sh [--minutes N] [--seed N]
+#
+# The budget (default 20 minutes, beside the time it takes to build) is divided between the parts; each of them runs at least once, so that
+# a small budget is exceeded. Every round has a seed of its own, which is printed; with --seed the same ones are drawn again. Ends with 1
+# when anything fails; what was said is then in the file that is named.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+minutes=20
+seed=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --minutes) minutes=${2:?} && shift 2 ;;
+    --seed) seed=${2:?} && shift 2 ;;
+    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 2 ;;
+    esac
+done
+[[ $minutes =~ ^[0-9]+$ ]] || { echo 'run.sh: --minutes takes a whole number' >&2 && exit 2; }
+seed=${seed:-$(date +%s)}
+[[ $seed =~ ^[0-9]+$ ]] || { echo 'run.sh: --seed takes a whole number' >&2 && exit 2; }
+budget_s=$((minutes * 60))
+logs=${CARGO_TARGET_DIR:-target}/long
+mkdir -p "$logs"
+export LC_ALL=C TZ=UTC
+
+# A round of one part: NAME, the filter of the tests; variables are set by the caller. Prints the lines that the tests have for it.
+round() {
+    local name=$1 log
+    shift
+    log=$logs/$name.log
+    if ! cargo test --locked --features failpoints --test main -- --nocapture "$@" >"$log" 2>&1; then
+        tail -n 60 "$log"
+        printf '\nFAILED: %s, seed %s; everything is in %s\n' "$name" "$drawn" "$log"
+        exit 1
+    fi
+    grep -q '^test result: ok. [1-9]' "$log" || { echo "FAILED: $name: no test ran; see $log" && exit 1; }
+    sed -n 's/^figures: //p; s/^.*\.\.\. figures: //p' "$log"
+}
+
+# Rounds of one part until its share of the budget (in hundredths) is used: NAME, SHARE, then what `round` takes.
+part() {
+    local name=$1 end=$((SECONDS + budget_s * $2 / 100)) began=$SECONDS took=0 rounds=0
+    shift 2
+    printf '\n== %s\n' "$name"
+    while :; do
+        local from=$SECONDS
+        # Another one for each part and round, the same however long the others took.
+        drawn=$(printf '%s %s %s' "$seed" "$name" $rounds | cksum | cut -d' ' -f1)
+        export MSGSTORE_CRASH_SEED=$drawn MSGSTORE_STRESS_SEED=$drawn MSGSTORE_MODEL_SEED=$drawn MSGSTORE_LARGE_SEED=$drawn
+        round "$name" "$@"
+        rounds=$((rounds + 1)) took=$((SECONDS - from))
+        [ $((SECONDS + took)) -le $end ] || break
+    done
+    printf '%s rounds in %s s\n' $rounds $((SECONDS - began))
+}
+
+cargo test --locked --features failpoints --test main --no-run
+SECONDS=0
+stress_s=$((budget_s * 25 / 100 / 3))
+export MSGSTORE_CRASH_KILLS=300
+export MSGSTORE_STRESS_S=$((stress_s < 10 ? 10 : stress_s > 60 ? 60 : stress_s))
+export MSGSTORE_MODEL_TURNS=1500
+export MSGSTORE_LARGE_MESSAGES=$((minutes < 10 ? minutes * 10000 : 100000))
+printf '%s minutes, seed %s\n' "$minutes" "$seed"
+part crash 45 crash::killed_at
+part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
+part model 10 imap::model
+part large 20 store::large
+printf '\nEverything passed in %s s.\n' $SECONDS
