@@ -419,7 +419,9 @@ impl Run {
     /// Operations that make one of this kind possible.
     fn prepare(&mut self, kind: &str) {
         let before: &[&str] = match kind {
-            "copy" | "move" | "flag" | "expunge" | "inbox" => &["append"],
+            // Somewhere to go: the account may have nothing but INBOX.
+            "copy" | "move" => &["create", "append"],
+            "flag" | "expunge" | "inbox" => &["append"],
             "restore" | "purge" => &["append", "expunge"],
             "delete" | "rename" => &["create", "append"],
             "ucreate" if self.model.users.len() > 3 => &["udelete"],
