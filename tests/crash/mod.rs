@@ -459,8 +459,11 @@ impl Run {
     fn at_point(&mut self, point: &'static str, kind: &str, nth: u64) {
         for _ in 0..20 {
             self.prepare(kind);
-            if self.step(&[kind], &Kill::At(point, nth)) {
-                return;
+            // What is proposed by chance may not be possible; that costs nothing.
+            for _ in 0..20 {
+                if self.step(&[kind], &Kill::At(point, nth)) {
+                    return;
+                }
             }
         }
         self.fail(&format!("no operation of kind {kind} was possible"));
