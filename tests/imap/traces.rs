@@ -65,14 +65,15 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor is CHILDINFO.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor are CHILDINFO and
+/// mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     let (mut rest, _) =
         imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
         let unknown =
-            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "].iter().any(|word| rest.starts_with(word));
+            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED "].iter().any(|word| rest.starts_with(word));
         if unknown {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
             rest = &rest[end + 1..];
@@ -80,7 +81,8 @@ fn understood(seen: &[u8]) -> Result<(), String> {
         }
         let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
         let without = CHILDINFO.replace(line, &b"\r\n"[..]);
-        if without.len() < line.len() && line.starts_with(b"* LIST ") {
+        let without = if line.starts_with(b"* STATUS ") { without } else { MODSEQ.replace(&without, &b"$end"[..]) };
+        if without.len() < line.len() {
             match imap_codec::ResponseCodec::default().decode(&without) {
                 Ok((b"", _)) => rest = behind,
                 wrong => return Err(format!("{wrong:?}")),
@@ -99,6 +101,10 @@ fn understood(seen: &[u8]) -> Result<(), String> {
 static CHILDINFO: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock::new(|| {
     regex::bytes::Regex::new(r#" \("CHILDINFO" \("[A-Z-]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
 });
+
+/// Mod-sequences at the end of a FETCH or SEARCH response and among the items of STATUS (RFC 7162 section 7).
+static MODSEQ: std::sync::LazyLock<regex::bytes::Regex> =
+    std::sync::LazyLock::new(|| regex::bytes::Regex::new(r"(?: MODSEQ \([0-9]+\)| \(MODSEQ [0-9]+\))(?P<end>\)?\r\n)$").unwrap());
 
 #[test]
 fn dialogues() {

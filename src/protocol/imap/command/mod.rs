@@ -19,6 +19,7 @@ mod matching;
 pub mod mv;
 pub mod namespace;
 pub mod rename;
+mod resync;
 pub mod search;
 mod section;
 pub mod select;

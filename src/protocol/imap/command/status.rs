@@ -1,4 +1,4 @@
-//! STATUS (RFC 3501 section 6.3.10).
+//! STATUS (RFC 3501 section 6.3.10 and extensions).
 
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::StatusItem;
@@ -24,30 +24,31 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     Ok(Answer::completed())
 }
 
-/// The numbers of a folder, in the order in which they were asked for.
+/// What is known of a folder, as it is written, in the order in which they were asked for.
 pub(super) fn values(
     store: &Store,
     view: &View<'_>,
     account: AccountId,
     folder: &Folder,
     items: &[StatusItem],
-) -> Result<Vec<(StatusItem, u32)>, StoreError> {
+) -> Result<Vec<(StatusItem, String)>, StoreError> {
     let recent_from = store.recent_from(account, folder);
     items.iter().map(|item| Ok((*item, value(view, folder, recent_from, *item)?))).collect()
 }
 
-fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u32, StoreError> {
+fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<String, StoreError> {
     Ok(match item {
-        StatusItem::Messages => folder.exists,
-        StatusItem::UidNext => folder.uidnext,
-        StatusItem::UidValidity => folder.uidvalidity,
-        StatusItem::Unseen => folder.unseen,
+        StatusItem::Messages => folder.exists.to_string(),
+        StatusItem::UidNext => folder.uidnext.to_string(),
+        StatusItem::UidValidity => folder.uidvalidity.to_string(),
+        StatusItem::Unseen => folder.unseen.to_string(),
+        StatusItem::HighestModseq => folder.highest_modseq.to_string(),
         StatusItem::Recent => {
             let mut recent = 0u32;
             view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| {
                 recent = recent.saturating_add(run.count)
             })?;
-            recent
+            recent.to_string()
         }
     })
 }

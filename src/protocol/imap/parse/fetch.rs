@@ -1,6 +1,7 @@
-//! FETCH (RFC 3501 section 6.4.5).
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162.
 
 use super::command::{Bad, Command, What};
+use super::condstore;
 use super::cursor::{Cursor, Parsed};
 use super::sequence;
 
@@ -19,6 +20,8 @@ pub enum Item {
     Body,
     BodyStructure,
     Uid,
+    /// The mod-sequence (RFC 7162 section 3.1.4.2).
+    Modseq,
     /// `BODY[...]` or `BODY.PEEK[...]`.
     Section {
         peek: bool,
@@ -79,7 +82,8 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     } else {
         macro_or_item(c)?
     };
-    Ok(Command::Fetch { uid, set, items })
+    let modifiers = condstore::fetch_modifiers(c, uid)?;
+    Ok(Command::Fetch { uid, set, items, modifiers })
 }
 
 fn macro_or_item(c: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
@@ -117,6 +121,7 @@ fn named(c: &mut Cursor<'_>, word: &str) -> Parsed<Item> {
         "RFC822.TEXT" => Item::Rfc822Text,
         "BODYSTRUCTURE" => Item::BodyStructure,
         "UID" => Item::Uid,
+        "MODSEQ" => Item::Modseq,
         "BODY" if c.peek() != Some(b'[') => Item::Body,
         "BODY" | "BODY.PEEK" => {
             let section = section(c)?;

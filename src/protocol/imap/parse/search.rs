@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 
 use super::command::{Bad, Command, What};
+use super::condstore;
 use super::cursor::{Cursor, Parsed};
 use super::sequence::{self, SequenceSet};
 
@@ -31,6 +32,21 @@ pub enum Key {
     Smaller(u32),
     Uid(SequenceSet),
     Sequence(SequenceSet),
+    /// The mod-sequence is this or greater (RFC 7162 section 3.1.5).
+    Modseq(u64),
+}
+
+impl Key {
+    /// True when MODSEQ occurs: the response then has the greatest mod-sequence found.
+    pub fn has_modseq(&self) -> bool {
+        match self {
+            Key::Modseq(_) => true,
+            Key::And(keys) => keys.iter().any(Key::has_modseq),
+            Key::Or(one, other) => one.has_modseq() || other.has_modseq(),
+            Key::Not(key) => key.has_modseq(),
+            _ => false,
+        }
+    }
 }
 
 /// How a date is compared.
@@ -229,6 +245,7 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
             let number = c.number()?;
             if word == "LARGER" { Key::Larger(number) } else { Key::Smaller(number) }
         }
+        "MODSEQ" => Key::Modseq(condstore::search_modseq(c)?),
         "UID" => {
             c.space()?;
             Key::Uid(sequence::set(c)?)
