@@ -346,6 +346,9 @@ impl Session {
             Running::Fetch(fetch) => fetch.step(self, out),
             Running::Search(search) => search.step(self, out),
         };
+        if step.is_err() && matches!(&running, Running::Fetch(fetch) if fetch.is_opening()) {
+            self.leave();
+        }
         match step {
             Ok(None) => {
                 self.running = Some((tag, running));

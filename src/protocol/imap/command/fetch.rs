@@ -219,6 +219,11 @@ impl FetchRun {
         self.broken
     }
 
+    /// True when it is the end of a SELECT.
+    pub fn is_opening(&self) -> bool {
+        self.answer.is_some()
+    }
+
     /// Writes the next piece. `None`: there is more.
     pub(in crate::protocol::imap) fn step(
         &mut self,

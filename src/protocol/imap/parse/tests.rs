@@ -167,7 +167,10 @@ fn refusals() {
     assert_eq!(bad("a SELECT b&"), "Invalid mailbox name in Select");
     assert_eq!(bad("a SELECT \"\u{e9}\""), "Invalid mailbox name in Select");
     assert_eq!(bad("a APPEND INBOX"), "Missing required argument to Append");
-    assert_eq!(command("SELECT &AOk-t&AOk-"), Command::Select(Opening { mailbox: "&AOk-t&AOk-".into(), ..Opening::default() }));
+    assert_eq!(
+        command("SELECT &AOk-t&AOk-"),
+        Command::Select(Opening { mailbox: "&AOk-t&AOk-".into(), ..Opening::default() })
+    );
     assert_eq!(command("NOOP  "), Command::Noop);
     assert_eq!(
         command("LOGIN \"j\u{f6}\" \"a\\\"b\\\\\""),
