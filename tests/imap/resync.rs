@@ -90,8 +90,10 @@ impl Remembering {
                     assert!(known || earlier.is_some() || uid > self.fetched_to, "{command}: {line}");
                 }
             } else if line.contains(" FETCH (") {
-                let modseq: u64 = between(line, "MODSEQ (", ')').expect(line).parse().unwrap();
-                highest = highest.max(modseq);
+                match between(line, "MODSEQ (", ')') {
+                    Some(modseq) => highest = highest.max(modseq.parse().unwrap()),
+                    None => assert!(!line.contains("FLAGS ("), "{command}: {line}"),
+                }
                 let uid: u32 = between(line, "UID ", ' ').expect(line).trim_end_matches(')').parse().unwrap();
                 if let Some(list) = between(line, "FLAGS (", ')') {
                     self.messages.insert(uid, flags(list));
@@ -104,18 +106,22 @@ impl Remembering {
         lines
     }
 
-    /// Sets a keyword unless somebody changed the message; what the answer does not refuse is known to be done.
-    fn mark(&mut self, uid: u32, since: u64) {
-        let mut before = self.messages.get(&uid).cloned();
-        let lines = self.ask(&format!("uid store {uid} (unchangedsince {since}) +flags.silent (mine)"));
+    /// Sets a keyword or clears it, perhaps unless somebody changed the message; what the answer does not refuse is known to be done.
+    fn mark(&mut self, uid: u32, since: Option<u64>) {
+        let mine = "mine".to_owned();
+        let Some(mut after) = self.messages.get(&uid).cloned() else { return };
+        let sign = if after.contains(&mine) { '-' } else { '+' };
+        after.retain(|flag| *flag != mine);
+        if sign == '+' {
+            after.push(mine);
+            after.sort();
+        }
+        let modifier = since.map_or(String::new(), |since| format!("(unchangedsince {since}) "));
+        let lines = self.ask(&format!("uid store {uid} {modifier}{sign}flags.silent (mine)"));
         let refused = lines.last().unwrap().contains("[MODIFIED ");
         let told = lines.iter().any(|line| line.contains("FLAGS (") && line.contains(&format!("UID {uid} ")));
-        if let Some(flags) = before.as_mut().filter(|flags| !refused && !told && !flags.contains(&"mine".to_owned())) {
-            flags.push("mine".to_owned());
-            flags.sort();
-            if let Some(known) = self.messages.get_mut(&uid) {
-                known.clone_from(flags);
-            }
+        if let Some(known) = self.messages.get_mut(&uid).filter(|_| !refused && !told) {
+            *known = after;
         }
     }
 
@@ -123,15 +129,18 @@ impl Remembering {
     fn turn(&mut self, random: &mut Random, daemon: &Daemon) {
         let count = self.messages.len() as u64;
         let some = *self.messages.keys().nth(random.below(count.max(1)) as usize).unwrap_or(&1);
-        match random.below(8) {
+        match random.below(10) {
             0 => drop(self.ask("noop")),
             // Expunges wait until this is over: HIGHESTMODSEQ lies below them.
             1 if count > 2 => drop(self.ask("fetch 1:2 (uid modseq)")),
             2 => drop(self.ask(&format!("uid fetch 1:* (flags) (changedsince {} vanished)", self.modseq))),
-            3 => self.mark(some, self.modseq),
-            4 => self.mark(some, self.modseq / 2),
-            5 => self.fetch_new(),
-            6 => self.again(daemon, ""),
+            3 => self.mark(some, Some(self.modseq)),
+            4 => self.mark(some, Some(self.modseq / 2)),
+            5 => self.mark(some, None),
+            6 => self.fetch_new(),
+            // Sets \Seen: its flags come unasked.
+            7 => drop(self.ask(&format!("uid fetch {some} body[text]"))),
+            8 => self.again(daemon, ""),
             _ => self.again(daemon, &format!(" 1:{}", self.fetched_to.max(1))),
         }
     }
