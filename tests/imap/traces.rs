@@ -115,11 +115,17 @@ fn without_later(line: &[u8]) -> Vec<u8> {
         return line.to_vec();
     }
     let bare = items.replace_all(line, &b""[..]);
+    // RFC 8438; in a FETCH response the word is part of another one.
+    let size = Regex::new(r"\bSIZE [0-9]+ ?").unwrap();
+    let bare = if line.starts_with(b"* STATUS ") { size.replace_all(&bare, &b""[..]) } else { bare };
     blanks.replace_all(&bare, &b"$1$2"[..]).into_owned()
 }
 
-/// RFC 7162 section 7.
-const LATER: &str = r"(?: \(MODSEQ [0-9]+\)|\bMODSEQ \([0-9]+\)|\bHIGHESTMODSEQ [0-9]+) ?";
+/// RFC 7162, 7889, 8474, 8514.
+const LATER: &str = concat!(
+    r"(?: \(MODSEQ [0-9]+\)|\b(?:MODSEQ|MAILBOXID|EMAILID) \(\w+\)|\b(?:HIGHESTMODSEQ|APPENDLIMIT) [0-9]+",
+    r#"|\bTHREADID NIL|\bSAVEDATE "[^"]*") ?"#
+);
 
 #[test]
 fn dialogues() {

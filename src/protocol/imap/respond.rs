@@ -27,7 +27,7 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154, RFC 7162).
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154, RFC 7162, RFC 8474).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
@@ -47,6 +47,7 @@ pub enum Code {
     HighestModseq(u64),
     InUse,
     Limit,
+    MailboxId(String),
     Modified(Vec<(u32, u32)>),
     NoPerm,
     NonExistent,
@@ -114,6 +115,7 @@ impl Code {
             Code::BadCharset(names) => text(out, &format!("BADCHARSET ({})", names.join(" "))),
             Code::Capability(list) => text(out, &format!("CAPABILITY {list}")),
             Code::HighestModseq(modseq) => text(out, &format!("HIGHESTMODSEQ {modseq}")),
+            Code::MailboxId(id) => text(out, &format!("MAILBOXID ({id})")),
             Code::Modified(set) => {
                 text(out, "MODIFIED ");
                 uid_set(out, set);
@@ -208,6 +210,9 @@ pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, Strin
             StatusItem::UidValidity => "UIDVALIDITY",
             StatusItem::Unseen => "UNSEEN",
             StatusItem::HighestModseq => "HIGHESTMODSEQ",
+            StatusItem::Size => "SIZE",
+            StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         };
         let blank = if at == 0 { "" } else { " " };
         text(out, &format!("{blank}{word} {value}"));

@@ -107,6 +107,9 @@ const CAPABILITIES: &[&str] = &[
     "ESEARCH",
     "CONDSTORE",
     "QRESYNC",
+    "OBJECTID",
+    "SAVEDATE",
+    "STATUS=SIZE",
 ];
 
 impl Session {
@@ -182,7 +185,8 @@ impl Session {
 
     /// The list of capabilities as it is now.
     pub fn capabilities(&self) -> String {
-        let mut list: Vec<&str> = CAPABILITIES.to_vec();
+        let limit = format!("APPENDLIMIT={}", self.server.message_bytes);
+        let mut list: Vec<&str> = CAPABILITIES.iter().copied().chain([limit.as_str()]).collect();
         if self.login.is_none() {
             if self.starttls() {
                 list.push("STARTTLS");

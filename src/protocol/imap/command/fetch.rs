@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::pieces::{Piece, Pieces};
 use super::resync::{changed, vanished};
 use super::section::{self, Found};
 use crate::log::{self, Category};
@@ -20,12 +21,9 @@ use crate::store::{
     AccountId, Bodies, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq,
     Source, StateRun, Store, StoreError, Uid, UidSet,
 };
-use crate::text::quote;
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
 const PIECE_BYTES: usize = 128 * 1024;
-/// Room for the response to one message, at first.
-const FIRST_BYTES: usize = 512;
 /// Messages whose rows are read at a time.
 const BATCH: usize = 128;
 
@@ -77,13 +75,6 @@ struct Row {
     /// `\Seen` was set by this command: FLAGS are told without being asked for.
     changed: bool,
     message: Option<Message>,
-}
-
-/// What is to be written.
-enum Piece {
-    Bytes(Vec<u8>),
-    /// From this offset, that many bytes.
-    File(Arc<File>, u64, u64),
 }
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
@@ -144,8 +135,8 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
     for item in &items {
         match item {
             Item::Flags => needs.flags = true,
-            Item::Uid | Item::Modseq => {}
-            Item::InternalDate | Item::Rfc822Size => needs.row = true,
+            Item::Uid | Item::Modseq | Item::ThreadId => {}
+            Item::InternalDate | Item::Rfc822Size | Item::EmailId | Item::SaveDate => needs.row = true,
             Item::Rfc822 | Item::Rfc822Text => (needs.row, needs.seen) = (true, true),
             Item::Rfc822Header => needs.row = true,
             Item::Envelope | Item::Body | Item::BodyStructure => (needs.row, needs.entry) = (true, true),
@@ -417,6 +408,8 @@ impl FetchRun {
                 }
                 (Item::Flags, _) => pieces.text(&self.flags),
                 (Item::Modseq, _) => pieces.modseq(row.modseq),
+                // There are no threads here (RFC 8474 section 5.2).
+                (Item::ThreadId, _) => pieces.text("THREADID NIL"),
                 (_, None) => {}
                 (item, Some(opened)) => {
                     if let Err(error) = opened.write(item, label, &mut pieces) {
@@ -475,6 +468,13 @@ impl Opened<'_> {
                 pieces.text("RFC822.SIZE ");
                 pieces.number(message.size);
             }
+            // RFC 8474 section 5.1: the content and nothing else decides, so copies have the same one.
+            Item::EmailId => pieces.text(&format!("EMAILID (M{})", message.guid)),
+            // RFC 8514 section 4.2.
+            Item::SaveDate => {
+                let stamp = Stamp { utc_s: message.saved_s, offset_min: 0 };
+                pieces.text(&format!("SAVEDATE \"{}\"", format_internal(stamp)));
+            }
             Item::Envelope => pieces.named(b"ENVELOPE ", self.entry().envelope()),
             Item::Body => pieces.named(b"BODY ", self.entry().body()),
             Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", self.entry().bodystructure()),
@@ -503,7 +503,7 @@ impl Opened<'_> {
                     }
                 }
             }
-            Item::Uid | Item::Flags | Item::Modseq => {}
+            Item::Uid | Item::Flags | Item::Modseq | Item::ThreadId => {}
         }
         Ok(())
     }
@@ -562,70 +562,5 @@ impl Opened<'_> {
         pieces.text(&format!("{label} {{{count}}}\r\n"));
         pieces.done.push(Piece::File(file, from, count));
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Pieces {
-    done: Vec<Piece>,
-}
-
-impl Pieces {
-    fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(last) = self.last(bytes.len()) {
-            last.extend_from_slice(bytes);
-        }
-    }
-
-    /// The bytes to go on with; new ones have room for `more`.
-    fn last(&mut self, more: usize) -> Option<&mut Vec<u8>> {
-        if !matches!(self.done.last(), Some(Piece::Bytes(_))) {
-            self.done.push(Piece::Bytes(Vec::with_capacity(more.max(FIRST_BYTES))));
-        }
-        match self.done.last_mut() {
-            Some(Piece::Bytes(last)) => Some(last),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn modseq(&mut self, modseq: Modseq) {
-        self.text("MODSEQ (");
-        self.number(modseq);
-        self.text(")");
-    }
-
-    /// A number in decimal, without the detour over a string: there is one or two for each message.
-    fn number(&mut self, mut n: u64) {
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        loop {
-            at = at.saturating_sub(1);
-            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(n % 10)) {
-                *digit = b'0' + value;
-            }
-            n /= 10;
-            if n == 0 {
-                break;
-            }
-        }
-        self.bytes(digits.get(at..).unwrap_or_default());
-    }
-
-    fn named(&mut self, name: &[u8], value: &[u8]) {
-        self.bytes(name);
-        self.bytes(value);
-    }
-
-    fn literal(&mut self, label: &str, bytes: &[u8]) {
-        self.text(label);
-        if let Some(last) = self.last(bytes.len()) {
-            last.reserve(bytes.len() + 16);
-            last.push(b' ');
-            quote::literal(last, bytes);
-        }
     }
 }

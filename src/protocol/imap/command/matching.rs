@@ -11,7 +11,7 @@ use crate::message::header;
 use crate::message::part::{Kind, Part};
 use crate::protocol::imap::parse::{DateOp, Key, SystemFlag};
 use crate::protocol::imap::selected::Selected;
-use crate::store::{Bodies, Entry, Flags, IndexReader, Keywords, Message, Modseq, StoreError, Uid, UidSet};
+use crate::store::{Bodies, Entry, Flags, Guid, IndexReader, Keywords, Message, Modseq, StoreError, Uid, UidSet};
 
 /// A search key with its sets resolved and its texts folded.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub(super) enum Test {
     Modseq(Modseq),
     Larger(u64),
     Smaller(u64),
+    /// The content with this id.
+    Content(Guid),
+    Saved(DateOp, chrono::NaiveDate),
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
     Header(String, Box<Needle>),
@@ -115,6 +118,13 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test
         Key::Sent(op, date) => Test::Sent(op, date),
         Key::Larger(bytes) => Test::Larger(u64::from(bytes)),
         Key::Smaller(bytes) => Test::Smaller(u64::from(bytes)),
+        Key::EmailId(id) => match id.strip_prefix('M').and_then(Guid::parse) {
+            Some(guid) => Test::Content(guid),
+            None => Test::Any(Vec::new()),
+        },
+        // No message has a thread (RFC 8474 section 5.2).
+        Key::ThreadId(_) => Test::Any(Vec::new()),
+        Key::Saved(op, date) => Test::Saved(op, date),
         Key::Modseq(modseq) => Test::Modseq(modseq),
         Key::Uid(set) => Test::Uids(selected.uids(&set, true)?),
         Key::Sequence(set) => Test::Uids(selected.uids(&set, false)?),
@@ -138,7 +148,7 @@ impl Test {
             Test::Always | Test::Flags(_) | Test::Recent | Test::Keyword(_) | Test::Uids(_) | Test::Modseq(_) => {
                 Cost::State
             }
-            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) => Cost::Row,
+            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) | Test::Content(_) | Test::Saved(..) => Cost::Row,
             Test::Sent(..) => Cost::Entry,
             Test::Header(name, _) if header::is_cached(name.as_bytes()) => Cost::Entry,
             Test::Header(..) | Test::Body(_) | Test::Text(_) => Cost::File,
@@ -195,6 +205,11 @@ impl Test {
             Test::Modseq(modseq) => message.modseq >= *modseq,
             Test::Larger(bytes) => message.row()?.size > *bytes,
             Test::Smaller(bytes) => message.row()?.size < *bytes,
+            Test::Content(guid) => message.row()?.guid == *guid,
+            Test::Saved(op, date) => {
+                let stamp = Stamp { utc_s: message.row()?.saved_s, offset_min: 0 };
+                stamp.local_date().is_some_and(|at| compare(*op, at, *date))
+            }
             Test::Internal(op, date) => {
                 let row = message.row()?;
                 let stamp = Stamp { utc_s: row.internal_date_s, offset_min: i32::from(row.internal_zone_min) };

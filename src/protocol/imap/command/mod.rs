@@ -18,6 +18,7 @@ pub mod lsub;
 mod matching;
 pub mod mv;
 pub mod namespace;
+mod pieces;
 pub mod rename;
 mod resync;
 pub mod search;

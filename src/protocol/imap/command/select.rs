@@ -1,5 +1,6 @@
 //! SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2) with the parameters CONDSTORE and QRESYNC (RFC 7162).
 
+use super::create::mailbox_id;
 use super::fetch;
 use super::resync::missed;
 use crate::protocol::imap::answer::Answer;
@@ -57,6 +58,8 @@ pub(in crate::protocol::imap) fn run(
         Code::UidNext(folder.uidnext),
         // RFC 7162 section 3.1.2.1.
         Code::HighestModseq(folder.highest_modseq),
+        // RFC 8474 section 4.2.
+        Code::MailboxId(mailbox_id(&folder)),
     ];
     for code in unseen.into_iter().chain(told) {
         respond::status(out, "*", Status::Ok, Some(&code), "Ok");

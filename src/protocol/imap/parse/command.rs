@@ -121,6 +121,12 @@ pub enum StatusItem {
     Unseen,
     /// RFC 7162 section 3.1.7.
     HighestModseq,
+    /// RFC 8438.
+    Size,
+    /// RFC 8474 section 4.3.
+    MailboxId,
+    /// RFC 7889 section 3.
+    AppendLimit,
 }
 
 /// What STORE does with the flags.
@@ -171,6 +177,7 @@ pub enum What {
     Partial,
     SearchKey,
     ModSequence,
+    ObjectId,
     Modifier,
     Charset,
     Syntax,
@@ -202,6 +209,7 @@ impl std::fmt::Display for What {
             What::Partial => "body partial",
             What::SearchKey => "criteria",
             What::ModSequence => "mod-sequence",
+            What::ObjectId => "object id",
             What::Modifier => "modifier",
             What::Charset => "character set",
             What::Syntax => "syntax",

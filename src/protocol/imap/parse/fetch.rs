@@ -1,4 +1,4 @@
-//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162.
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162 and the items of RFC 8474 and 8514.
 
 use super::command::{Bad, Command, What};
 use super::condstore;
@@ -22,6 +22,12 @@ pub enum Item {
     Uid,
     /// The mod-sequence (RFC 7162 section 3.1.4.2).
     Modseq,
+    /// RFC 8474 section 5.1.
+    EmailId,
+    /// RFC 8474 section 5.2.
+    ThreadId,
+    /// RFC 8514 section 4.2.
+    SaveDate,
     /// `BODY[...]` or `BODY.PEEK[...]`.
     Section {
         peek: bool,
@@ -122,6 +128,9 @@ fn named(c: &mut Cursor<'_>, word: &str) -> Parsed<Item> {
         "BODYSTRUCTURE" => Item::BodyStructure,
         "UID" => Item::Uid,
         "MODSEQ" => Item::Modseq,
+        "EMAILID" => Item::EmailId,
+        "THREADID" => Item::ThreadId,
+        "SAVEDATE" => Item::SaveDate,
         "BODY" if c.peek() != Some(b'[') => Item::Body,
         "BODY" | "BODY.PEEK" => {
             let section = section(c)?;

@@ -197,6 +197,9 @@ fn status_items(c: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
             "UIDVALIDITY" => StatusItem::UidValidity,
             "UNSEEN" => StatusItem::Unseen,
             "HIGHESTMODSEQ" => StatusItem::HighestModseq,
+            "SIZE" => StatusItem::Size,
+            "MAILBOXID" => StatusItem::MailboxId,
+            "APPENDLIMIT" => StatusItem::AppendLimit,
             _ => return Err(c.invalid(What::StatusItem)),
         })
     })?;

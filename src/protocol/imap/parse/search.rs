@@ -34,6 +34,11 @@ pub enum Key {
     Sequence(SequenceSet),
     /// The mod-sequence is this or greater (RFC 7162 section 3.1.5).
     Modseq(u64),
+    /// The object id of the content, or of the thread (RFC 8474 section 5.4).
+    EmailId(String),
+    ThreadId(String),
+    /// Compared with the day, in UTC, on which the message came into the mailbox (RFC 8514 section 4.3).
+    Saved(DateOp, NaiveDate),
 }
 
 impl Key {
@@ -198,7 +203,8 @@ fn key(c: &mut Cursor<'_>, word: String, depth: u32, left: &mut u32) -> Parsed<K
 fn flag_key(word: &str) -> Option<Key> {
     use SystemFlag::{Answered, Deleted, Draft, Flagged, Seen};
     Some(match word {
-        "ALL" => Key::All,
+        // Every message has a save date (RFC 8514 section 4.3).
+        "ALL" | "SAVEDATESUPPORTED" => Key::All,
         "ANSWERED" => Key::Flag(Answered, true),
         "UNANSWERED" => Key::Flag(Answered, false),
         "DELETED" => Key::Flag(Deleted, true),
@@ -240,6 +246,11 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
         "SENTBEFORE" => Key::Sent(DateOp::Before, date(c)?),
         "SENTON" => Key::Sent(DateOp::On, date(c)?),
         "SENTSINCE" => Key::Sent(DateOp::Since, date(c)?),
+        "SAVEDBEFORE" => Key::Saved(DateOp::Before, date(c)?),
+        "SAVEDON" => Key::Saved(DateOp::On, date(c)?),
+        "SAVEDSINCE" => Key::Saved(DateOp::Since, date(c)?),
+        "EMAILID" => Key::EmailId(object_id(c)?),
+        "THREADID" => Key::ThreadId(object_id(c)?),
         "LARGER" | "SMALLER" => {
             c.space()?;
             let number = c.number()?;
@@ -252,6 +263,14 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
         }
         _ => return Err(c.invalid(What::SearchKey)),
     })
+}
+
+/// Up to 255 letters, digits, `_` and `-` (RFC 8474 section 7).
+fn object_id(c: &mut Cursor<'_>) -> Parsed<String> {
+    c.space()?;
+    let id = c.atom(What::ObjectId)?;
+    let valid = id.len() <= 255 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if valid { Ok(id.to_owned()) } else { Err(c.invalid(What::ObjectId)) }
 }
 
 /// `1-Feb-1994`, quoted or not.

@@ -1,4 +1,4 @@
-//! CONDSTORE and QRESYNC (RFC 7162).
+//! CONDSTORE and QRESYNC (RFC 7162), OBJECTID (RFC 8474), SAVEDATE (RFC 8514), and the items of STATUS.
 
 use super::*;
 
@@ -105,4 +105,42 @@ fn search_knows_mod_sequences() {
         command("STATUS x (HIGHESTMODSEQ)"),
         Command::Status { mailbox: "x".into(), items: vec![StatusItem::HighestModseq] }
     );
+}
+
+#[test]
+fn objects_and_save_dates() {
+    let key = |text: &str| match command(&format!("SEARCH {text}")) {
+        Command::Search { key, .. } => key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(key("EMAILID M6d-99_ac"), Key::EmailId("M6d-99_ac".into()));
+    assert_eq!(key("threadid T1"), Key::ThreadId("T1".into()));
+    assert_eq!(key("SAVEDATESUPPORTED"), Key::All);
+    let day = NaiveDate::from_ymd_opt(2004, 2, 1).unwrap();
+    for (word, op) in [("BEFORE", DateOp::Before), ("ON", DateOp::On), ("SINCE", DateOp::Since)] {
+        assert_eq!(key(&format!("SAVED{word} 1-Feb-2004")), Key::Saved(op, day));
+    }
+    assert!(matches!(
+        command("FETCH 1 (EMAILID threadid SaveDate)"),
+        Command::Fetch { items, .. } if items == [Item::EmailId, Item::ThreadId, Item::SaveDate]
+    ));
+    assert_eq!(
+        command("STATUS x (size MAILBOXID AppendLimit)"),
+        Command::Status {
+            mailbox: "x".into(),
+            items: vec![StatusItem::Size, StatusItem::MailboxId, StatusItem::AppendLimit]
+        }
+    );
+    let long = "x".repeat(256);
+    for (text, why) in [
+        ("SEARCH EMAILID", "Missing required argument to Search"),
+        ("SEARCH EMAILID \"M1\"", "Invalid object id in Search"),
+        ("SEARCH THREADID a.b", "Invalid object id in Search"),
+        (&format!("SEARCH THREADID {long}"), "Invalid object id in Search"),
+        ("SEARCH SAVEDON 31-Feb-2004", "Invalid date in Search"),
+        ("FETCH 1 EMAILIDS", "Invalid attribute in Fetch"),
+        ("STATUS x (MAILBOXID (F1))", "Invalid status item in Status"),
+    ] {
+        assert_eq!(bad(&format!("a {text}")), why, "{text}");
+    }
 }
