@@ -66,6 +66,25 @@ impl Store {
         self.change(account, |tx| tx.remove(account, folder, uids, now_s))
     }
 
+    /// Forgets which messages were expunged up to `modseq`, so that the list does not grow for ever; who asks from before that is told of all
+    /// UIDs that are not there. Returns how many runs of UIDs were forgotten.
+    ///
+    /// # Errors
+    /// The folder does not exist or is locked, or the disk fails.
+    pub fn forget_expunged(&self, account: AccountId, folder: FolderId, modseq: Modseq) -> Result<u32, StoreError> {
+        self.change(account, |tx| {
+            let mut row = tx.open_folder(account, folder)?;
+            let horizon = modseq.min(row.highest_modseq);
+            let forgotten = tx.remove_rows(&schema::expunged(account, folder, 0, 0), &|key| {
+                let at = schema::rest(key).first_chunk().map(|at| Modseq::from_be_bytes(*at));
+                schema::within(key, account, schema::kind::EXPUNGED, folder) && at.is_some_and(|at| at <= horizon)
+            })?;
+            row.expunge_horizon = row.expunge_horizon.max(horizon);
+            rows::put_folder(tx.txn, account, &row)?;
+            Ok(u32::try_from(forgotten).unwrap_or(u32::MAX))
+        })
+    }
+
     /// Brings back expunged messages whose files are still there, expunged at or after `since_s`, under new UIDs. Returns how many.
     ///
     /// # Errors

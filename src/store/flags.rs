@@ -124,6 +124,52 @@ impl UidSet {
         self.ranges.iter().flat_map(|range| range.0..=range.1)
     }
 
+    /// The UIDs that are in both.
+    pub fn intersection(&self, other: &UidSet) -> UidSet {
+        let mut common = UidSet::new();
+        let mut others = other.ranges.iter().peekable();
+        for (first, last) in &self.ranges {
+            while others.next_if(|range| range.1 < *first).is_some() {}
+            // The last of these may reach into the next range, too: it is looked at, not taken.
+            while let Some((from, to)) = others.peek() {
+                if *from > *last {
+                    break;
+                }
+                common.push_range(*first.max(from), *last.min(to));
+                if *to > *last {
+                    break;
+                }
+                others.next();
+            }
+        }
+        common
+    }
+
+    /// The UIDs that are in this set alone.
+    pub fn difference(&self, other: &UidSet) -> UidSet {
+        let mut rest = UidSet::new();
+        for (first, last) in &self.ranges {
+            // In 64 bits: the UID behind the last one may not exist.
+            let (mut next, end) = (u64::from(*first), u64::from(*last) + 1);
+            let start = other.ranges.partition_point(|range| range.1 < *first);
+            for (from, to) in other.ranges.iter().skip(start).take_while(|range| range.0 <= *last) {
+                rest.push_between(next, u64::from(*from));
+                next = u64::from(*to) + 1;
+            }
+            rest.push_between(next, end);
+        }
+        rest
+    }
+
+    /// Adds the UIDs from `from` up to, not including, `to`, behind all others.
+    fn push_between(&mut self, from: u64, to: u64) {
+        if let (Ok(first), Ok(last)) = (Uid::try_from(from), Uid::try_from(to.saturating_sub(1)))
+            && from < to
+        {
+            self.push_range(first, last);
+        }
+    }
+
     /// How many UIDs.
     pub fn len(&self) -> usize {
         self.ranges.iter().map(|range| (range.1 - range.0) as usize + 1).sum()
@@ -148,6 +194,22 @@ impl FromIterator<Uid> for UidSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn sets_meet_and_part(
+            ours in proptest::collection::btree_set(0u32..40, 0..30),
+            theirs in proptest::collection::btree_set(0u32..40, 0..30),
+        ) {
+            // At the upper end of the numbers, too.
+            for base in [1, Uid::MAX - 39] {
+                let set = |uids: &std::collections::BTreeSet<u32>| uids.iter().map(|uid| base + uid).collect::<UidSet>();
+                let (one, other) = (set(&ours), set(&theirs));
+                proptest::prop_assert_eq!(one.intersection(&other), set(&(&ours & &theirs)));
+                proptest::prop_assert_eq!(one.difference(&other), set(&(&ours - &theirs)));
+            }
+        }
+    }
 
     #[test]
     fn sets_merge_and_answer() {

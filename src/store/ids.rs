@@ -30,6 +30,15 @@ pub struct Guid(pub [u8; 16]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailboxId(pub [u8; 16]);
 
+impl Guid {
+    /// Reads what is printed: 32 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Guid> {
+        let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| digits && text.len() == 32)?;
+        Some(Guid(number.to_be_bytes()))
+    }
+}
+
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
@@ -49,5 +58,20 @@ impl fmt::Display for MailboxId {
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let guid = Guid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255]);
+        assert_eq!(guid.to_string(), "000102030405060708090a0b0c0d0eff");
+        assert_eq!(Guid::parse(&guid.to_string()), Some(guid));
+        for wrong in ["", "+00102030405060708090a0b0c0d0eff", "000102030405060708090A0B0C0D0EFF", "0ff"] {
+            assert_eq!(Guid::parse(wrong), None, "{wrong}");
+        }
     }
 }

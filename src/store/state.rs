@@ -35,8 +35,18 @@ pub struct Stored {
     pub modseq: Modseq,
     /// The messages whose flags are different now.
     pub changed: UidSet,
+    /// What those were before: who knows the mailbox up to a modification sequence sees here what it has not seen yet.
+    pub before: Vec<StateRun>,
     /// The messages left alone because they had changed since the modification sequence the caller named (RFC 7162 3.1.3).
     pub refused: UidSet,
+}
+
+impl Stored {
+    /// The changed messages about which somebody who knows all up to `modseq` knows all now: not those that others had changed since.
+    pub fn followed_from(&self, modseq: Modseq) -> UidSet {
+        let unseen = self.before.iter().filter(|run| run.modseq > modseq);
+        self.changed.difference(&UidSet::from_ranges(unseen.map(|run| (run.first, run.last()))))
+    }
 }
 
 impl FlagChange {
@@ -142,6 +152,7 @@ impl Tx<'_, '_> {
                         push_run(&mut after, piece);
                     } else {
                         stored.changed.insert_range(first, last);
+                        push_run(&mut stored.before, piece);
                         rows::count(&mut row, run.flags, piece.count, false);
                         rows::count(&mut row, flags, piece.count, true);
                         push_run(&mut after, StateRun { flags, keywords: bits, modseq, ..piece });

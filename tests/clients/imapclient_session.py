@@ -82,6 +82,23 @@ if client.has_capability("IDLE"):
     client.idle_done()
     other.logout()
 
+if client.has_capability("CONDSTORE"):
+    # Another session changes one message: that one alone is fetched.
+    other = imapclient.IMAPClient(check.HOST, port=int(check.PORT), ssl=False, timeout=check.PATIENCE_S)
+    other.login(check.USER, check.PASSWORD)
+    check.equal("enabled", other.enable("CONDSTORE"), [b"CONDSTORE"])
+    known = other.select_folder("INBOX")[b"HIGHESTMODSEQ"]
+    check.equal("status", other.folder_status("INBOX", ["HIGHESTMODSEQ"])[b"HIGHESTMODSEQ"], known)
+    client.select_folder("INBOX")
+    uid = client.search("ALL")[0]
+    client.add_flags(uid, ["$later"])
+    check.equal("nothing is left out", list(other.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"])), [uid])
+    changed = other.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {known}"])[uid]
+    check.true("the flag", b"$later" in changed[b"FLAGS"])
+    check.true("a greater mod-sequence", changed[b"MODSEQ"][0] > known)
+    check.equal("search", other.search(["MODSEQ", str(changed[b"MODSEQ"][0])]), [uid])
+    other.logout()
+
 client.rename_folder("Été & Winter", "Été/2004")
 check.true("renamed", client.folder_exists("Été/2004"))
 check.true("copies", client.select_folder("Été/2004", readonly=True)[b"EXISTS"] in (3, 4))

@@ -5,6 +5,8 @@
 mod esearch;
 mod limits;
 mod model;
+mod objects;
+mod resync;
 mod sessions;
 mod special_use;
 mod traces;

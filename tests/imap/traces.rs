@@ -1,9 +1,11 @@
 //! Dialogues: `testdata/traces/*.trace` line by line against the daemon.
 //!
 //! `C: ` is sent, `S: ` must come; `C2: ` and `S2: ` are a second connection of the same trace. The greeting is the first `S: ` of a connection. In `S` lines
-//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own. Lines that begin with `#` are remarks.
+//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own, `$UIDVALIDITY` the last one that was told. Lines that begin with `#` are remarks.
 
 use std::collections::BTreeMap;
+
+use regex::bytes::Regex;
 
 use super::{Client, Daemon};
 
@@ -34,11 +36,12 @@ fn matches(expected: &str, line: &str) -> bool {
 
 fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), String> {
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
+    let mut uidvalidity = String::new();
     for (number, line) in script.lines().enumerate() {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let line = line.replace("$USER", user);
+        let line = line.replace("$USER", user).replace("$UIDVALIDITY", &uidvalidity);
         let (who, words) = line.split_once(':').unwrap_or_else(|| panic!("{name}:{}: {line}", number + 1));
         let words = words.strip_prefix(' ').unwrap_or(words);
         let client = clients.entry(who[1..].to_owned()).or_insert_with(|| Client::new(daemon.port));
@@ -46,6 +49,9 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
             b'C' => client.send(format!("{words}\r\n")),
             b'S' => {
                 let came = client.line_in_time();
+                if let Some(told) = came.strip_prefix("* OK [UIDVALIDITY ") {
+                    told.split(']').next().unwrap_or_default().clone_into(&mut uidvalidity);
+                }
                 if !matches(words, &came) {
                     return Err(format!("{name}.trace:{}:\n  expected {words}\n      came {came}", number + 1));
                 }
@@ -65,22 +71,23 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor is CHILDINFO.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor are CHILDINFO and
+/// mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     let (mut rest, _) =
         imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
-        let unknown =
-            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "].iter().any(|word| rest.starts_with(word));
-        if unknown {
-            let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
-            rest = &rest[end + 1..];
+        let unknown = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED "]
+            .iter()
+            .any(|word| rest.starts_with(word));
+        let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
+        let without = without_later(&CHILDINFO.replace(line, &b"\r\n"[..]));
+        if unknown || without.ends_with(b" ()\r\n") {
+            rest = behind;
             continue;
         }
-        let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
-        let without = CHILDINFO.replace(line, &b"\r\n"[..]);
-        if without.len() < line.len() && line.starts_with(b"* LIST ") {
+        if without.len() < line.len() {
             match imap_codec::ResponseCodec::default().decode(&without) {
                 Ok((b"", _)) => rest = behind,
                 wrong => return Err(format!("{wrong:?}")),
@@ -100,11 +107,31 @@ static CHILDINFO: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock
     regex::bytes::Regex::new(r#" \("CHILDINFO" \("[A-Z-]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
 });
 
+/// A FETCH, SEARCH or STATUS response of one line without the items of later extensions.
+fn without_later(line: &[u8]) -> Vec<u8> {
+    let head = Regex::new(r"^\* (?:[0-9]+ FETCH \(|STATUS |SEARCH )").unwrap();
+    let (items, blanks) = (Regex::new(LATER).unwrap(), Regex::new(r"(\() | (\))").unwrap());
+    if !head.is_match(line) || line.ends_with(b"}\r\n") {
+        return line.to_vec();
+    }
+    let bare = items.replace_all(line, &b""[..]);
+    // RFC 8438; in a FETCH response the word is part of another one.
+    let size = Regex::new(r"\bSIZE [0-9]+ ?").unwrap();
+    let bare = if line.starts_with(b"* STATUS ") { size.replace_all(&bare, &b""[..]) } else { bare };
+    blanks.replace_all(&bare, &b"$1$2"[..]).into_owned()
+}
+
+/// RFC 7162, 7889, 8474, 8514.
+const LATER: &str = concat!(
+    r"(?: \(MODSEQ [0-9]+\)|\b(?:MODSEQ|MAILBOXID|EMAILID) \(\w+\)|\b(?:HIGHESTMODSEQ|APPENDLIMIT) [0-9]+",
+    r#"|\bTHREADID NIL|\bSAVEDATE "[^"]*") ?"#
+);
+
 #[test]
 fn dialogues() {
     let traces = traces();
     let users: Vec<String> = (0..traces.len()).map(|number| format!("user{number}")).collect();
-    let names: Vec<&str> = users.iter().map(String::as_str).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).chain(["other"]).collect();
     let daemon = Daemon::start(&names, &[("local.hostname", "mail1.example.org"), ("store.admins", "user0")]);
     let failed: Vec<String> = traces
         .iter()

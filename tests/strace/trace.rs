@@ -22,7 +22,7 @@ pub fn strace() -> Option<PathBuf> {
 /// `command` under strace, which writes to `log`. The environment is that which `command` sets, nothing else.
 pub fn traced(strace: &Path, command: &Command, log: &Path) -> Command {
     let mut outer = Command::new(strace);
-    outer.args(["-f", "-y", "-s", "256", "-e", CALLS, "-o"]).arg(log).arg("--");
+    outer.args(["-f", "-y", "-s", "1024", "-e", CALLS, "-o"]).arg(log).arg("--");
     outer.arg(command.get_program()).args(command.get_args()).env_clear();
     outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     outer

@@ -27,7 +27,7 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154).
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154, RFC 7162, RFC 8474).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
@@ -44,8 +44,11 @@ pub enum Code {
     CopyUid { uidvalidity: u32, from: Vec<(u32, u32)>, to: Vec<(u32, u32)> },
     Corruption,
     ExpungeIssued,
+    HighestModseq(u64),
     InUse,
     Limit,
+    MailboxId(String),
+    Modified(Vec<(u32, u32)>),
     NoPerm,
     NonExistent,
     OverQuota,
@@ -111,6 +114,12 @@ impl Code {
             }
             Code::BadCharset(names) => text(out, &format!("BADCHARSET ({})", names.join(" "))),
             Code::Capability(list) => text(out, &format!("CAPABILITY {list}")),
+            Code::HighestModseq(modseq) => text(out, &format!("HIGHESTMODSEQ {modseq}")),
+            Code::MailboxId(id) => text(out, &format!("MAILBOXID ({id})")),
+            Code::Modified(set) => {
+                text(out, "MODIFIED ");
+                uid_set(out, set);
+            }
             Code::PermanentFlags(flags) => text(out, &format!("PERMANENTFLAGS ({flags})")),
             Code::UidNext(uid) => text(out, &format!("UIDNEXT {uid}")),
             Code::UidValidity(value) => text(out, &format!("UIDVALIDITY {value}")),
@@ -189,7 +198,7 @@ pub fn mailbox(out: &mut Vec<u8>, name: &str) {
 }
 
 /// `* STATUS name (ITEM n ...)`.
-pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, u32)]) {
+pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, String)]) {
     text(out, "* STATUS ");
     mailbox(out, name);
     text(out, " (");
@@ -200,6 +209,10 @@ pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, u32)]
             StatusItem::UidNext => "UIDNEXT",
             StatusItem::UidValidity => "UIDVALIDITY",
             StatusItem::Unseen => "UNSEEN",
+            StatusItem::HighestModseq => "HIGHESTMODSEQ",
+            StatusItem::Size => "SIZE",
+            StatusItem::MailboxId => "MAILBOXID",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         };
         let blank = if at == 0 { "" } else { " " };
         text(out, &format!("{blank}{word} {value}"));
@@ -234,6 +247,19 @@ pub fn esearch(out: &mut Vec<u8>, tag: &str, uid: bool, found: &Found<'_>) {
         text(out, " ALL ");
         uid_set(out, ranges);
     }
+    if let Some(modseq) = found.modseq {
+        text(out, &format!(" MODSEQ {modseq}"));
+    }
+    text(out, "\r\n");
+}
+
+/// `* VANISHED 41,43:116`, or with `(EARLIER)` (RFC 7162 section 3.2.10); nothing for an empty set.
+pub fn vanished(out: &mut Vec<u8>, earlier: bool, uids: &[(u32, u32)]) {
+    if uids.is_empty() {
+        return;
+    }
+    text(out, if earlier { "* VANISHED (EARLIER) " } else { "* VANISHED " });
+    uid_set(out, uids);
     text(out, "\r\n");
 }
 
@@ -248,6 +274,8 @@ pub struct Found<'a> {
     pub count: Option<u32>,
     /// All of them: sorted disjoint ranges.
     pub all: Option<&'a [(u32, u32)]>,
+    /// The greatest mod-sequence of what was found, where the search was about them (RFC 7162 section 3.1.10).
+    pub modseq: Option<u64>,
 }
 
 #[cfg(test)]
@@ -287,17 +315,21 @@ mod tests {
         assert_eq!(written(|out| list_with_children(out, &[], "a", &[])), "* LIST () \"/\" \"a\"\r\n");
         assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
         assert_eq!(
-            written(|out| mailbox_status(out, "INBOX", &[(StatusItem::Messages, 3), (StatusItem::Unseen, 1)])),
+            written(|out| mailbox_status(
+                out,
+                "INBOX",
+                &[(StatusItem::Messages, "3".into()), (StatusItem::Unseen, "1".into())]
+            )),
             "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 1)\r\n"
         );
     }
 
     #[test]
     fn search_results() {
-        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]) };
+        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]), modseq: Some(7) };
         assert_eq!(
             written(|out| esearch(out, "a]1", true, &all)),
-            "* ESEARCH (TAG \"a]1\") UID MIN 1 MAX 9 COUNT 4 ALL 1:3,9\r\n"
+            "* ESEARCH (TAG \"a]1\") UID MIN 1 MAX 9 COUNT 4 ALL 1:3,9 MODSEQ 7\r\n"
         );
         let none = Found { count: Some(0), all: Some(&[]), ..Found::default() };
         assert_eq!(written(|out| esearch(out, "x", false, &none)), "* ESEARCH (TAG \"x\") COUNT 0\r\n");

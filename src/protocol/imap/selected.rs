@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::protocol::imap::command::enable::Enabled;
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::pictures::Picture;
 use crate::protocol::imap::respond;
@@ -145,6 +146,8 @@ pub struct Told {
     pub known: Vec<(Modseq, UidSet)>,
     /// FETCH responses carry the UID.
     pub uid: bool,
+    /// A tagged OK has HIGHESTMODSEQ where QRESYNC is enabled.
+    pub modseq: bool,
 }
 
 /// The selected mailbox.
@@ -170,6 +173,8 @@ pub struct Selected {
     modseq: Modseq,
     /// Expunged in the store, not yet told.
     pending: UidSet,
+    /// The modification sequence up to which everything is told, while something is pending.
+    before_pending: Modseq,
 }
 
 /// The mailbox that a session had selected is no more.
@@ -201,6 +206,7 @@ impl Selected {
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
             pending: UidSet::new(),
+            before_pending: 0,
         })
     }
 
@@ -214,6 +220,17 @@ impl Selected {
             return None;
         }
         Some(self.numbers.uids_of_numbers(&set.resolve(count)))
+    }
+
+    /// The modification sequence up to which the client has been told everything: that of the mailbox as the client sees it. Where expunges
+    /// could not be told yet it lies below them (RFC 7162 section 3.2.2).
+    pub fn known_modseq(&self) -> Modseq {
+        if self.pending.is_empty() { self.modseq } else { self.before_pending }
+    }
+
+    /// The modification sequence at the last look at the mailbox: changes after that are told at the end of the command.
+    pub fn seen_modseq(&self) -> Modseq {
+        self.modseq
     }
 
     /// True when a message is gone that the client still has a number for.
@@ -277,6 +294,7 @@ impl Selected {
         &mut self,
         store: &Store,
         told: &Told,
+        enabled: Enabled,
         out: &mut Vec<u8>,
     ) -> Result<Result<(), Deleted>, StoreError> {
         let news = {
@@ -294,7 +312,7 @@ impl Selected {
         let mut arrived = false;
         if let Some(News { changed, new, modseq, uidnext }) = news {
             for run in changed {
-                self.write_run(&run, told.uid, out);
+                self.write_run(&run, told.uid, enabled, out);
             }
             for (first, count) in new {
                 self.numbers.push(first, count);
@@ -308,8 +326,12 @@ impl Selected {
         }
         if told.expunges && !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);
-            for number in self.numbers.remove(&pending) {
-                respond::counted(out, number, "EXPUNGE");
+            let numbers = self.numbers.remove(&pending);
+            if enabled.qresync {
+                // RFC 7162 section 3.2.10.2.
+                respond::vanished(out, false, pending.ranges());
+            } else {
+                numbers.into_iter().for_each(|number| respond::counted(out, number, "EXPUNGE"));
             }
             self.recent = UidSet::from_ranges(
                 self.recent.ranges().iter().flat_map(|range| self.numbers.uids_within(&[*range]).ranges().to_vec()),
@@ -319,6 +341,11 @@ impl Selected {
             respond::counted(out, self.numbers.count(), "EXISTS");
             respond::counted(out, u32::try_from(self.recent.len()).unwrap_or(u32::MAX), "RECENT");
         }
+        if enabled.qresync && !self.pending.is_empty() {
+            // The mod-sequences of this command may lie above those of expunges that are not told yet (RFC 7162 section 3.2.2).
+            let code = respond::Code::HighestModseq(self.known_modseq());
+            respond::status(out, "*", respond::Status::Ok, Some(&code), "Some expunges are told later");
+        }
         Ok(Ok(()))
     }
 
@@ -326,6 +353,9 @@ impl Selected {
     fn look(&mut self, view: &View<'_>, folder: &Folder, told: &Told) -> Result<News, StoreError> {
         let mut news =
             News { changed: Vec::new(), new: Vec::new(), modseq: folder.highest_modseq, uidnext: folder.uidnext };
+        if self.pending.is_empty() {
+            self.before_pending = self.modseq;
+        }
         match view.expunged_since(self.folder, self.modseq)? {
             Some(gone) => {
                 for (first, last) in gone.ranges() {
@@ -375,14 +405,16 @@ impl Selected {
         Ok(())
     }
 
-    fn write_run(&self, run: &StateRun, with_uid: bool, out: &mut Vec<u8>) {
+    fn write_run(&self, run: &StateRun, with_uid: bool, enabled: Enabled, out: &mut Vec<u8>) {
+        let modseq = if enabled.condstore { format!(" MODSEQ ({})", run.modseq) } else { String::new() };
         for uid in run.first..=run.last() {
             let Some(number) = self.numbers.number(uid) else {
                 continue;
             };
             let flags = self.flag_list(uid, run.flags, run.keywords);
-            let uid = if with_uid { format!(" UID {uid}") } else { String::new() };
-            respond::text(out, &format!("* {number} FETCH (FLAGS ({flags}){uid})\r\n"));
+            // With QRESYNC the UID is always there (RFC 7162 section 3.2.4).
+            let uid = if with_uid || enabled.qresync { format!(" UID {uid}") } else { String::new() };
+            respond::text(out, &format!("* {number} FETCH (FLAGS ({flags}){uid}{modseq})\r\n"));
         }
     }
 }

@@ -10,6 +10,7 @@ use super::answer::{Answer, Answered};
 use super::command;
 use super::command::append::Append;
 use super::command::authenticate::Outcome;
+use super::command::enable::{self, Enabled};
 use super::command::fetch::FetchRun;
 use super::command::search::SearchRun;
 use super::parse::{Command, Request};
@@ -77,6 +78,7 @@ pub struct Session {
     pub(super) cleartext: bool,
     running: Option<(String, Running)>,
     told: Told,
+    pub(super) enabled: Enabled,
     /// Sums so far.
     pub counts: Counts,
 }
@@ -103,6 +105,11 @@ const CAPABILITIES: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "ESEARCH",
+    "CONDSTORE",
+    "QRESYNC",
+    "OBJECTID",
+    "SAVEDATE",
+    "STATUS=SIZE",
 ];
 
 impl Session {
@@ -119,6 +126,7 @@ impl Session {
             cleartext: false,
             running: None,
             told: Told::default(),
+            enabled: Enabled::default(),
             counts: Counts::default(),
         }
     }
@@ -177,7 +185,8 @@ impl Session {
 
     /// The list of capabilities as it is now.
     pub fn capabilities(&self) -> String {
-        let mut list: Vec<&str> = CAPABILITIES.to_vec();
+        let limit = format!("APPENDLIMIT={}", self.server.message_bytes);
+        let mut list: Vec<&str> = CAPABILITIES.iter().copied().chain([limit.as_str()]).collect();
         if self.login.is_none() {
             if self.starttls() {
                 list.push("STARTTLS");
@@ -268,10 +277,17 @@ impl Session {
             respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
             return Progress::Bye;
         }
+        if enable::implied(&command) {
+            self.enable_condstore(out);
+        }
         self.told = told_after(&command);
         let login = matches!(command, Command::Login { .. });
         let answered = match command {
-            Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
+            Command::Fetch { uid, set, items, modifiers } => {
+                command::fetch::start(self, uid, &set, items, modifiers).map(Started::Running)
+            }
+            Command::Select(opening) => command::select::run(self, &opening, false, out),
+            Command::Examine(opening) => command::select::run(self, &opening, true, out),
             Command::Search { uid, returned, charset, key } => {
                 let form = returned.map(|returned| (tag.clone(), returned));
                 command::search::start(self, uid, form, charset.as_deref(), key).map(Started::Running)
@@ -295,8 +311,6 @@ impl Session {
         use Command as C;
         match command {
             C::Login { user, password } => command::login::run(self, &user, &password, now_s),
-            C::Select(name) => command::select::run(self, &name, false, out),
-            C::Examine(name) => command::select::run(self, &name, true, out),
             C::Create { mailbox, uses } => command::create::run(self, &mailbox, uses.as_deref(), now_s),
             C::Delete(name) => command::delete::run(self, &name, now_s),
             C::Rename { from, to } => command::rename::run(self, &from, &to, now_s),
@@ -312,8 +326,8 @@ impl Session {
             }
             C::Expunge => command::expunge::run(self, None, now_s),
             C::UidExpunge(set) => command::expunge::run(self, Some(&set), now_s),
-            C::Store { uid, set, op, silent, flags } => {
-                let arguments = command::store::Arguments { uid, set, op, silent, flags };
+            C::Store { uid, set, op, silent, flags, unchanged_since } => {
+                let arguments = command::store::Arguments { uid, set, op, silent, flags, unchanged_since };
                 let (known, answer) = command::store::run(self, &arguments, out)?;
                 self.told.known.extend(known);
                 Ok(answer)
@@ -321,7 +335,7 @@ impl Session {
             C::Copy { uid, set, mailbox } => command::copy::run(self, uid, &set, &mailbox, now_s),
             C::Move { uid, set, mailbox } => command::mv::run(self, uid, &set, &mailbox, now_s, out),
             C::Namespace => Ok(command::namespace::run(out)),
-            C::Enable(names) => Ok(command::enable::run(&names, out)),
+            C::Enable(names) => Ok(command::enable::run(self, &names, out)),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
         }
@@ -336,6 +350,9 @@ impl Session {
             Running::Fetch(fetch) => fetch.step(self, out),
             Running::Search(search) => search.step(self, out),
         };
+        if step.is_err() && matches!(&running, Running::Fetch(fetch) if fetch.is_opening()) {
+            self.leave();
+        }
         match step {
             Ok(None) => {
                 self.running = Some((tag, running));
@@ -392,12 +409,36 @@ impl Session {
         self.told.expunges = true;
     }
 
+    /// The command under way has expunged messages: its OK says up to which mod-sequence all is told then (RFC 7162 sections 3.2.7, 3.2.9).
+    pub(super) fn tell_modseq(&mut self, expunged: bool) {
+        self.told.modseq |= expunged;
+    }
+
+    /// From now on FETCH responses that tell of changes have mod-sequences; what was told before had none, so the client learns up to
+    /// which one it knows the mailbox.
+    pub(super) fn enable_condstore(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.enabled.condstore, true) {
+            return;
+        }
+        if let Some(selected) = &self.selected {
+            let code = Code::HighestModseq(selected.known_modseq());
+            respond::status(out, "*", Status::Ok, Some(&code), "Ok");
+        }
+    }
+
     /// Writes the news of the mailbox, then the tagged answer.
     pub(super) fn finish(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
         let told = std::mem::take(&mut self.told);
         match self.refresh(&told, out) {
             Ok(Ok(())) => {
-                answer.write(tag, out);
+                let modseq = self.selected.as_ref().filter(|_| self.enabled.qresync && told.modseq);
+                match (modseq, answer) {
+                    (Some(selected), Answer { status: Status::Ok, code: None, .. }) => {
+                        let code = Some(Code::HighestModseq(selected.known_modseq()));
+                        Answer { code, ..answer.clone() }.write(tag, out);
+                    }
+                    _ => answer.write(tag, out),
+                }
                 Progress::Done
             }
             Ok(Err(Deleted)) => {
@@ -432,7 +473,7 @@ impl Session {
 
     fn refresh(&mut self, told: &Told, out: &mut Vec<u8>) -> Result<Result<(), Deleted>, StoreError> {
         match self.selected.as_mut() {
-            Some(selected) => selected.refresh(&self.server.store, told, out),
+            Some(selected) => selected.refresh(&self.server.store, told, self.enabled, out),
             None => Ok(Ok(())),
         }
     }
@@ -535,7 +576,7 @@ fn uses_mailbox(command: &Command) -> bool {
     )
 }
 
-enum Started {
+pub(super) enum Started {
     Running(Running),
     Answer(Answer),
 }
@@ -546,7 +587,7 @@ fn told_after(command: &Command) -> Told {
         Command::Fetch { uid, .. } | Command::Store { uid, .. } | Command::Search { uid, .. } => (*uid, *uid),
         _ => (true, false),
     };
-    Told { expunges, uid, known: Vec::new() }
+    Told { expunges, uid, known: Vec::new(), modseq: false }
 }
 
 /// `1998/12/3 6:54:32` in local time, as the documented line has it.

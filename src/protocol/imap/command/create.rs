@@ -1,9 +1,9 @@
-//! CREATE (RFC 3501 section 6.3.3) with USE (RFC 6154). Missing superior names are created, too; a trailing separator is dropped.
+//! CREATE (RFC 3501 section 6.3.3) with USE (RFC 6154) and MAILBOXID (RFC 8474 section 4.1). Missing superior names are created, too; a trailing separator is dropped.
 
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::{CreateOptions, SpecialUse};
+use crate::store::{CreateOptions, Folder, SpecialUse};
 
 /// Names below this one belong to other users' folders.
 pub(super) const SHARED: &str = "Shared Folders";
@@ -22,8 +22,14 @@ pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i6
         return Err(Answer::no_with(Code::Cannot, "Mailboxes of other users cannot be created here"));
     }
     let special_use = uses.map(special_use).transpose()?;
-    session.server.store.folder_create(account, &path, &CreateOptions { special_use, partition: None }, now_s)?;
-    Ok(Answer::completed())
+    let options = CreateOptions { special_use, partition: None };
+    let created = session.server.store.folder_create(account, &path, &options, now_s)?;
+    Ok(Answer::completed_with(Code::MailboxId(mailbox_id(&created))))
+}
+
+/// The object id of a mailbox: it begins with a letter, so that it is no number to anybody (RFC 8474 section 3).
+pub(super) fn mailbox_id(folder: &Folder) -> String {
+    format!("F{}", folder.mailbox_id)
 }
 
 fn special_use(attributes: &[String]) -> Result<SpecialUse, Answer> {

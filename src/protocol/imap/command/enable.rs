@@ -1,10 +1,51 @@
-//! ENABLE (RFC 5161). No extension of this server needs to be enabled, so none is.
+//! ENABLE (RFC 5161) and what else enables CONDSTORE and QRESYNC (RFC 7162 sections 3.1 and 3.2.3).
 
 use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::parse::{Command, Item, StatusItem};
 use crate::protocol::imap::respond;
+use crate::protocol::imap::session::Session;
 
-/// Writes the list of what was enabled: those of `names` that can be.
-pub fn run(_names: &[String], out: &mut Vec<u8>) -> Answer {
-    respond::text(out, "* ENABLED\r\n");
+/// What the client has enabled: for the rest of the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// FETCH responses that tell of changed flags have the mod-sequence.
+    pub condstore: bool,
+    /// VANISHED is told instead of EXPUNGE.
+    pub qresync: bool,
+}
+
+/// Enables those of `names` that there are, and writes which.
+pub fn run(session: &mut Session, names: &[String], out: &mut Vec<u8>) -> Answer {
+    let mut done = String::new();
+    for name in names {
+        match name.as_str() {
+            "CONDSTORE" => session.enable_condstore(out),
+            "QRESYNC" => {
+                // One implies the other (RFC 7162 section 3.2.3).
+                session.enable_condstore(out);
+                session.enabled.qresync = true;
+            }
+            _ => continue,
+        }
+        if !done.split(' ').any(|known| known == name) {
+            done.push(' ');
+            done.push_str(name);
+        }
+    }
+    respond::text(out, &format!("* ENABLED{done}\r\n"));
     Answer::completed()
+}
+
+/// True for a command that shows that the client knows mod-sequences: it enables CONDSTORE (RFC 7162 section 3.1).
+pub fn implied(command: &Command) -> bool {
+    let wanted = |items: &[StatusItem]| items.contains(&StatusItem::HighestModseq);
+    match command {
+        Command::Select(opening) | Command::Examine(opening) => opening.condstore,
+        Command::Status { items, .. } => wanted(items),
+        Command::List(listing) => wanted(&listing.returns.status),
+        Command::Fetch { items, modifiers, .. } => modifiers.changed_since.is_some() || items.contains(&Item::Modseq),
+        Command::Store { unchanged_since, .. } => unchanged_since.is_some(),
+        Command::Search { key, .. } => key.has_modseq(),
+        _ => false,
+    }
 }

@@ -12,6 +12,7 @@ pub fn run(session: &mut Session, only: Option<&SequenceSet>, now_s: i64) -> Ans
     let store = session.server.store.clone();
     let selected = session.writable()?;
     let uids = only.and_then(|set| selected.uids(set, true));
-    store.expunge(selected.account, selected.folder, uids.as_ref(), now_s)?;
+    let expunged = store.expunge(selected.account, selected.folder, uids.as_ref(), now_s)?;
+    session.tell_modseq(!expunged.uids.is_empty());
     Ok(Answer::completed())
 }

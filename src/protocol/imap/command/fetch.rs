@@ -1,4 +1,4 @@
-//! FETCH and UID FETCH (RFC 3501 section 6.4.5), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
 //! but, for a message that is larger than a piece, its file.
 
 use std::collections::VecDeque;
@@ -7,30 +7,31 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::pieces::{Piece, Pieces};
+use super::resync::{changed, vanished};
 use super::section::{self, Found};
 use crate::log::{self, Category};
 use crate::message::date::{Stamp, format_internal};
 use crate::message::part::Part;
 use crate::protocol::imap::answer::Answer;
-use crate::protocol::imap::parse::{Item, SequenceSet};
-use crate::protocol::imap::respond::Code;
+use crate::protocol::imap::parse::{Item, Modifiers, SequenceSet};
+use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
     AccountId, Bodies, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq,
     Source, StateRun, Store, StoreError, Uid, UidSet,
 };
-use crate::text::quote;
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
 const PIECE_BYTES: usize = 128 * 1024;
-/// Room for the response to one message, at first.
-const FIRST_BYTES: usize = 512;
 /// Messages whose rows are read at a time.
 const BATCH: usize = 128;
 
 /// A FETCH that is not over.
 pub struct FetchRun {
     uid: bool,
+    /// FETCH responses that tell of changed flags have the mod-sequence.
+    condstore: bool,
     items: Vec<Item>,
     /// What each item that names a section is called in the response; empty for the others.
     labels: Vec<String>,
@@ -50,6 +51,8 @@ pub struct FetchRun {
     missing: bool,
     damaged: bool,
     broken: bool,
+    /// What ends the command when it is not a FETCH.
+    answer: Option<Answer>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -68,16 +71,10 @@ struct Row {
     uid: Uid,
     flags: Flags,
     keywords: Keywords,
+    modseq: Modseq,
     /// `\Seen` was set by this command: FLAGS are told without being asked for.
     changed: bool,
     message: Option<Message>,
-}
-
-/// What is to be written.
-enum Piece {
-    Bytes(Vec<u8>),
-    /// From this offset, that many bytes.
-    File(Arc<File>, u64, u64),
 }
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
@@ -92,13 +89,17 @@ struct Opened<'a> {
 /// Prepares a FETCH.
 ///
 /// # Errors
-/// BAD: a number beyond the last message.
+/// BAD: a number beyond the last message; VANISHED without QRESYNC.
 pub(in crate::protocol::imap) fn start(
     session: &mut Session,
     uid: bool,
     set: &SequenceSet,
     mut items: Vec<Item>,
+    modifiers: Modifiers,
 ) -> Result<Running, Answer> {
+    if modifiers.vanished && !session.enabled.qresync {
+        return Err(Answer::bad("QRESYNC is not enabled"));
+    }
     let selected = session.mailbox()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Fetch"));
@@ -106,12 +107,36 @@ pub(in crate::protocol::imap) fn start(
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
+    if modifiers.changed_since.is_some() && !items.contains(&Item::Modseq) {
+        items.push(Item::Modseq);
+    }
+    let mut run = prepare(session, uid, &uids, items)?;
+    if let Some(since) = modifiers.changed_since {
+        run.only_since(session, (set, &uids), since, modifiers.vanished)?;
+    }
+    Ok(Running::Fetch(Box::new(run)))
+}
+
+/// UIDs, flags and mod-sequences of messages, for a command that then ends in `answer`.
+pub(in crate::protocol::imap) fn states(
+    session: &mut Session,
+    uids: &UidSet,
+    answer: Answer,
+) -> Result<Running, Answer> {
+    let mut run = prepare(session, true, uids, vec![Item::Uid, Item::Flags, Item::Modseq])?;
+    run.answer = Some(answer);
+    Ok(Running::Fetch(Box::new(run)))
+}
+
+fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) -> Result<FetchRun, Answer> {
+    let condstore = session.enabled.condstore;
+    let selected = session.mailbox()?;
     let mut needs = Needs::default();
     for item in &items {
         match item {
             Item::Flags => needs.flags = true,
-            Item::Uid => {}
-            Item::InternalDate | Item::Rfc822Size => needs.row = true,
+            Item::Uid | Item::Modseq | Item::ThreadId => {}
+            Item::InternalDate | Item::Rfc822Size | Item::EmailId | Item::SaveDate => needs.row = true,
             Item::Rfc822 | Item::Rfc822Text => (needs.row, needs.seen) = (true, true),
             Item::Rfc822Header => needs.row = true,
             Item::Envelope | Item::Body | Item::BodyStructure => (needs.row, needs.entry) = (true, true),
@@ -127,8 +152,9 @@ pub(in crate::protocol::imap) fn start(
         Item::Section { section, partial, .. } => section::label(section, *partial),
         _ => String::new(),
     };
-    Ok(Running::Fetch(Box::new(FetchRun {
+    Ok(FetchRun {
         uid,
+        condstore,
         labels: items.iter().map(label).collect(),
         items,
         needs,
@@ -143,13 +169,50 @@ pub(in crate::protocol::imap) fn start(
         missing: false,
         damaged: false,
         broken: false,
-    })))
+        answer: None,
+    })
 }
 
 impl FetchRun {
+    /// Leaves only the messages that changed since, and, where that is wanted, tells first of those of `set` that were expunged
+    /// (RFC 7162 sections 3.1.4.1 and 3.2.6). Both from one snapshot.
+    fn only_since(
+        &mut self,
+        session: &mut Session,
+        (set, uids): (&SequenceSet, &UidSet),
+        since: Modseq,
+        with_vanished: bool,
+    ) -> Result<(), Answer> {
+        let store = session.server.store.clone();
+        let selected = session.mailbox()?;
+        let view = store.view(selected.account)?;
+        let (there, changed) = changed(&view, selected.folder, uids, since)?;
+        self.missing = there.len() < uids.len();
+        self.left = changed.ranges().iter().copied().collect();
+        if !with_vanished {
+            return Ok(());
+        }
+        let Some(folder) = selected.row(&view)? else {
+            return Ok(());
+        };
+        let asked = UidSet::from_ranges(set.resolve(selected.numbers.last_uid()));
+        let gone = vanished(&view, &folder, &asked, since)?;
+        // What still has a number here is told at the end of the command: it is news, not earlier (section 3.2.10.1).
+        let numbered = selected.numbers.uids_within(gone.ranges());
+        let mut line = Vec::new();
+        respond::vanished(&mut line, true, gone.difference(&numbered).ranges());
+        self.pieces.push_back(Piece::Bytes(line));
+        Ok(())
+    }
+
     /// True when bytes that were announced cannot be sent: only the end of the connection keeps the client from misreading what follows.
     pub fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// True when it is the end of a SELECT.
+    pub fn is_opening(&self) -> bool {
+        self.answer.is_some()
     }
 
     /// Writes the next piece. `None`: there is more.
@@ -173,7 +236,9 @@ impl FetchRun {
     }
 
     fn end(&self) -> Answer {
-        if self.damaged {
+        if let Some(answer) = &self.answer {
+            answer.clone()
+        } else if self.damaged {
             Answer::no_with(Code::Corruption, "Some of the messages could not be read")
         } else if self.missing && !self.uid {
             Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
@@ -221,9 +286,15 @@ impl FetchRun {
             if !unseen.is_empty() {
                 let change = FlagChange { op: FlagOp::Add, flags: Flags::SEEN, keywords: Vec::new() };
                 let stored = store.store_flags(account, folder_id, &unseen, &change, None)?;
-                for row in self.batch.iter_mut().filter(|row| stored.changed.contains(row.uid)) {
-                    row.flags = row.flags.with(Flags::SEEN);
-                    row.changed = true;
+                let before = stored.before.iter().flat_map(|run| (run.first..=run.last()).map(move |uid| (uid, run)));
+                let mut before = before.peekable();
+                for row in &mut self.batch {
+                    while before.next_if(|(uid, _)| *uid < row.uid).is_some() {}
+                    // The flags as they were then: others may have changed them since they were read.
+                    if let Some((_, run)) = before.next_if(|(uid, _)| *uid == row.uid) {
+                        (row.flags, row.keywords) = (run.flags.with(Flags::SEEN), run.keywords);
+                        (row.modseq, row.changed) = (stored.modseq, true);
+                    }
                 }
                 self.known.push((stored.modseq, stored.changed));
             }
@@ -285,7 +356,8 @@ impl FetchRun {
             for uid in run.first..=run.last() {
                 while messages.next_if(|message| message.uid < uid).is_some() {}
                 let message = messages.next_if(|message| message.uid == uid);
-                self.batch.push_back(Row { uid, flags: run.flags, keywords: run.keywords, changed: false, message });
+                let (flags, keywords, modseq) = (run.flags, run.keywords, run.modseq);
+                self.batch.push_back(Row { uid, flags, keywords, modseq, changed: false, message });
             }
         }
         Ok(keywords.into_iter())
@@ -335,6 +407,9 @@ impl FetchRun {
                     pieces.number(u64::from(row.uid));
                 }
                 (Item::Flags, _) => pieces.text(&self.flags),
+                (Item::Modseq, _) => pieces.modseq(row.modseq),
+                // There are no threads here (RFC 8474 section 5.2).
+                (Item::ThreadId, _) => pieces.text("THREADID NIL"),
                 (_, None) => {}
                 (item, Some(opened)) => {
                     if let Err(error) = opened.write(item, label, &mut pieces) {
@@ -346,6 +421,10 @@ impl FetchRun {
         if row.changed && !self.needs.flags {
             pieces.text(" ");
             pieces.text(&self.flags);
+        }
+        if row.changed && self.condstore && !self.items.contains(&Item::Modseq) {
+            pieces.text(" ");
+            pieces.modseq(row.modseq);
         }
         pieces.text(")\r\n");
         self.pieces.extend(pieces.done);
@@ -389,6 +468,13 @@ impl Opened<'_> {
                 pieces.text("RFC822.SIZE ");
                 pieces.number(message.size);
             }
+            // RFC 8474 section 5.1: the content and nothing else decides, so copies have the same one.
+            Item::EmailId => pieces.text(&format!("EMAILID (M{})", message.guid)),
+            // RFC 8514 section 4.2.
+            Item::SaveDate => {
+                let stamp = Stamp { utc_s: message.saved_s, offset_min: 0 };
+                pieces.text(&format!("SAVEDATE \"{}\"", format_internal(stamp)));
+            }
             Item::Envelope => pieces.named(b"ENVELOPE ", self.entry().envelope()),
             Item::Body => pieces.named(b"BODY ", self.entry().body()),
             Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", self.entry().bodystructure()),
@@ -417,7 +503,7 @@ impl Opened<'_> {
                     }
                 }
             }
-            Item::Uid | Item::Flags => {}
+            Item::Uid | Item::Flags | Item::Modseq | Item::ThreadId => {}
         }
         Ok(())
     }
@@ -476,64 +562,5 @@ impl Opened<'_> {
         pieces.text(&format!("{label} {{{count}}}\r\n"));
         pieces.done.push(Piece::File(file, from, count));
         Ok(())
-    }
-}
-
-#[derive(Default)]
-struct Pieces {
-    done: Vec<Piece>,
-}
-
-impl Pieces {
-    fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(last) = self.last(bytes.len()) {
-            last.extend_from_slice(bytes);
-        }
-    }
-
-    /// The bytes to go on with; new ones have room for `more`.
-    fn last(&mut self, more: usize) -> Option<&mut Vec<u8>> {
-        if !matches!(self.done.last(), Some(Piece::Bytes(_))) {
-            self.done.push(Piece::Bytes(Vec::with_capacity(more.max(FIRST_BYTES))));
-        }
-        match self.done.last_mut() {
-            Some(Piece::Bytes(last)) => Some(last),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        self.bytes(text.as_bytes());
-    }
-
-    /// A number in decimal, without the detour over a string: there is one or two for each message.
-    fn number(&mut self, mut n: u64) {
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        loop {
-            at = at.saturating_sub(1);
-            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(n % 10)) {
-                *digit = b'0' + value;
-            }
-            n /= 10;
-            if n == 0 {
-                break;
-            }
-        }
-        self.bytes(digits.get(at..).unwrap_or_default());
-    }
-
-    fn named(&mut self, name: &[u8], value: &[u8]) {
-        self.bytes(name);
-        self.bytes(value);
-    }
-
-    fn literal(&mut self, label: &str, bytes: &[u8]) {
-        self.text(label);
-        if let Some(last) = self.last(bytes.len()) {
-            last.reserve(bytes.len() + 16);
-            last.push(b' ');
-            quote::literal(last, bytes);
-        }
     }
 }

@@ -111,7 +111,7 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
         write(name, listing, out);
         if let Some(folder) = name.mailbox().filter(|_| name.selected && !listing.returns.status.is_empty()) {
             // One that cannot be read is left out (RFC 5819 section 2).
-            match status::values(&session.server.store, &view, account, folder, &listing.returns.status) {
+            match status::values(&session.server, &view, account, folder, &listing.returns.status) {
                 Ok(values) => respond::mailbox_status(out, &name.text, &values),
                 Err(error) => log::error(Category::Store, format!("status of {}: {error}", name.text)),
             }

@@ -11,7 +11,7 @@ use crate::message::header;
 use crate::message::part::{Kind, Part};
 use crate::protocol::imap::parse::{DateOp, Key, SystemFlag};
 use crate::protocol::imap::selected::Selected;
-use crate::store::{Bodies, Entry, Flags, IndexReader, Keywords, Message, StoreError, Uid, UidSet};
+use crate::store::{Bodies, Entry, Flags, Guid, IndexReader, Keywords, Message, Modseq, StoreError, Uid, UidSet};
 
 /// A search key with its sets resolved and its texts folded.
 #[derive(Debug)]
@@ -24,8 +24,13 @@ pub(super) enum Test {
     Recent,
     Keyword(Option<u32>),
     Uids(UidSet),
+    /// The mod-sequence is this or greater.
+    Modseq(Modseq),
     Larger(u64),
     Smaller(u64),
+    /// The content with this id.
+    Content(Guid),
+    Saved(DateOp, chrono::NaiveDate),
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
     Header(String, Box<Needle>),
@@ -113,6 +118,14 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test
         Key::Sent(op, date) => Test::Sent(op, date),
         Key::Larger(bytes) => Test::Larger(u64::from(bytes)),
         Key::Smaller(bytes) => Test::Smaller(u64::from(bytes)),
+        Key::EmailId(id) => match id.strip_prefix('M').and_then(Guid::parse) {
+            Some(guid) => Test::Content(guid),
+            None => Test::Any(Vec::new()),
+        },
+        // No message has a thread (RFC 8474 section 5.2).
+        Key::ThreadId(_) => Test::Any(Vec::new()),
+        Key::Saved(op, date) => Test::Saved(op, date),
+        Key::Modseq(modseq) => Test::Modseq(modseq),
         Key::Uid(set) => Test::Uids(selected.uids(&set, true)?),
         Key::Sequence(set) => Test::Uids(selected.uids(&set, false)?),
     })
@@ -132,8 +145,10 @@ impl Test {
     /// The most that must be read.
     pub(super) fn cost(&self) -> Cost {
         match self {
-            Test::Always | Test::Flags(_) | Test::Recent | Test::Keyword(_) | Test::Uids(_) => Cost::State,
-            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) => Cost::Row,
+            Test::Always | Test::Flags(_) | Test::Recent | Test::Keyword(_) | Test::Uids(_) | Test::Modseq(_) => {
+                Cost::State
+            }
+            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) | Test::Content(_) | Test::Saved(..) => Cost::Row,
             Test::Sent(..) => Cost::Entry,
             Test::Header(name, _) if header::is_cached(name.as_bytes()) => Cost::Entry,
             Test::Header(..) | Test::Body(_) | Test::Text(_) => Cost::File,
@@ -187,8 +202,14 @@ impl Test {
                 bit.is_some_and(|bit| message.keywords.0.checked_shr(bit).is_some_and(|bits| bits & 1 == 1))
             }
             Test::Uids(uids) => uids.contains(message.uid),
+            Test::Modseq(modseq) => message.modseq >= *modseq,
             Test::Larger(bytes) => message.row()?.size > *bytes,
             Test::Smaller(bytes) => message.row()?.size < *bytes,
+            Test::Content(guid) => message.row()?.guid == *guid,
+            Test::Saved(op, date) => {
+                let stamp = Stamp { utc_s: message.row()?.saved_s, offset_min: 0 };
+                stamp.local_date().is_some_and(|at| compare(*op, at, *date))
+            }
             Test::Internal(op, date) => {
                 let row = message.row()?;
                 let stamp = Stamp { utc_s: row.internal_date_s, offset_min: i32::from(row.internal_zone_min) };
@@ -217,6 +238,7 @@ pub(super) struct Candidate<'a> {
     flags: Flags,
     keywords: Keywords,
     recent: bool,
+    modseq: Modseq,
     row: Option<Message>,
     index: Option<&'a mut IndexReader>,
     entry: Option<Entry>,
@@ -234,7 +256,11 @@ impl<'a> Candidate<'a> {
         row: Option<Message>,
         index: Option<&'a mut IndexReader>,
     ) -> Candidate<'a> {
-        Candidate { bodies, uid, flags, keywords, recent, row, index, entry: None, file: None }
+        Candidate { bodies, uid, flags, keywords, recent, modseq: 0, row, index, entry: None, file: None }
+    }
+
+    pub(super) fn with_modseq(self, modseq: Modseq) -> Candidate<'a> {
+        Candidate { modseq, ..self }
     }
 
     fn row(&self) -> Result<&Message, StoreError> {

@@ -32,6 +32,7 @@ pub fn run(
         return Err(Answer::no_with(Code::Cannot, "Messages are in that mailbox already"));
     }
     let moved = store.move_messages(from, &uids, to, now_s)?;
+    session.tell_modseq(!moved.pairs.is_empty());
     match copyuid(&moved) {
         Some(code) => respond::status(out, "*", Status::Ok, Some(&code), "Ok"),
         None if uid => {}

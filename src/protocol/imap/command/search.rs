@@ -1,4 +1,4 @@
-//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731, a bounded number of messages a step.
+//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731 and mod-sequences (RFC 7162), a bounded number of messages a step.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use crate::protocol::imap::parse::{Key, Returned};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::selected::Selected;
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Store, Uid};
+use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Modseq, Store, Uid};
 
 /// Messages a step looks at when rows are enough, when store.idx is read, and when their files must be read.
 const BATCH_ROWS: u32 = 10_000;
@@ -27,6 +27,8 @@ pub struct SearchRun {
     index: Option<IndexReader>,
     seek: Seek,
     found: Hits,
+    /// MODSEQ is among the keys: the response has the greatest one of what was found (RFC 7162 sections 3.1.5, 3.1.10).
+    modseq: bool,
     damaged: bool,
 }
 
@@ -47,12 +49,14 @@ struct Hits {
     min: Option<u32>,
     max: Option<u32>,
     count: u32,
+    modseq: Modseq,
     ranges: Vec<(u32, u32)>,
 }
 
 impl Hits {
     /// Notes a match: in ascending order, or the highest one alone.
-    fn push(&mut self, number: u32) {
+    fn push(&mut self, number: u32, modseq: Modseq) {
+        self.modseq = self.modseq.max(modseq);
         self.min = Some(self.min.map_or(number, |min| min.min(number)));
         self.max = Some(self.max.map_or(number, |max| max.max(number)));
         self.count = self.count.saturating_add(1);
@@ -79,6 +83,7 @@ pub(in crate::protocol::imap) fn start(
         let known = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
         return Err(Answer::no_with(Code::BadCharset(known), "Character set is not supported"));
     }
+    let modseq = key.has_modseq();
     let selected = session.mailbox()?;
     let Some(test) = compile(key, selected, label) else {
         return Err(Answer::bad("Invalid sequence in Search"));
@@ -94,12 +99,12 @@ pub(in crate::protocol::imap) fn start(
         _ => Seek::Every,
     };
     let (index, found) = (None, Hits::default());
-    Ok(Running::Search(Box::new(SearchRun { uid, form, test, left, index, seek, found, damaged: false })))
+    Ok(Running::Search(Box::new(SearchRun { uid, form, test, left, index, seek, found, modseq, damaged: false })))
 }
 
 /// Messages to look at together, in the order in which it is to be done.
 struct Batch {
-    states: Vec<(Uid, Flags, Keywords)>,
+    states: Vec<(Uid, Flags, Keywords, Modseq)>,
     messages: Vec<Message>,
 }
 
@@ -168,7 +173,7 @@ impl SearchRun {
         let mut batch = Batch { states: Vec::new(), messages: Vec::new() };
         let view = store.view(selected.account)?;
         view.states(selected.folder, first..=last, &mut |run| {
-            batch.states.extend((run.first..=run.last()).map(|uid| (uid, run.flags, run.keywords)));
+            batch.states.extend((run.first..=run.last()).map(|uid| (uid, run.flags, run.keywords, run.modseq)));
         })?;
         if cost > Cost::State {
             view.messages(selected.folder, first..=last, &mut |message| {
@@ -192,7 +197,7 @@ impl SearchRun {
     fn look(&mut self, bodies: &mut Bodies, selected: &Selected, batch: Batch) -> Option<Uid> {
         let backward = self.seek == Seek::Last;
         let mut messages = batch.messages.into_iter().peekable();
-        for (uid, flags, keywords) in batch.states {
+        for (uid, flags, keywords, modseq) in batch.states {
             let passed = |message: &Message| if backward { message.uid > uid } else { message.uid < uid };
             while messages.next_if(passed).is_some() {}
             let message = messages.next_if(|message| message.uid == uid);
@@ -200,10 +205,10 @@ impl SearchRun {
                 continue;
             };
             let state = (uid, flags, keywords, selected.recent.contains(uid));
-            let mut candidate = Candidate::new(bodies, state, message, self.index.as_mut());
+            let mut candidate = Candidate::new(bodies, state, message, self.index.as_mut()).with_modseq(modseq);
             match self.test.matches(&mut candidate) {
                 Ok(true) => {
-                    self.found.push(number);
+                    self.found.push(number, modseq);
                     if self.seek != Seek::Every {
                         return Some(uid);
                     }
@@ -228,18 +233,23 @@ impl SearchRun {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
+        let modseq = (self.modseq && self.found.count > 0).then_some(self.found.modseq);
         if let Some((tag, returned)) = &self.form {
             let told = respond::Found {
                 min: self.found.min.filter(|_| returned.min),
                 max: self.found.max.filter(|_| returned.max),
                 count: returned.count.then_some(self.found.count),
                 all: returned.all.then_some(self.found.ranges.as_slice()),
+                modseq,
             };
             return respond::esearch(out, tag, self.uid, &told);
         }
         respond::text(out, "* SEARCH");
         for number in self.found.ranges.iter().flat_map(|(from, to)| *from..=*to) {
             respond::text(out, &format!(" {number}"));
+        }
+        if let Some(modseq) = modseq {
+            respond::text(out, &format!(" (MODSEQ {modseq})"));
         }
         respond::text(out, "\r\n");
     }
@@ -258,6 +268,7 @@ mod tests {
             index: None,
             seek,
             found: Hits::default(),
+            modseq: false,
             damaged: false,
         }
     }
@@ -288,8 +299,8 @@ mod tests {
     #[test]
     fn hits_become_ranges() {
         let mut hits = Hits::default();
-        [1, 2, 3, 7].into_iter().for_each(|number| hits.push(number));
-        assert_eq!((hits.min, hits.max, hits.count), (Some(1), Some(7), 4));
+        [(1, 5), (2, 9), (3, 4), (7, 8)].into_iter().for_each(|(number, modseq)| hits.push(number, modseq));
+        assert_eq!((hits.min, hits.max, hits.count, hits.modseq), (Some(1), Some(7), 4, 9));
         assert_eq!(hits.ranges, [(1, 3), (7, 7)]);
     }
 }

@@ -1,18 +1,34 @@
-//! SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2).
+//! SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2) with the parameters CONDSTORE and QRESYNC (RFC 7162).
 
-use crate::protocol::imap::answer::{Answer, Answered};
+use super::create::mailbox_id;
+use super::fetch;
+use super::resync::missed;
+use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::parse::Opening;
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::selected::Selected;
-use crate::protocol::imap::session::Session;
+use crate::protocol::imap::session::{Session, Started};
 
 /// Opens a mailbox. A mailbox that was open is closed first, whatever comes of the new one.
 ///
 /// # Errors
-/// NO: there is no such mailbox.
-pub fn run(session: &mut Session, name: &str, read_only: bool, out: &mut Vec<u8>) -> Answered {
+/// NO: there is no such mailbox; BAD: QRESYNC is not enabled.
+pub(in crate::protocol::imap) fn run(
+    session: &mut Session,
+    opening: &Opening,
+    read_only: bool,
+    out: &mut Vec<u8>,
+) -> Result<Started, Answer> {
+    if opening.resync.is_some() && !session.enabled.qresync {
+        return Err(Answer::bad("QRESYNC is not enabled"));
+    }
+    if session.selected.is_some() {
+        // What follows is about another mailbox (RFC 7162 section 3.2.11).
+        respond::status(out, "*", Status::Ok, Some(&Code::Closed), "Previous mailbox closed");
+    }
     session.leave();
     let account = session.account()?;
-    let path = session.path(name)?;
+    let path = session.path(&opening.mailbox)?;
     let store = &session.server.store;
     let found = store.view(account)?.resolve(&path)?;
     let Some(folder) = found.filter(|folder| !folder.noselect) else {
@@ -27,16 +43,34 @@ pub fn run(session: &mut Session, name: &str, read_only: bool, out: &mut Vec<u8>
     };
     let picture = session.server.pictures.of(&view, account, &folder)?;
     let selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
+    // From the same snapshot as HIGHESTMODSEQ: what changes later has a greater mod-sequence.
+    let missed = match &opening.resync {
+        Some(resync) => missed(&view, &folder, &selected.numbers, resync)?,
+        None => Default::default(),
+    };
     drop(view);
     selected.write_flags(out);
     respond::counted(out, selected.numbers.count(), "EXISTS");
     respond::counted(out, u32::try_from(selected.recent.len()).unwrap_or(u32::MAX), "RECENT");
-    if let Some(number) = picture.unseen.and_then(|uid| selected.numbers.number(uid)) {
-        respond::status(out, "*", Status::Ok, Some(&Code::Unseen(number)), "Ok");
+    let unseen = picture.unseen.and_then(|uid| selected.numbers.number(uid)).map(Code::Unseen);
+    let told = [
+        Code::UidValidity(folder.uidvalidity),
+        Code::UidNext(folder.uidnext),
+        // RFC 7162 section 3.1.2.1.
+        Code::HighestModseq(folder.highest_modseq),
+        // RFC 8474 section 4.2.
+        Code::MailboxId(mailbox_id(&folder)),
+    ];
+    for code in unseen.into_iter().chain(told) {
+        respond::status(out, "*", Status::Ok, Some(&code), "Ok");
     }
-    respond::status(out, "*", Status::Ok, Some(&Code::UidValidity(folder.uidvalidity)), "Ok");
-    respond::status(out, "*", Status::Ok, Some(&Code::UidNext(folder.uidnext)), "Ok");
     session.selected = Some(selected);
     session.counts.selected += 1;
-    Ok(Answer::completed_with(if read_only { Code::ReadOnly } else { Code::ReadWrite }))
+    let answer = Answer::completed_with(if read_only { Code::ReadOnly } else { Code::ReadWrite });
+    let (vanished, changed) = missed;
+    respond::vanished(out, true, vanished.ranges());
+    if changed.is_empty() {
+        return Ok(Started::Answer(answer));
+    }
+    fetch::states(session, &changed, answer).map(Started::Running)
 }

@@ -1,10 +1,12 @@
-//! STATUS (RFC 3501 section 6.3.10).
+//! STATUS (RFC 3501 section 6.3.10 and extensions).
 
+use super::create::mailbox_id;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::StatusItem;
 use crate::protocol::imap::respond::{self, Code};
+use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Folder, Store, StoreError, Uid, View};
+use crate::store::{AccountId, Folder, StoreError, Uid, View};
 
 /// Writes the numbers of a mailbox without selecting it.
 ///
@@ -18,36 +20,46 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     let Some(folder) = found.filter(|folder| !folder.noselect) else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
-    let values = values(&session.server.store, &view, account, &folder, items)?;
+    let values = values(&session.server, &view, account, &folder, items)?;
     drop(view);
     respond::mailbox_status(out, &path.to_string(), &values);
     Ok(Answer::completed())
 }
 
-/// The numbers of a folder, in the order in which they were asked for.
+/// What is known of a folder, as it is written, in the order in which they were asked for.
 pub(super) fn values(
-    store: &Store,
+    server: &Server,
     view: &View<'_>,
     account: AccountId,
     folder: &Folder,
     items: &[StatusItem],
-) -> Result<Vec<(StatusItem, u32)>, StoreError> {
-    let recent_from = store.recent_from(account, folder);
-    items.iter().map(|item| Ok((*item, value(view, folder, recent_from, *item)?))).collect()
+) -> Result<Vec<(StatusItem, String)>, StoreError> {
+    let recent_from = server.store.recent_from(account, folder);
+    let value = |item| value(view, folder, (recent_from, server.message_bytes), item);
+    items.iter().map(|item| Ok((*item, value(*item)?))).collect()
 }
 
-fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u32, StoreError> {
+fn value(
+    view: &View<'_>,
+    folder: &Folder,
+    (recent_from, message_bytes): (Uid, u64),
+    item: StatusItem,
+) -> Result<String, StoreError> {
     Ok(match item {
-        StatusItem::Messages => folder.exists,
-        StatusItem::UidNext => folder.uidnext,
-        StatusItem::UidValidity => folder.uidvalidity,
-        StatusItem::Unseen => folder.unseen,
+        StatusItem::Messages => folder.exists.to_string(),
+        StatusItem::UidNext => folder.uidnext.to_string(),
+        StatusItem::UidValidity => folder.uidvalidity.to_string(),
+        StatusItem::Unseen => folder.unseen.to_string(),
+        StatusItem::HighestModseq => folder.highest_modseq.to_string(),
+        StatusItem::Size => folder.bytes.to_string(),
+        StatusItem::MailboxId => format!("({})", mailbox_id(folder)),
+        StatusItem::AppendLimit => message_bytes.to_string(),
         StatusItem::Recent => {
             let mut recent = 0u32;
             view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| {
                 recent = recent.saturating_add(run.count)
             })?;
-            recent
+            recent.to_string()
         }
     })
 }

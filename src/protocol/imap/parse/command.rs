@@ -1,5 +1,6 @@
 //! The types a parsed command is made of.
 
+use super::condstore::{Modifiers, Opening};
 use super::fetch::Item;
 use super::list::Listing;
 use super::search::{Key, Returned};
@@ -41,8 +42,8 @@ pub enum Command {
         user: String,
         password: Secret,
     },
-    Select(String),
-    Examine(String),
+    Select(Opening),
+    Examine(Opening),
     /// `uses` are the attributes of USE (RFC 6154) as they were sent; `None` without USE.
     Create {
         mailbox: String,
@@ -80,6 +81,7 @@ pub enum Command {
         uid: bool,
         set: SequenceSet,
         items: Vec<Item>,
+        modifiers: Modifiers,
     },
     Store {
         uid: bool,
@@ -87,6 +89,8 @@ pub enum Command {
         op: FlagOp,
         silent: bool,
         flags: Vec<Flag>,
+        /// Messages with a greater mod-sequence are left alone (RFC 7162 section 3.1.3).
+        unchanged_since: Option<u64>,
     },
     Copy {
         uid: bool,
@@ -106,7 +110,7 @@ pub enum Command {
     Enable(Vec<String>),
 }
 
-/// A data item of STATUS (RFC 3501 section 6.3.10).
+/// A data item of STATUS (RFC 3501 section 6.3.10 and extensions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum StatusItem {
@@ -115,6 +119,14 @@ pub enum StatusItem {
     UidNext,
     UidValidity,
     Unseen,
+    /// RFC 7162 section 3.1.7.
+    HighestModseq,
+    /// RFC 8438.
+    Size,
+    /// RFC 8474 section 4.3.
+    MailboxId,
+    /// RFC 7889 section 3.
+    AppendLimit,
 }
 
 /// What STORE does with the flags.
@@ -164,6 +176,9 @@ pub enum What {
     Section,
     Partial,
     SearchKey,
+    ModSequence,
+    ObjectId,
+    Modifier,
     Charset,
     Syntax,
 }
@@ -193,6 +208,9 @@ impl std::fmt::Display for What {
             What::Section => "body section",
             What::Partial => "body partial",
             What::SearchKey => "criteria",
+            What::ModSequence => "mod-sequence",
+            What::ObjectId => "object id",
+            What::Modifier => "modifier",
             What::Charset => "character set",
             What::Syntax => "syntax",
         })

@@ -292,6 +292,16 @@ impl<'a> Cursor<'a> {
         Self::ascii(digits).parse().map_err(|_| self.invalid(What::Number))
     }
 
+    /// A number of 63 bits; a refusal calls it `what`.
+    pub(super) fn number63(&mut self, what: What) -> Parsed<u64> {
+        let digits = self.run(|byte| byte.is_ascii_digit());
+        if digits.is_empty() {
+            return Err(self.expected(what));
+        }
+        let number = Self::ascii(digits).parse().ok().filter(|number| i64::try_from(*number).is_ok());
+        number.ok_or_else(|| self.invalid(what))
+    }
+
     /// A parenthesised list, possibly empty, elements divided by one SP.
     pub(super) fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
         self.byte(b'(')?;

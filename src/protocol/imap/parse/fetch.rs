@@ -1,6 +1,7 @@
-//! FETCH (RFC 3501 section 6.4.5).
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162 and the items of RFC 8474 and 8514.
 
 use super::command::{Bad, Command, What};
+use super::condstore;
 use super::cursor::{Cursor, Parsed};
 use super::sequence;
 
@@ -19,6 +20,14 @@ pub enum Item {
     Body,
     BodyStructure,
     Uid,
+    /// The mod-sequence (RFC 7162 section 3.1.4.2).
+    Modseq,
+    /// RFC 8474 section 5.1.
+    EmailId,
+    /// RFC 8474 section 5.2.
+    ThreadId,
+    /// RFC 8514 section 4.2.
+    SaveDate,
     /// `BODY[...]` or `BODY.PEEK[...]`.
     Section {
         peek: bool,
@@ -79,7 +88,8 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     } else {
         macro_or_item(c)?
     };
-    Ok(Command::Fetch { uid, set, items })
+    let modifiers = condstore::fetch_modifiers(c, uid)?;
+    Ok(Command::Fetch { uid, set, items, modifiers })
 }
 
 fn macro_or_item(c: &mut Cursor<'_>) -> Parsed<Vec<Item>> {
@@ -117,6 +127,10 @@ fn named(c: &mut Cursor<'_>, word: &str) -> Parsed<Item> {
         "RFC822.TEXT" => Item::Rfc822Text,
         "BODYSTRUCTURE" => Item::BodyStructure,
         "UID" => Item::Uid,
+        "MODSEQ" => Item::Modseq,
+        "EMAILID" => Item::EmailId,
+        "THREADID" => Item::ThreadId,
+        "SAVEDATE" => Item::SaveDate,
         "BODY" if c.peek() != Some(b'[') => Item::Body,
         "BODY" | "BODY.PEEK" => {
             let section = section(c)?;

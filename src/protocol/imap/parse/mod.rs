@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod command;
+pub mod condstore;
 mod cursor;
 pub mod fetch;
 pub mod list;
@@ -14,6 +15,7 @@ pub mod sequence;
 
 pub use append::{AppendHead, InternalDate, append_head, append_next};
 pub use command::{Bad, Command, Flag, FlagOp, Request, Secret, StatusItem, What};
+pub use condstore::{Modifiers, Opening, Resync};
 pub use cursor::is_tag_byte;
 pub use fetch::{Item, Partial, Section, Text};
 pub use list::{Listing, Returns, Selection};
@@ -63,8 +65,8 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "NAMESPACE" => c.bare("Namespace", Command::Namespace)?,
         "AUTHENTICATE" => authenticate(c)?,
         "LOGIN" => login(c)?,
-        "SELECT" => Command::Select(one_mailbox(c, "Select")?),
-        "EXAMINE" => Command::Examine(one_mailbox(c, "Examine")?),
+        "SELECT" => Command::Select(condstore::opening(c, "Select")?),
+        "EXAMINE" => Command::Examine(condstore::opening(c, "Examine")?),
         "CREATE" => create(c)?,
         "DELETE" => Command::Delete(one_mailbox(c, "Delete")?),
         "SUBSCRIBE" => Command::Subscribe(one_mailbox(c, "Subscribe")?),
@@ -194,6 +196,10 @@ fn status_items(c: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
             "UIDNEXT" => StatusItem::UidNext,
             "UIDVALIDITY" => StatusItem::UidValidity,
             "UNSEEN" => StatusItem::Unseen,
+            "HIGHESTMODSEQ" => StatusItem::HighestModseq,
+            "SIZE" => StatusItem::Size,
+            "MAILBOXID" => StatusItem::MailboxId,
+            "APPENDLIMIT" => StatusItem::AppendLimit,
             _ => return Err(c.invalid(What::StatusItem)),
         })
     })?;
@@ -243,6 +249,7 @@ fn store(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     c.space()?;
     let set = sequence::set(c)?;
     c.space()?;
+    let unchanged_since = condstore::unchanged_since(c)?;
     let op = match c.peek() {
         Some(b'+') => FlagOp::Add,
         Some(b'-') => FlagOp::Remove,
@@ -267,7 +274,7 @@ fn store(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         }
         flags
     };
-    Ok(Command::Store { uid, set, op, silent, flags })
+    Ok(Command::Store { uid, set, op, silent, flags, unchanged_since })
 }
 
 fn copy(c: &mut Cursor<'_>, uid: bool, moves: bool) -> Parsed<Command> {

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 
 use super::command::{Bad, Command, What};
+use super::condstore;
 use super::cursor::{Cursor, Parsed};
 use super::sequence::{self, SequenceSet};
 
@@ -31,6 +32,26 @@ pub enum Key {
     Smaller(u32),
     Uid(SequenceSet),
     Sequence(SequenceSet),
+    /// The mod-sequence is this or greater (RFC 7162 section 3.1.5).
+    Modseq(u64),
+    /// The object id of the content, or of the thread (RFC 8474 section 5.4).
+    EmailId(String),
+    ThreadId(String),
+    /// Compared with the day, in UTC, on which the message came into the mailbox (RFC 8514 section 4.3).
+    Saved(DateOp, NaiveDate),
+}
+
+impl Key {
+    /// True when MODSEQ occurs: the response then has the greatest mod-sequence found.
+    pub fn has_modseq(&self) -> bool {
+        match self {
+            Key::Modseq(_) => true,
+            Key::And(keys) => keys.iter().any(Key::has_modseq),
+            Key::Or(one, other) => one.has_modseq() || other.has_modseq(),
+            Key::Not(key) => key.has_modseq(),
+            _ => false,
+        }
+    }
 }
 
 /// How a date is compared.
@@ -182,7 +203,8 @@ fn key(c: &mut Cursor<'_>, word: String, depth: u32, left: &mut u32) -> Parsed<K
 fn flag_key(word: &str) -> Option<Key> {
     use SystemFlag::{Answered, Deleted, Draft, Flagged, Seen};
     Some(match word {
-        "ALL" => Key::All,
+        // Every message has a save date (RFC 8514 section 4.3).
+        "ALL" | "SAVEDATESUPPORTED" => Key::All,
         "ANSWERED" => Key::Flag(Answered, true),
         "UNANSWERED" => Key::Flag(Answered, false),
         "DELETED" => Key::Flag(Deleted, true),
@@ -224,17 +246,31 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
         "SENTBEFORE" => Key::Sent(DateOp::Before, date(c)?),
         "SENTON" => Key::Sent(DateOp::On, date(c)?),
         "SENTSINCE" => Key::Sent(DateOp::Since, date(c)?),
+        "SAVEDBEFORE" => Key::Saved(DateOp::Before, date(c)?),
+        "SAVEDON" => Key::Saved(DateOp::On, date(c)?),
+        "SAVEDSINCE" => Key::Saved(DateOp::Since, date(c)?),
+        "EMAILID" => Key::EmailId(object_id(c)?),
+        "THREADID" => Key::ThreadId(object_id(c)?),
         "LARGER" | "SMALLER" => {
             c.space()?;
             let number = c.number()?;
             if word == "LARGER" { Key::Larger(number) } else { Key::Smaller(number) }
         }
+        "MODSEQ" => Key::Modseq(condstore::search_modseq(c)?),
         "UID" => {
             c.space()?;
             Key::Uid(sequence::set(c)?)
         }
         _ => return Err(c.invalid(What::SearchKey)),
     })
+}
+
+/// Up to 255 letters, digits, `_` and `-` (RFC 8474 section 7).
+fn object_id(c: &mut Cursor<'_>) -> Parsed<String> {
+    c.space()?;
+    let id = c.atom(What::ObjectId)?;
+    let valid = id.len() <= 255 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if valid { Ok(id.to_owned()) } else { Err(c.invalid(What::ObjectId)) }
 }
 
 /// `1-Feb-1994`, quoted or not.

@@ -50,6 +50,24 @@ impl SequenceSet {
         self.0.iter().map(|(a, b)| number(a).max(number(b))).max().unwrap_or(0)
     }
 
+    /// How many numbers are named; one that is named twice counts twice, `*` not at all.
+    pub fn count(&self) -> u64 {
+        let width = |range: &(Bound, Bound)| match range {
+            (Bound::Number(a), Bound::Number(b)) => u64::from(a.abs_diff(*b)) + 1,
+            _ => 0,
+        };
+        self.0.iter().map(width).sum()
+    }
+
+    /// The numbers in the order in which they were written; `*` is left out.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        let range = |range: &(Bound, Bound)| match range {
+            (Bound::Number(a), Bound::Number(b)) => Some((*a).min(*b)..=(*a).max(*b)),
+            _ => None,
+        };
+        self.0.iter().filter_map(range).flatten()
+    }
+
     /// True when `*` occurs.
     pub fn has_last(&self) -> bool {
         self.0.iter().any(|(a, b)| *a == Bound::Last || *b == Bound::Last)

@@ -1,4 +1,5 @@
 mod options;
+mod resync;
 
 use super::*;
 use chrono::NaiveDate;
@@ -38,7 +39,14 @@ fn rfc_3501_examples() {
     );
     assert_eq!(
         command("STORE 2:4 +FLAGS (\\Deleted)"),
-        Command::Store { uid: false, set: set(&[(2, 4)]), op: FlagOp::Add, silent: false, flags: vec![Flag::Deleted] }
+        Command::Store {
+            uid: false,
+            set: set(&[(2, 4)]),
+            op: FlagOp::Add,
+            silent: false,
+            flags: vec![Flag::Deleted],
+            unchanged_since: None
+        }
     );
     assert_eq!(
         command("uid copy 443:557,* MEETING"),
@@ -159,7 +167,10 @@ fn refusals() {
     assert_eq!(bad("a SELECT b&"), "Invalid mailbox name in Select");
     assert_eq!(bad("a SELECT \"\u{e9}\""), "Invalid mailbox name in Select");
     assert_eq!(bad("a APPEND INBOX"), "Missing required argument to Append");
-    assert_eq!(command("SELECT &AOk-t&AOk-"), Command::Select("&AOk-t&AOk-".into()));
+    assert_eq!(
+        command("SELECT &AOk-t&AOk-"),
+        Command::Select(Opening { mailbox: "&AOk-t&AOk-".into(), ..Opening::default() })
+    );
     assert_eq!(command("NOOP  "), Command::Noop);
     assert_eq!(
         command("LOGIN \"j\u{f6}\" \"a\\\"b\\\\\""),
@@ -374,8 +385,8 @@ fn our_gist(command: &Command) -> Gist {
     };
     let (kind, fields) = match command {
         Command::Login { user, password } => ("login", vec![user.clone().into_bytes(), password.0.clone()]),
-        Command::Select(m) => ("select", vec![name(m)]),
-        Command::Examine(m) => ("examine", vec![name(m)]),
+        Command::Select(opening) => ("select", vec![name(&opening.mailbox)]),
+        Command::Examine(opening) => ("examine", vec![name(&opening.mailbox)]),
         Command::Create { mailbox: m, .. } => ("create", vec![name(m)]),
         Command::Delete(m) => ("delete", vec![name(m)]),
         Command::Subscribe(m) => ("subscribe", vec![name(m)]),
@@ -385,10 +396,10 @@ fn our_gist(command: &Command) -> Gist {
             ("list", vec![name(reference), patterns.join(" ").into_bytes()])
         }
         Command::Lsub { reference, pattern } => ("lsub", vec![name(reference), pattern.clone().into_bytes()]),
-        Command::Fetch { uid, set, items } => {
+        Command::Fetch { uid, set, items, .. } => {
             ("fetch", vec![vec![u8::from(*uid)], set_text(set), items.len().to_string().into_bytes()])
         }
-        Command::Store { uid, set, op, silent, flags } => (
+        Command::Store { uid, set, op, silent, flags, .. } => (
             "store",
             vec![vec![u8::from(*uid)], set_text(set), format!("{op:?} {silent} {}", flags.len()).into_bytes()],
         ),
