@@ -394,7 +394,7 @@ impl Connection {
                     out.clear();
                     (progress, out) = self
                         .on_worker(false, move |session| {
-                            let progress = session.go_on(&mut out);
+                            let progress = session.go_on(clock::now_s(), &mut out);
                             (progress, out)
                         })
                         .await?;

@@ -6,7 +6,8 @@
 //! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.
 //! **Sources**: RFC 3501, 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 2342 (NAMESPACE), 4315 (UIDPLUS), 3691 (UNSELECT),
 //! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 6154 and 8457 (SPECIAL-USE), 5258 (LIST-EXTENDED),
-//! 5819 (LIST-STATUS), 4731 (ESEARCH), 5530 (response codes).
+//! 5819 (LIST-STATUS), 4731 (ESEARCH), 5182 (SEARCHRES), 5032 (WITHIN), 9394 (PARTIAL), 5256 and 5957 (SORT, THREAD), 5267 (ESORT), 9585
+//! (INPROGRESS), 5530 (response codes).
 
 pub mod answer;
 pub mod command;

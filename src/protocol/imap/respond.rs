@@ -1,6 +1,6 @@
 //! Writers for responses (RFC 3501 section 7): each appends to a buffer that the session sends.
 
-use super::parse::StatusItem;
+use super::parse::{StatusItem, Window};
 use crate::text::quote;
 
 /// How a tagged or untagged status begins.
@@ -27,13 +27,16 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154).
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5182, RFC 5530, RFC 6154, RFC 9585).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
     Alert,
     AlreadyExists,
-    AppendUid { uidvalidity: u32, uids: Vec<(u32, u32)> },
+    AppendUid {
+        uidvalidity: u32,
+        uids: Vec<(u32, u32)>,
+    },
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset(Vec<String>),
@@ -41,13 +44,24 @@ pub enum Code {
     Capability(String),
     ClientBug,
     Closed,
-    CopyUid { uidvalidity: u32, from: Vec<(u32, u32)>, to: Vec<(u32, u32)> },
+    CopyUid {
+        uidvalidity: u32,
+        from: Vec<(u32, u32)>,
+        to: Vec<(u32, u32)>,
+    },
     Corruption,
     ExpungeIssued,
+    /// The tag, if it can stand in a code, how much is done, and of how much.
+    InProgress {
+        tag: Option<String>,
+        done: Option<u64>,
+        goal: Option<u64>,
+    },
     InUse,
     Limit,
     NoPerm,
     NonExistent,
+    NotSaved,
     OverQuota,
     Parse,
     PermanentFlags(String),
@@ -66,6 +80,15 @@ pub enum Code {
 }
 
 impl Code {
+    /// That a command runs (RFC 9585 section 4). A tag with a bracket cannot stand in a code.
+    pub fn in_progress(tag: &str, progress: Option<(u64, u64)>) -> Code {
+        Code::InProgress {
+            tag: (!tag.contains(']')).then(|| tag.to_owned()),
+            done: progress.map(|(done, _)| done),
+            goal: progress.map(|(_, goal)| goal),
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         let word = match self {
             Code::Alert => "ALERT",
@@ -81,6 +104,7 @@ impl Code {
             Code::Limit => "LIMIT",
             Code::NoPerm => "NOPERM",
             Code::NonExistent => "NONEXISTENT",
+            Code::NotSaved => "NOTSAVED",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PrivacyRequired => "PRIVACYREQUIRED",
@@ -111,6 +135,15 @@ impl Code {
             }
             Code::BadCharset(names) => text(out, &format!("BADCHARSET ({})", names.join(" "))),
             Code::Capability(list) => text(out, &format!("CAPABILITY {list}")),
+            Code::InProgress { tag, done, goal } => {
+                let number = |number: &Option<u64>| number.map_or_else(|| "NIL".to_owned(), |n| n.to_string());
+                text(out, "INPROGRESS (");
+                match tag {
+                    Some(tag) => quote::string(out, tag.as_bytes()),
+                    None => text(out, "NIL"),
+                }
+                text(out, &format!(" {} {})", number(done), number(goal)));
+            }
             Code::PermanentFlags(flags) => text(out, &format!("PERMANENTFLAGS ({flags})")),
             Code::UidNext(uid) => text(out, &format!("UIDNEXT {uid}")),
             Code::UidValidity(value) => text(out, &format!("UIDVALIDITY {value}")),
@@ -234,6 +267,16 @@ pub fn esearch(out: &mut Vec<u8>, tag: &str, uid: bool, found: &Found<'_>) {
         text(out, " ALL ");
         uid_set(out, ranges);
     }
+    if let Some((window, piece)) = found.partial {
+        // RFC 9394 section 3.1: the range as it was asked for, then what it holds.
+        let sign = if window.from_end { "-" } else { "" };
+        text(out, &format!(" PARTIAL ({sign}{}:{sign}{} ", window.first, window.last));
+        match piece {
+            [] => text(out, "NIL"),
+            piece => uid_set(out, piece),
+        }
+        out.push(b')');
+    }
     text(out, "\r\n");
 }
 
@@ -246,8 +289,10 @@ pub struct Found<'a> {
     pub max: Option<u32>,
     /// How many there are.
     pub count: Option<u32>,
-    /// All of them: sorted disjoint ranges.
+    /// All of them: disjoint ranges, for SEARCH in ascending order.
     pub all: Option<&'a [(u32, u32)]>,
+    /// A piece of them (RFC 9394).
+    pub partial: Option<(Window, &'a [(u32, u32)])>,
 }
 
 #[cfg(test)]
@@ -294,7 +339,7 @@ mod tests {
 
     #[test]
     fn search_results() {
-        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]) };
+        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]), partial: None };
         assert_eq!(
             written(|out| esearch(out, "a]1", true, &all)),
             "* ESEARCH (TAG \"a]1\") UID MIN 1 MAX 9 COUNT 4 ALL 1:3,9\r\n"

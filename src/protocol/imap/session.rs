@@ -12,6 +12,8 @@ use super::command::append::Append;
 use super::command::authenticate::Outcome;
 use super::command::fetch::FetchRun;
 use super::command::search::SearchRun;
+use super::command::sort::SortRun;
+use super::command::thread::ThreadRun;
 use super::parse::{Command, Request};
 use super::respond::{self, Code, Status};
 use super::selected::{Deleted, Selected, Told};
@@ -34,6 +36,15 @@ pub struct Login {
 pub(super) enum Running {
     Fetch(Box<FetchRun>),
     Search(Box<SearchRun>),
+    Sort(Box<SortRun>),
+    Thread(Box<ThreadRun>),
+}
+
+/// A long command, and when the client was last told that it runs.
+struct UnderWay {
+    tag: String,
+    running: Running,
+    told_s: i64,
 }
 
 /// How far a command is.
@@ -75,12 +86,14 @@ pub struct Session {
     bits: Option<u16>,
     /// The password went over the wire as it is.
     pub(super) cleartext: bool,
-    running: Option<(String, Running)>,
+    running: Option<UnderWay>,
     told: Told,
     /// Sums so far.
     pub counts: Counts,
 }
 
+/// How long a command is silent before the client is told that it runs, seconds.
+const SILENT_S: i64 = 10;
 /// Failed logins after which a client is sent away.
 const FAILURES: u32 = 10;
 
@@ -103,6 +116,15 @@ const CAPABILITIES: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "PARTIAL",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "INPROGRESS",
 ];
 
 impl Session {
@@ -271,17 +293,26 @@ impl Session {
         self.told = told_after(&command);
         let login = matches!(command, Command::Login { .. });
         let answered = match command {
-            Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
+            Command::Fetch { uid, set, items, partial } => {
+                command::fetch::start(self, uid, &set, items, partial).map(Started::Running)
+            }
             Command::Search { uid, returned, charset, key } => {
                 let form = returned.map(|returned| (tag.clone(), returned));
-                command::search::start(self, uid, form, charset.as_deref(), key).map(Started::Running)
+                command::search::start(self, uid, form, charset.as_deref(), key, now_s).map(Started::Running)
+            }
+            Command::Sort { uid, returned, criteria, charset, key } => {
+                let form = returned.map(|returned| (tag.clone(), returned));
+                command::sort::start(self, uid, form, (criteria, &charset, key), now_s).map(Started::Running)
+            }
+            Command::Thread { uid, algorithm, charset, key } => {
+                command::thread::start(self, uid, algorithm, (&charset, key), now_s).map(Started::Running)
             }
             other => self.dispatch(other, now_s, out).map(Started::Answer),
         };
         let answer = match answered {
             Ok(Started::Running(running)) => {
-                self.running = Some((tag, running));
-                return self.go_on(out);
+                self.running = Some(UnderWay { tag, running, told_s: now_s });
+                return self.go_on(now_s, out);
             }
             Ok(Started::Answer(answer)) | Err(answer) => answer,
         };
@@ -327,21 +358,25 @@ impl Session {
         }
     }
 
-    /// Goes on with a command that is not over.
-    pub fn go_on(&mut self, out: &mut Vec<u8>) -> Progress {
-        let Some((tag, mut running)) = self.running.take() else {
+    /// Goes on with a command that is not over; it is `now_s`, seconds since 1970.
+    pub fn go_on(&mut self, now_s: i64, out: &mut Vec<u8>) -> Progress {
+        let Some(mut under_way) = self.running.take() else {
             return Progress::Done;
         };
-        let step = match &mut running {
+        let step = match &mut under_way.running {
             Running::Fetch(fetch) => fetch.step(self, out),
             Running::Search(search) => search.step(self, out),
+            Running::Sort(sort) => sort.step(self, out),
+            Running::Thread(thread) => thread.step(self, out),
         };
         match step {
             Ok(None) => {
-                self.running = Some((tag, running));
+                under_way.tell(now_s, out);
+                self.running = Some(under_way);
                 Progress::More
             }
             Ok(Some(answer)) | Err(answer) => {
+                let UnderWay { tag, running, .. } = under_way;
                 if let Running::Fetch(fetch) = running {
                     if fetch.is_broken() {
                         return Progress::Bye;
@@ -511,6 +546,31 @@ impl Session {
     }
 }
 
+impl UnderWay {
+    /// Tells the client that its command runs, when it has not heard of it for a while (RFC 9585 section 3).
+    fn tell(&mut self, now_s: i64, out: &mut Vec<u8>) {
+        let progress = match &self.running {
+            // The messages themselves are the sign of life.
+            Running::Fetch(_) => None,
+            Running::Search(search) => Some(search.progress()),
+            Running::Sort(sort) => Some(sort.progress()),
+            Running::Thread(thread) => thread.progress(),
+        };
+        if let Some((done, goal)) = progress
+            && now_s.saturating_sub(self.told_s) >= SILENT_S
+        {
+            self.told_s = now_s;
+            respond::status(
+                out,
+                "*",
+                Status::Ok,
+                Some(&Code::in_progress(&self.tag, Some((done, goal)))),
+                "Still working",
+            );
+        }
+    }
+}
+
 /// True for commands that send the password itself, encrypted or not.
 fn sends_password(command: &Command) -> bool {
     match command {
@@ -528,6 +588,8 @@ fn uses_mailbox(command: &Command) -> bool {
         C::Expunge
             | C::UidExpunge(_)
             | C::Search { .. }
+            | C::Sort { .. }
+            | C::Thread { .. }
             | C::Fetch { .. }
             | C::Store { .. }
             | C::Copy { .. }
@@ -544,6 +606,8 @@ enum Started {
 fn told_after(command: &Command) -> Told {
     let (expunges, uid) = match command {
         Command::Fetch { uid, .. } | Command::Store { uid, .. } | Command::Search { uid, .. } => (*uid, *uid),
+        // RFC 5256 section 3: as for SEARCH.
+        Command::Sort { uid, .. } | Command::Thread { uid, .. } => (*uid, *uid),
         _ => (true, false),
     };
     Told { expunges, uid, known: Vec::new() }

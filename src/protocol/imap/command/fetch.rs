@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::hits;
 use super::section::{self, Found};
 use crate::log::{self, Category};
 use crate::message::date::{Stamp, format_internal};
 use crate::message::part::Part;
 use crate::protocol::imap::answer::Answer;
-use crate::protocol::imap::parse::{Item, SequenceSet};
+use crate::protocol::imap::parse::{Item, SequenceSet, Window};
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
@@ -98,10 +99,16 @@ pub(in crate::protocol::imap) fn start(
     uid: bool,
     set: &SequenceSet,
     mut items: Vec<Item>,
+    partial: Option<Window>,
 ) -> Result<Running, Answer> {
     let selected = session.mailbox()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Fetch"));
+    };
+    let left = match partial {
+        // RFC 9394 section 3.4.
+        Some(window) => hits::of_ranges(uids.ranges()).within(window),
+        None => uids.ranges().to_vec(),
     };
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
@@ -132,7 +139,7 @@ pub(in crate::protocol::imap) fn start(
         labels: items.iter().map(label).collect(),
         items,
         needs,
-        left: uids.ranges().iter().copied().collect(),
+        left: left.into(),
         batch: VecDeque::new(),
         pieces: VecDeque::new(),
         index: None,

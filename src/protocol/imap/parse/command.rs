@@ -2,8 +2,9 @@
 
 use super::fetch::Item;
 use super::list::Listing;
-use super::search::{Key, Returned};
+use super::search::{Key, Returned, Window};
 use super::sequence::SequenceSet;
+use super::sort::{Algorithm, Criterion};
 
 /// A command with its tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,10 +77,26 @@ pub enum Command {
         charset: Option<String>,
         key: Key,
     },
+    Sort {
+        uid: bool,
+        /// As of SEARCH (RFC 5267).
+        returned: Option<Returned>,
+        criteria: Vec<Criterion>,
+        charset: String,
+        key: Key,
+    },
+    Thread {
+        uid: bool,
+        algorithm: Algorithm,
+        charset: String,
+        key: Key,
+    },
     Fetch {
         uid: bool,
         set: SequenceSet,
         items: Vec<Item>,
+        /// Only those messages of the set (RFC 9394).
+        partial: Option<Window>,
     },
     Store {
         uid: bool,
@@ -161,9 +178,13 @@ pub enum What {
     StatusItem,
     StoreItem,
     FetchItem,
+    FetchModifier,
     Section,
     Partial,
     SearchKey,
+    Window,
+    Sort,
+    Thread,
     Charset,
     Syntax,
 }
@@ -190,9 +211,13 @@ impl std::fmt::Display for What {
             What::StatusItem => "status item",
             What::StoreItem => "store item",
             What::FetchItem => "attribute",
+            What::FetchModifier => "modifier",
             What::Section => "body section",
             What::Partial => "body partial",
             What::SearchKey => "criteria",
+            What::Window => "partial range",
+            What::Sort => "sort criterion",
+            What::Thread => "thread algorithm",
             What::Charset => "character set",
             What::Syntax => "syntax",
         })

@@ -2,6 +2,7 @@
 
 use super::command::{Bad, Command, What};
 use super::cursor::{Cursor, Parsed};
+use super::search::{self, Window};
 use super::sequence;
 
 /// A data item.
@@ -79,7 +80,26 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     } else {
         macro_or_item(c)?
     };
-    Ok(Command::Fetch { uid, set, items })
+    let partial = if c.has_more() { modifiers(c)? } else { None };
+    Ok(Command::Fetch { uid, set, items, partial })
+}
+
+/// Modifiers as RFC 4466 section 2.4 has them: PARTIAL (RFC 9394 section 3.4).
+fn modifiers(c: &mut Cursor<'_>) -> Parsed<Option<Window>> {
+    let mut partial = None;
+    c.space()?;
+    let words = c.list(|c| {
+        if !c.atom(What::FetchModifier)?.eq_ignore_ascii_case("PARTIAL") || partial.is_some() {
+            return Err(c.invalid(What::FetchModifier));
+        }
+        c.space()?;
+        partial = Some(search::window(c)?);
+        Ok(())
+    })?;
+    if words.is_empty() {
+        return Err(c.invalid(What::FetchModifier));
+    }
+    Ok(partial)
 }
 
 fn macro_or_item(c: &mut Cursor<'_>) -> Parsed<Vec<Item>> {

@@ -1,4 +1,5 @@
 mod options;
+mod sort;
 
 use super::*;
 use chrono::NaiveDate;
@@ -385,7 +386,7 @@ fn our_gist(command: &Command) -> Gist {
             ("list", vec![name(reference), patterns.join(" ").into_bytes()])
         }
         Command::Lsub { reference, pattern } => ("lsub", vec![name(reference), pattern.clone().into_bytes()]),
-        Command::Fetch { uid, set, items } => {
+        Command::Fetch { uid, set, items, .. } => {
             ("fetch", vec![vec![u8::from(*uid)], set_text(set), items.len().to_string().into_bytes()])
         }
         Command::Store { uid, set, op, silent, flags } => (
@@ -503,7 +504,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
+    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|SORT|SORT RETURN|THREAD|SEARCH RETURN \\(PARTIAL|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
         let _ = parse(text.as_bytes());
         let _ = append_head(text.as_bytes());
     }
