@@ -5,7 +5,9 @@
 mod esearch;
 mod limits;
 mod model;
+mod progress;
 mod sessions;
+mod sort;
 mod special_use;
 mod traces;
 

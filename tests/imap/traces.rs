@@ -65,14 +65,15 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor is CHILDINFO.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT and THREAD are not compiled into it, nor is CHILDINFO.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     let (mut rest, _) =
         imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
-        let unknown =
-            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "].iter().any(|word| rest.starts_with(word));
+        let unknown = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* SORT", b"* THREAD"]
+            .iter()
+            .any(|word| rest.starts_with(word));
         if unknown {
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
             rest = &rest[end + 1..];

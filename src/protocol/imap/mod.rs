@@ -15,6 +15,7 @@ pub mod frame;
 pub mod parse;
 pub mod pictures;
 pub mod respond;
+mod running;
 pub mod selected;
 pub mod server;
 pub mod session;

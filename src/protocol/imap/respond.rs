@@ -80,15 +80,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// That a command runs (RFC 9585 section 4). A tag with a bracket cannot stand in a code.
-    pub fn in_progress(tag: &str, progress: Option<(u64, u64)>) -> Code {
-        Code::InProgress {
-            tag: (!tag.contains(']')).then(|| tag.to_owned()),
-            done: progress.map(|(done, _)| done),
-            goal: progress.map(|(_, goal)| goal),
-        }
-    }
-
     fn write(&self, out: &mut Vec<u8>) {
         let word = match self {
             Code::Alert => "ALERT",
@@ -171,6 +162,14 @@ pub fn status(out: &mut Vec<u8>, tag: &str, status: Status, code: Option<&Code>,
     }
     out.extend(words.bytes().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
     text(out, "\r\n");
+}
+
+/// `* OK [INPROGRESS ("a1" 175 1000)] Still working` (RFC 9585 section 4): how much is done, and of how much. A tag with a bracket cannot stand in a
+/// code.
+pub fn in_progress(out: &mut Vec<u8>, tag: &str, progress: Option<(u64, u64)>) {
+    let (done, goal) = progress.unzip();
+    let code = Code::InProgress { tag: (!tag.contains(']')).then(|| tag.to_owned()), done, goal };
+    status(out, "*", Status::Ok, Some(&code), "Still working");
 }
 
 /// `+ words`.
@@ -317,6 +316,15 @@ mod tests {
             written(|out| status(out, "A004", Status::Ok, Some(&copied), "Completed")),
             "A004 OK [COPYUID 38505 304,319:320 3956:3958] Completed\r\n"
         );
+    }
+
+    #[test]
+    fn signs_of_life() {
+        assert_eq!(
+            written(|out| in_progress(out, "a1", Some((175, 1000)))),
+            "* OK [INPROGRESS (\"a1\" 175 1000)] Still working\r\n"
+        );
+        assert_eq!(written(|out| in_progress(out, "a]", None)), "* OK [INPROGRESS (NIL NIL NIL)] Still working\r\n");
     }
 
     #[test]

@@ -10,12 +10,9 @@ use super::answer::{Answer, Answered};
 use super::command;
 use super::command::append::Append;
 use super::command::authenticate::Outcome;
-use super::command::fetch::FetchRun;
-use super::command::search::SearchRun;
-use super::command::sort::SortRun;
-use super::command::thread::ThreadRun;
 use super::parse::{Command, Request};
 use super::respond::{self, Code, Status};
+pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
@@ -30,21 +27,6 @@ pub struct Login {
     pub userid: String,
     /// The account.
     pub account: AccountId,
-}
-
-/// A long command that is not over.
-pub(super) enum Running {
-    Fetch(Box<FetchRun>),
-    Search(Box<SearchRun>),
-    Sort(Box<SortRun>),
-    Thread(Box<ThreadRun>),
-}
-
-/// A long command, and when the client was last told that it runs.
-struct UnderWay {
-    tag: String,
-    running: Running,
-    told_s: i64,
 }
 
 /// How far a command is.
@@ -86,14 +68,12 @@ pub struct Session {
     bits: Option<u16>,
     /// The password went over the wire as it is.
     pub(super) cleartext: bool,
-    running: Option<UnderWay>,
+    running: Option<(String, Running)>,
     told: Told,
     /// Sums so far.
     pub counts: Counts,
 }
 
-/// How long a command is silent before the client is told that it runs, seconds.
-const SILENT_S: i64 = 10;
 /// Failed logins after which a client is sent away.
 const FAILURES: u32 = 10;
 
@@ -311,8 +291,8 @@ impl Session {
         };
         let answer = match answered {
             Ok(Started::Running(running)) => {
-                self.running = Some(UnderWay { tag, running, told_s: now_s });
-                return self.go_on(now_s, out);
+                self.running = Some((tag, running));
+                return self.go_on(out);
             }
             Ok(Started::Answer(answer)) | Err(answer) => answer,
         };
@@ -358,25 +338,17 @@ impl Session {
         }
     }
 
-    /// Goes on with a command that is not over; it is `now_s`, seconds since 1970.
-    pub fn go_on(&mut self, now_s: i64, out: &mut Vec<u8>) -> Progress {
-        let Some(mut under_way) = self.running.take() else {
+    /// Goes on with a command that is not over.
+    pub fn go_on(&mut self, out: &mut Vec<u8>) -> Progress {
+        let Some((tag, mut running)) = self.running.take() else {
             return Progress::Done;
         };
-        let step = match &mut under_way.running {
-            Running::Fetch(fetch) => fetch.step(self, out),
-            Running::Search(search) => search.step(self, out),
-            Running::Sort(sort) => sort.step(self, out),
-            Running::Thread(thread) => thread.step(self, out),
-        };
-        match step {
+        match running.step(self, out) {
             Ok(None) => {
-                under_way.tell(now_s, out);
-                self.running = Some(under_way);
+                self.running = Some((tag, running));
                 Progress::More
             }
             Ok(Some(answer)) | Err(answer) => {
-                let UnderWay { tag, running, .. } = under_way;
                 if let Running::Fetch(fetch) = running {
                     if fetch.is_broken() {
                         return Progress::Bye;
@@ -385,6 +357,15 @@ impl Session {
                 }
                 self.finish(&tag, &answer, out)
             }
+        }
+    }
+
+    /// Tells the client that its command runs (RFC 9585 section 3), unless a response is half written.
+    pub fn tell_progress(&self, out: &mut Vec<u8>) {
+        if let Some((tag, running)) = &self.running
+            && let Some(progress) = running.progress()
+        {
+            respond::in_progress(out, tag, Some(progress));
         }
     }
 
@@ -543,31 +524,6 @@ impl Session {
             clock_words(began_s),
             self.counts.selected
         )
-    }
-}
-
-impl UnderWay {
-    /// Tells the client that its command runs, when it has not heard of it for a while (RFC 9585 section 3).
-    fn tell(&mut self, now_s: i64, out: &mut Vec<u8>) {
-        let progress = match &self.running {
-            // The messages themselves are the sign of life.
-            Running::Fetch(_) => None,
-            Running::Search(search) => Some(search.progress()),
-            Running::Sort(sort) => Some(sort.progress()),
-            Running::Thread(thread) => thread.progress(),
-        };
-        if let Some((done, goal)) = progress
-            && now_s.saturating_sub(self.told_s) >= SILENT_S
-        {
-            self.told_s = now_s;
-            respond::status(
-                out,
-                "*",
-                Status::Ok,
-                Some(&Code::in_progress(&self.tag, Some((done, goal)))),
-                "Still working",
-            );
-        }
     }
 }
 

@@ -304,9 +304,16 @@ pub(super) fn save(session: &mut Session, uid: bool, mut ranges: Vec<(u32, u32)>
     let selected = session.mailbox()?;
     ranges.sort_unstable();
     let uids = if uid { UidSet::from_ranges(ranges) } else { selected.numbers.uids_of_numbers(&ranges) };
-    let fits = uids.ranges().len() <= hits::SAVED_RANGES;
-    selected.saved = if fits { uids } else { UidSet::new() };
-    if fits { Ok(()) } else { Err(Answer::no_with(Code::NotSaved, "Search result is too large to be saved")) }
+    let kept = kept(uids);
+    let answer = Answer::no_with(Code::NotSaved, "Search result is too scattered to be saved");
+    let saved = kept.is_some();
+    selected.saved = kept.unwrap_or_default();
+    if saved { Ok(()) } else { Err(answer) }
+}
+
+/// The UIDs, unless they are more ranges than a session may hold.
+fn kept(uids: UidSet) -> Option<UidSet> {
+    (uids.ranges().len() <= hits::SAVED_RANGES).then_some(uids)
 }
 
 #[cfg(test)]
@@ -336,6 +343,15 @@ mod tests {
         let mut backward = run(Seek::Last, &[(1, 5), (Uid::MAX - 1, Uid::MAX)]);
         let taken: Vec<_> = std::iter::from_fn(|| backward.take(3)).collect();
         assert_eq!(taken, [(Uid::MAX - 1, Uid::MAX), (3, 5), (1, 2)]);
+    }
+
+    #[test]
+    fn a_result_that_is_scattered_widely_is_not_saved() {
+        let scattered = |count: u32| UidSet::from_ranges((1..=count).map(|n| (n * 2, n * 2)));
+        let most = u32::try_from(hits::SAVED_RANGES).unwrap();
+        assert_eq!(kept(scattered(most)).map(|uids| uids.len()), Some(hits::SAVED_RANGES));
+        assert!(kept(scattered(most + 1)).is_none());
+        assert!(kept(UidSet::from_ranges([(1, u32::MAX)])).is_some());
     }
 
     #[test]
