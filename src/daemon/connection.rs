@@ -312,6 +312,35 @@ impl Connection {
             (session, result)
         };
         let done = if password { self.workers.run_password(job).await } else { self.workers.run(job).await };
+        self.back_from(done)
+    }
+
+    /// Begins a command on a worker. A client that waits long for it, other than for a login, is told that it runs (RFC 9585).
+    async fn begin(&mut self, request: Request, login: bool) -> Flow<(Progress, Vec<u8>)> {
+        let mut words = Vec::new();
+        respond::in_progress(&mut words, &request.tag, None);
+        let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
+        let workers = self.workers.clone();
+        let job = move || {
+            let mut out = Vec::new();
+            let progress = session.begin(request, clock::now_s(), &mut out);
+            (session, (progress, out))
+        };
+        let work = async move { if login { workers.run_password(job).await } else { workers.run(job).await } };
+        tokio::pin!(work);
+        let mut told = Ok(());
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                () = sleep(clock::silence()), if told.is_ok() && !login => told = self.write(&words).await,
+            }
+        };
+        let begun = self.back_from(done)?;
+        told.map(|()| begun)
+    }
+
+    /// The session comes back from a worker.
+    fn back_from<T>(&mut self, done: Result<(Session, T), Lost>) -> Flow<T> {
         match done {
             Ok((session, result)) => {
                 self.session = Some(session);
@@ -349,12 +378,7 @@ impl Connection {
             command => {
                 let login = matches!(command, Command::Login { .. });
                 let request = Request { tag, command };
-                let (progress, out) = self
-                    .on_worker(login, move |session| {
-                        let mut out = Vec::new();
-                        (session.begin(request, clock::now_s(), &mut out), out)
-                    })
-                    .await?;
+                let (progress, out) = self.begin(request, login).await?;
                 self.progress(progress, out, login).await
             }
         }
@@ -385,7 +409,12 @@ impl Connection {
         if login {
             self.after_login(progress).await?;
         }
+        let mut told = Instant::now();
         loop {
+            if progress == Progress::More && told.elapsed() >= clock::silence() {
+                told = Instant::now();
+                self.session()?.tell_progress(&mut out);
+            }
             self.write(&out).await?;
             match progress {
                 Progress::Done | Progress::Asked | Progress::Failed => return Ok(()),

@@ -39,10 +39,21 @@ const MAX_COMMENT_DEPTH: usize = 100;
 /// Reads an address list from a raw field value (folded or not).
 #[must_use]
 pub fn parse_list(value: &[u8]) -> Vec<Address> {
+    parse_some(value, MAX_ADDRESSES)
+}
+
+/// The first entry of an address list: a mailbox, or the beginning of a group.
+#[must_use]
+pub fn first(value: &[u8]) -> Option<Address> {
+    parse_some(value, 1).into_iter().next()
+}
+
+/// Reads until there are `enough` entries.
+fn parse_some(value: &[u8], enough: usize) -> Vec<Address> {
     let mut reader = Reader { data: value, at: 0, comment: Vec::new(), last_word: (0, 0) };
     let mut out = Vec::new();
     reader.skip();
-    while !reader.done() && out.len() < MAX_ADDRESSES {
+    while !reader.done() && out.len() < enough {
         if reader.peek() == Some(b',') {
             reader.at += 1;
             reader.skip();

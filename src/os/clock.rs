@@ -11,6 +11,16 @@ pub fn now_s() -> i64 {
     }
 }
 
+/// How long a command is silent before its client is told that it runs. With the feature `failpoints` the environment variable `SILENCE_MS` says
+/// how many milliseconds that is.
+pub fn silence() -> Duration {
+    #[cfg(feature = "failpoints")]
+    if let Some(short) = std::env::var("SILENCE_MS").ok().and_then(|text| text.parse().ok()) {
+        return Duration::from_millis(short);
+    }
+    Duration::from_secs(10)
+}
+
 /// A minute, for limits of time. With the feature `failpoints` the environment variable `MINUTE_MS` says how many milliseconds it has, so
 /// that a test need not wait.
 pub fn minute() -> Duration {

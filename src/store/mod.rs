@@ -54,7 +54,7 @@ pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
-pub use record::{Access, Account, Acl, AclEntry, Folder, Gone, Message, Rights, StateRun};
+pub use record::{Access, Account, Acl, AclEntry, EntryPlace, Folder, Gone, Message, Rights, StateRun};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;

@@ -6,8 +6,10 @@ mod esearch;
 mod limits;
 mod model;
 mod objects;
+mod progress;
 mod resync;
 mod sessions;
+mod sort;
 mod special_use;
 mod traces;
 

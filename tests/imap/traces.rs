@@ -71,16 +71,17 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor are CHILDINFO and
-/// mod-sequences.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD and VANISHED are not compiled into
+/// it, nor are CHILDINFO and mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     let (mut rest, _) =
         imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
-        let unknown = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED "]
-            .iter()
-            .any(|word| rest.starts_with(word));
+        let unknown =
+            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED ", b"* SORT", b"* THREAD"]
+                .iter()
+                .any(|word| rest.starts_with(word));
         let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
         let without = without_later(&CHILDINFO.replace(line, &b"\r\n"[..]));
         if unknown || without.ends_with(b" ()\r\n") {

@@ -1,6 +1,6 @@
 //! Writers for responses (RFC 3501 section 7): each appends to a buffer that the session sends.
 
-use super::parse::StatusItem;
+use super::parse::{StatusItem, Window};
 use crate::text::quote;
 
 /// How a tagged or untagged status begins.
@@ -27,13 +27,16 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5530, RFC 6154, RFC 7162, RFC 8474).
+/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5182, RFC 5530, RFC 6154, RFC 7162, RFC 8474, RFC 9585).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
     Alert,
     AlreadyExists,
-    AppendUid { uidvalidity: u32, uids: Vec<(u32, u32)> },
+    AppendUid {
+        uidvalidity: u32,
+        uids: Vec<(u32, u32)>,
+    },
     AuthenticationFailed,
     AuthorizationFailed,
     BadCharset(Vec<String>),
@@ -41,16 +44,27 @@ pub enum Code {
     Capability(String),
     ClientBug,
     Closed,
-    CopyUid { uidvalidity: u32, from: Vec<(u32, u32)>, to: Vec<(u32, u32)> },
+    CopyUid {
+        uidvalidity: u32,
+        from: Vec<(u32, u32)>,
+        to: Vec<(u32, u32)>,
+    },
     Corruption,
     ExpungeIssued,
     HighestModseq(u64),
+    /// The tag, if it can stand in a code, how much is done, and of how much.
+    InProgress {
+        tag: Option<String>,
+        done: Option<u64>,
+        goal: Option<u64>,
+    },
     InUse,
     Limit,
     MailboxId(String),
     Modified(Vec<(u32, u32)>),
     NoPerm,
     NonExistent,
+    NotSaved,
     OverQuota,
     Parse,
     PermanentFlags(String),
@@ -84,6 +98,7 @@ impl Code {
             Code::Limit => "LIMIT",
             Code::NoPerm => "NOPERM",
             Code::NonExistent => "NONEXISTENT",
+            Code::NotSaved => "NOTSAVED",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PrivacyRequired => "PRIVACYREQUIRED",
@@ -120,6 +135,15 @@ impl Code {
                 text(out, "MODIFIED ");
                 uid_set(out, set);
             }
+            Code::InProgress { tag, done, goal } => {
+                let number = |number: &Option<u64>| number.map_or_else(|| "NIL".to_owned(), |n| n.to_string());
+                text(out, "INPROGRESS (");
+                match tag {
+                    Some(tag) => quote::string(out, tag.as_bytes()),
+                    None => text(out, "NIL"),
+                }
+                text(out, &format!(" {} {})", number(done), number(goal)));
+            }
             Code::PermanentFlags(flags) => text(out, &format!("PERMANENTFLAGS ({flags})")),
             Code::UidNext(uid) => text(out, &format!("UIDNEXT {uid}")),
             Code::UidValidity(value) => text(out, &format!("UIDVALIDITY {value}")),
@@ -147,6 +171,14 @@ pub fn status(out: &mut Vec<u8>, tag: &str, status: Status, code: Option<&Code>,
     }
     out.extend(words.bytes().map(|byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
     text(out, "\r\n");
+}
+
+/// `* OK [INPROGRESS ("a1" 175 1000)] Still working` (RFC 9585 section 4): how much is done, and of how much. A tag with a bracket cannot stand in a
+/// code.
+pub fn in_progress(out: &mut Vec<u8>, tag: &str, progress: Option<(u64, u64)>) {
+    let (done, goal) = progress.unzip();
+    let code = Code::InProgress { tag: (!tag.contains(']')).then(|| tag.to_owned()), done, goal };
+    status(out, "*", Status::Ok, Some(&code), "Still working");
 }
 
 /// `+ words`.
@@ -247,6 +279,16 @@ pub fn esearch(out: &mut Vec<u8>, tag: &str, uid: bool, found: &Found<'_>) {
         text(out, " ALL ");
         uid_set(out, ranges);
     }
+    if let Some((window, piece)) = found.partial {
+        // RFC 9394 section 3.1: the range as it was asked for, then what it holds.
+        let sign = if window.from_end { "-" } else { "" };
+        text(out, &format!(" PARTIAL ({sign}{}:{sign}{} ", window.first, window.last));
+        match piece {
+            [] => text(out, "NIL"),
+            piece => uid_set(out, piece),
+        }
+        out.push(b')');
+    }
     if let Some(modseq) = found.modseq {
         text(out, &format!(" MODSEQ {modseq}"));
     }
@@ -272,10 +314,12 @@ pub struct Found<'a> {
     pub max: Option<u32>,
     /// How many there are.
     pub count: Option<u32>,
-    /// All of them: sorted disjoint ranges.
+    /// All of them: disjoint ranges, for SEARCH in ascending order.
     pub all: Option<&'a [(u32, u32)]>,
     /// The greatest mod-sequence of what was found, where the search was about them (RFC 7162 section 3.1.10).
     pub modseq: Option<u64>,
+    /// A piece of them (RFC 9394).
+    pub partial: Option<(Window, &'a [(u32, u32)])>,
 }
 
 #[cfg(test)]
@@ -303,6 +347,15 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_life() {
+        assert_eq!(
+            written(|out| in_progress(out, "a1", Some((175, 1000)))),
+            "* OK [INPROGRESS (\"a1\" 175 1000)] Still working\r\n"
+        );
+        assert_eq!(written(|out| in_progress(out, "a]", None)), "* OK [INPROGRESS (NIL NIL NIL)] Still working\r\n");
+    }
+
+    #[test]
     fn lists_and_names() {
         assert_eq!(
             written(|out| list(out, "LIST", &["\\HasNoChildren"], "a\"b")),
@@ -326,7 +379,14 @@ mod tests {
 
     #[test]
     fn search_results() {
-        let all = Found { min: Some(1), max: Some(9), count: Some(4), all: Some(&[(1, 3), (9, 9)]), modseq: Some(7) };
+        let all = Found {
+            min: Some(1),
+            max: Some(9),
+            count: Some(4),
+            all: Some(&[(1, 3), (9, 9)]),
+            modseq: Some(7),
+            partial: None,
+        };
         assert_eq!(
             written(|out| esearch(out, "a]1", true, &all)),
             "* ESEARCH (TAG \"a]1\") UID MIN 1 MAX 9 COUNT 4 ALL 1:3,9 MODSEQ 7\r\n"

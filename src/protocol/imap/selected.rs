@@ -169,6 +169,8 @@ pub struct Selected {
     pub recent: UidSet,
     /// Keywords of the account, by bit.
     pub keywords: Vec<String>,
+    /// What `$` stands for (RFC 5182); UIDs that are gone may be among them.
+    pub saved: UidSet,
     uidnext: Uid,
     modseq: Modseq,
     /// Expunged in the store, not yet told.
@@ -203,6 +205,7 @@ impl Selected {
             numbers: picture.numbers.clone(),
             recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
+            saved: UidSet::new(),
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
             pending: UidSet::new(),
@@ -212,6 +215,10 @@ impl Selected {
 
     /// The UIDs that a set of a command names: sequence numbers, or UIDs when `uid`. `None`: a number beyond the last message.
     pub fn uids(&self, set: &SequenceSet, uid: bool) -> Option<UidSet> {
+        // RFC 5182 section 2.1: messages, whether the command is about numbers or UIDs; those that are expunged are none any more.
+        if set.is_saved() {
+            return Some(self.numbers.uids_within(self.saved.ranges()));
+        }
         if uid {
             return Some(self.numbers.uids_within(&set.resolve(self.numbers.last_uid())));
         }

@@ -11,10 +11,9 @@ use super::command;
 use super::command::append::Append;
 use super::command::authenticate::Outcome;
 use super::command::enable::{self, Enabled};
-use super::command::fetch::FetchRun;
-use super::command::search::SearchRun;
 use super::parse::{Command, Request};
 use super::respond::{self, Code, Status};
+pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
@@ -29,12 +28,6 @@ pub struct Login {
     pub userid: String,
     /// The account.
     pub account: AccountId,
-}
-
-/// A long command that is not over.
-pub(super) enum Running {
-    Fetch(Box<FetchRun>),
-    Search(Box<SearchRun>),
 }
 
 /// How far a command is.
@@ -110,6 +103,15 @@ const CAPABILITIES: &[&str] = &[
     "OBJECTID",
     "SAVEDATE",
     "STATUS=SIZE",
+    "SEARCHRES",
+    "WITHIN",
+    "PARTIAL",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=ORDEREDSUBJECT",
+    "THREAD=REFERENCES",
+    "INPROGRESS",
 ];
 
 impl Session {
@@ -290,7 +292,14 @@ impl Session {
             Command::Examine(opening) => command::select::run(self, &opening, true, out),
             Command::Search { uid, returned, charset, key } => {
                 let form = returned.map(|returned| (tag.clone(), returned));
-                command::search::start(self, uid, form, charset.as_deref(), key).map(Started::Running)
+                command::search::start(self, uid, form, charset.as_deref(), key, now_s).map(Started::Running)
+            }
+            Command::Sort { uid, returned, criteria, charset, key } => {
+                let form = returned.map(|returned| (tag.clone(), returned));
+                command::sort::start(self, uid, form, (criteria, &charset, key), now_s).map(Started::Running)
+            }
+            Command::Thread { uid, algorithm, charset, key } => {
+                command::thread::start(self, uid, algorithm, (&charset, key), now_s).map(Started::Running)
             }
             other => self.dispatch(other, now_s, out).map(Started::Answer),
         };
@@ -346,10 +355,7 @@ impl Session {
         let Some((tag, mut running)) = self.running.take() else {
             return Progress::Done;
         };
-        let step = match &mut running {
-            Running::Fetch(fetch) => fetch.step(self, out),
-            Running::Search(search) => search.step(self, out),
-        };
+        let step = running.step(self, out);
         if step.is_err() && matches!(&running, Running::Fetch(fetch) if fetch.is_opening()) {
             self.leave();
         }
@@ -367,6 +373,15 @@ impl Session {
                 }
                 self.finish(&tag, &answer, out)
             }
+        }
+    }
+
+    /// Tells the client that its command runs (RFC 9585 section 3), unless a response is half written.
+    pub fn tell_progress(&self, out: &mut Vec<u8>) {
+        if let Some((tag, running)) = &self.running
+            && let Some(progress) = running.progress()
+        {
+            respond::in_progress(out, tag, Some(progress));
         }
     }
 
@@ -569,6 +584,8 @@ fn uses_mailbox(command: &Command) -> bool {
         C::Expunge
             | C::UidExpunge(_)
             | C::Search { .. }
+            | C::Sort { .. }
+            | C::Thread { .. }
             | C::Fetch { .. }
             | C::Store { .. }
             | C::Copy { .. }
@@ -585,6 +602,8 @@ pub(super) enum Started {
 fn told_after(command: &Command) -> Told {
     let (expunges, uid) = match command {
         Command::Fetch { uid, .. } | Command::Store { uid, .. } | Command::Search { uid, .. } => (*uid, *uid),
+        // RFC 5256 section 3: as for SEARCH.
+        Command::Sort { uid, .. } | Command::Thread { uid, .. } => (*uid, *uid),
         _ => (true, false),
     };
     Told { expunges, uid, known: Vec::new(), modseq: false }

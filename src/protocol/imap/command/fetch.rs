@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::hits;
 use super::pieces::{Piece, Pieces};
 use super::resync::{changed, vanished};
 use super::section::{self, Found};
@@ -113,6 +114,10 @@ pub(in crate::protocol::imap) fn start(
     let mut run = prepare(session, uid, &uids, items)?;
     if let Some(since) = modifiers.changed_since {
         run.only_since(session, (set, &uids), since, modifiers.vanished)?;
+    }
+    if let Some(window) = modifiers.partial {
+        // RFC 9394 section 3.4: of those that CHANGEDSINCE leaves.
+        run.left = hits::of_ranges(run.left.make_contiguous()).within(window).into();
     }
     Ok(Running::Fetch(Box::new(run)))
 }

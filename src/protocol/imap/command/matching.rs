@@ -33,6 +33,10 @@ pub(super) enum Test {
     Saved(DateOp, chrono::NaiveDate),
     Internal(DateOp, chrono::NaiveDate),
     Sent(DateOp, chrono::NaiveDate),
+    /// The internal date is at this time or before, seconds since 1970.
+    Until(i64),
+    /// At this time or later.
+    From(i64),
     Header(String, Box<Needle>),
     Body(Box<Needle>),
     Text(Box<Needle>),
@@ -88,23 +92,24 @@ impl Needle {
     }
 }
 
-/// Makes a key ready. `None`: a sequence number beyond the last message.
-pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test> {
+/// Makes a key ready, at the time `now_s` (seconds since 1970). `None`: a sequence number beyond the last message.
+pub(super) fn compile(key: Key, selected: &Selected, label: &str, now_s: i64) -> Option<Test> {
     let needle = |bytes: &[u8]| Box::new(Needle::new(&charset::fold(&charset::decode(label.as_bytes(), bytes))));
     let unless = |test: Test, wanted: bool| if wanted { test } else { Test::Not(Box::new(test)) };
     Some(match key {
         Key::All => Test::Always,
         Key::And(keys) => {
-            let mut tests = keys.into_iter().map(|key| compile(key, selected, label)).collect::<Option<Vec<_>>>()?;
+            let mut tests =
+                keys.into_iter().map(|key| compile(key, selected, label, now_s)).collect::<Option<Vec<_>>>()?;
             tests.sort_by_key(Test::cost);
             Test::All(tests)
         }
         Key::Or(one, other) => {
-            let mut tests = vec![compile(*one, selected, label)?, compile(*other, selected, label)?];
+            let mut tests = vec![compile(*one, selected, label, now_s)?, compile(*other, selected, label, now_s)?];
             tests.sort_by_key(Test::cost);
             Test::Any(tests)
         }
-        Key::Not(key) => Test::Not(Box::new(compile(*key, selected, label)?)),
+        Key::Not(key) => Test::Not(Box::new(compile(*key, selected, label, now_s)?)),
         Key::Flag(flag, wanted) => unless(Test::Flags(bit(flag)), wanted),
         Key::Recent(wanted) => unless(Test::Recent, wanted),
         Key::Keyword(name, wanted) => {
@@ -126,6 +131,9 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str) -> Option<Test
         Key::ThreadId(_) => Test::Any(Vec::new()),
         Key::Saved(op, date) => Test::Saved(op, date),
         Key::Modseq(modseq) => Test::Modseq(modseq),
+        // RFC 5032 section 3: measured from the time of the search.
+        Key::Older(seconds) => Test::Until(now_s.saturating_sub(i64::from(seconds))),
+        Key::Younger(seconds) => Test::From(now_s.saturating_sub(i64::from(seconds))),
         Key::Uid(set) => Test::Uids(selected.uids(&set, true)?),
         Key::Sequence(set) => Test::Uids(selected.uids(&set, false)?),
     })
@@ -148,7 +156,8 @@ impl Test {
             Test::Always | Test::Flags(_) | Test::Recent | Test::Keyword(_) | Test::Uids(_) | Test::Modseq(_) => {
                 Cost::State
             }
-            Test::Larger(_) | Test::Smaller(_) | Test::Internal(..) | Test::Content(_) | Test::Saved(..) => Cost::Row,
+            Test::Larger(_) | Test::Smaller(_) | Test::Content(_) => Cost::Row,
+            Test::Internal(..) | Test::Saved(..) | Test::Until(_) | Test::From(_) => Cost::Row,
             Test::Sent(..) => Cost::Entry,
             Test::Header(name, _) if header::is_cached(name.as_bytes()) => Cost::Entry,
             Test::Header(..) | Test::Body(_) | Test::Text(_) => Cost::File,
@@ -215,6 +224,8 @@ impl Test {
                 let stamp = Stamp { utc_s: row.internal_date_s, offset_min: i32::from(row.internal_zone_min) };
                 stamp.local_date().is_some_and(|at| compare(*op, at, *date))
             }
+            Test::Until(end_s) => message.row()?.internal_date_s <= *end_s,
+            Test::From(start_s) => message.row()?.internal_date_s >= *start_s,
             Test::Sent(op, date) => message.sent()?.is_some_and(|at| compare(*op, at, *date)),
             Test::Header(name, needle) => message.header_contains(name, needle)?,
             Test::Body(needle) => message.body_contains(needle)?,

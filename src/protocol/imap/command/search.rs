@@ -1,16 +1,18 @@
-//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731 and mod-sequences (RFC 7162), a bounded number of messages a step.
+//! SEARCH and UID SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731, 5182 and 9394 and mod-sequences (RFC 7162), a bounded number of
+//! messages a step.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+use super::hits::{self, Hits};
 use super::matching::{Candidate, Cost, Test, compile};
 use crate::message::charset;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{Key, Returned};
-use crate::protocol::imap::respond::{self, Code};
+use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::selected::Selected;
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Modseq, Store, Uid};
+use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Modseq, Store, Uid, UidSet};
 
 /// Messages a step looks at when rows are enough, when store.idx is read, and when their files must be read.
 const BATCH_ROWS: u32 = 10_000;
@@ -26,10 +28,14 @@ pub struct SearchRun {
     left: VecDeque<(Uid, Uid)>,
     index: Option<IndexReader>,
     seek: Seek,
-    found: Hits,
+    /// Matches after which this direction is done with.
+    wanted: u32,
+    pub(super) found: Hits,
     /// MODSEQ is among the keys: the response has the greatest one of what was found (RFC 7162 sections 3.1.5, 3.1.10).
     modseq: bool,
-    damaged: bool,
+    pub(super) damaged: bool,
+    /// Messages looked at, of so many.
+    pub(super) looked: (u64, u64),
 }
 
 /// Which matches are looked for next.
@@ -43,30 +49,6 @@ enum Seek {
     Last,
 }
 
-/// The numbers or UIDs of the matches.
-#[derive(Debug, Default)]
-struct Hits {
-    min: Option<u32>,
-    max: Option<u32>,
-    count: u32,
-    modseq: Modseq,
-    ranges: Vec<(u32, u32)>,
-}
-
-impl Hits {
-    /// Notes a match: in ascending order, or the highest one alone.
-    fn push(&mut self, number: u32, modseq: Modseq) {
-        self.modseq = self.modseq.max(modseq);
-        self.min = Some(self.min.map_or(number, |min| min.min(number)));
-        self.max = Some(self.max.map_or(number, |max| max.max(number)));
-        self.count = self.count.saturating_add(1);
-        match self.ranges.last_mut() {
-            Some(last) if last.1.checked_add(1) == Some(number) => last.1 = number,
-            _ => self.ranges.push((number, number)),
-        }
-    }
-}
-
 /// Prepares a SEARCH. `form` has the tag and the options of RETURN.
 ///
 /// # Errors
@@ -77,29 +59,34 @@ pub(in crate::protocol::imap) fn start(
     form: Option<(String, Returned)>,
     charset: Option<&str>,
     key: Key,
+    now_s: i64,
 ) -> Result<Running, Answer> {
-    let label = charset.unwrap_or_default();
-    if !label.is_empty() && !label.eq_ignore_ascii_case("US-ASCII") && charset::charset(label.as_bytes()).is_none() {
-        let known = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
-        return Err(Answer::no_with(Code::BadCharset(known), "Character set is not supported"));
+    let mut run = SearchRun::new(session, uid, charset, key, now_s);
+    if let (Some((_, Returned { save: true, .. })), Err(Answer { status: Status::No, .. })) = (&form, &run) {
+        // RFC 5182 section 2.1: a search that ends in NO leaves nothing behind.
+        session.mailbox()?.saved = UidSet::new();
     }
-    let modseq = key.has_modseq();
-    let selected = session.mailbox()?;
-    let Some(test) = compile(key, selected, label) else {
-        return Err(Answer::bad("Invalid sequence in Search"));
-    };
-    let left = match test.uids() {
-        Some(uids) => selected.numbers.uids_within(uids.ranges()).ranges().iter().copied().collect(),
-        None => selected.numbers.ranges().collect(),
-    };
-    // Where only an end is wanted, the search ends there.
-    let seek = match &form {
-        Some((_, Returned { all: false, count: false, min: true, max })) => Seek::First { then_last: *max },
-        Some((_, Returned { all: false, count: false, min: false, max: true })) => Seek::Last,
-        _ => Seek::Every,
-    };
-    let (index, found) = (None, Hits::default());
-    Ok(Running::Search(Box::new(SearchRun { uid, form, test, left, index, seek, found, modseq, damaged: false })))
+    if let (Ok(run), Some((_, returned))) = (&mut run, &form) {
+        (run.seek, run.wanted) = enough(returned);
+    }
+    Ok(Running::Search(Box::new(SearchRun { form, ..run? })))
+}
+
+/// Where only an end or a piece is wanted, the search ends behind it: the direction, and how many matches that are.
+fn enough(returned: &Returned) -> (Seek, u32) {
+    match *returned {
+        Returned { all: false, count: false, partial: None, min: true, max, .. } => (Seek::First { then_last: max }, 1),
+        Returned { all: false, count: false, partial: None, max: true, .. } => (Seek::Last, 1),
+        Returned { count: false, partial: Some(window), min, max, .. } => {
+            let last = window.first.max(window.last);
+            match window.from_end {
+                false if !max => (Seek::First { then_last: false }, last),
+                true if !min => (Seek::Last, last),
+                _ => (Seek::Every, 0),
+            }
+        }
+        _ => (Seek::Every, 0),
+    }
 }
 
 /// Messages to look at together, in the order in which it is to be done.
@@ -109,12 +96,82 @@ struct Batch {
 }
 
 impl SearchRun {
-    /// Looks at the next messages. `None`: there are more.
+    /// A search for UIDs or numbers, of which all are wanted.
+    ///
+    /// # Errors
+    /// As [`start`].
+    pub(super) fn new(
+        session: &mut Session,
+        uid: bool,
+        charset: Option<&str>,
+        key: Key,
+        now_s: i64,
+    ) -> Result<SearchRun, Answer> {
+        let label = charset.unwrap_or_default();
+        if !label.is_empty() && !label.eq_ignore_ascii_case("US-ASCII") && charset::charset(label.as_bytes()).is_none()
+        {
+            let known = vec!["US-ASCII".to_owned(), "UTF-8".to_owned()];
+            return Err(Answer::no_with(Code::BadCharset(known), "Character set is not supported"));
+        }
+        let modseq = key.has_modseq();
+        let selected = session.mailbox()?;
+        let Some(test) = compile(key, selected, label, now_s) else {
+            return Err(Answer::bad("Invalid sequence in Search"));
+        };
+        let left: VecDeque<(Uid, Uid)> = match test.uids() {
+            Some(uids) => selected.numbers.uids_within(uids.ranges()).ranges().iter().copied().collect(),
+            None => selected.numbers.ranges().collect(),
+        };
+        let all = left.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
+        Ok(SearchRun {
+            uid,
+            form: None,
+            test,
+            left,
+            index: None,
+            seek: Seek::Every,
+            wanted: 0,
+            found: Hits::default(),
+            modseq,
+            damaged: false,
+            looked: (0, all),
+        })
+    }
+
+    /// Looks at the next messages, and answers after the last one. `None`: there are more.
     pub(in crate::protocol::imap) fn step(
         &mut self,
         session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Result<Option<Answer>, Answer> {
+        let saves = matches!(self.form, Some((_, Returned { save: true, .. })));
+        let done = self.advance(session);
+        if saves && (done.is_err() || self.damaged) {
+            session.mailbox()?.saved = UidSet::new();
+        }
+        if !done? {
+            return Ok(None);
+        }
+        self.found.settle();
+        if let Some((_, returned)) = self.form.as_ref().filter(|_| saves && !self.damaged) {
+            save(session, self.uid, self.found.saved(returned))?;
+        }
+        self.write(out);
+        Ok(Some(self.end()))
+    }
+
+    /// The greatest mod-sequence of what was found, where the search was about them.
+    pub(super) fn modseq(&self) -> Option<Modseq> {
+        (self.modseq && self.found.count > 0).then_some(self.found.modseq)
+    }
+
+    /// How many messages were looked at, and of how many: what INPROGRESS tells.
+    pub(in crate::protocol::imap) fn progress(&self) -> (u64, u64) {
+        self.looked
+    }
+
+    /// Looks at the next messages. False: there are more.
+    pub(super) fn advance(&mut self, session: &mut Session) -> Result<bool, Answer> {
         let store = session.server.store.clone();
         let selected = session.mailbox()?;
         let mut bodies = store.bodies(selected.account, selected.folder);
@@ -126,16 +183,16 @@ impl SearchRun {
         };
         while room > 0 {
             let Some((first, last)) = self.take(room) else {
-                self.write(out);
-                return Ok(Some(self.end()));
+                return Ok(true);
             };
             room -= (last - first).saturating_add(1);
+            self.looked.0 += u64::from(last - first) + 1;
             let batch = self.read(&store, selected, (first, last))?;
             if let Some(hit) = self.look(&mut bodies, selected, batch) {
                 self.go_on_from(hit, last);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// The next UIDs, at most `room`: the lowest that are left, or the highest.
@@ -161,7 +218,7 @@ impl SearchRun {
             self.left.clear();
             return;
         }
-        self.seek = Seek::Last;
+        (self.seek, self.wanted) = (Seek::Last, 1);
         if hit < last {
             self.left.push_front((hit + 1, last));
         }
@@ -209,7 +266,8 @@ impl SearchRun {
             match self.test.matches(&mut candidate) {
                 Ok(true) => {
                     self.found.push(number, modseq);
-                    if self.seek != Seek::Every {
+                    self.wanted = self.wanted.saturating_sub(1);
+                    if self.seek != Seek::Every && self.wanted == 0 {
                         return Some(uid);
                     }
                 }
@@ -233,16 +291,13 @@ impl SearchRun {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let modseq = (self.modseq && self.found.count > 0).then_some(self.found.modseq);
+        let modseq = self.modseq();
         if let Some((tag, returned)) = &self.form {
-            let told = respond::Found {
-                min: self.found.min.filter(|_| returned.min),
-                max: self.found.max.filter(|_| returned.max),
-                count: returned.count.then_some(self.found.count),
-                all: returned.all.then_some(self.found.ranges.as_slice()),
-                modseq,
-            };
-            return respond::esearch(out, tag, self.uid, &told);
+            let piece = returned.partial.map(|window| self.found.within(window)).unwrap_or_default();
+            if returned.tells() {
+                respond::esearch(out, tag, self.uid, &self.found.told(returned, &piece, modseq));
+            }
+            return;
         }
         respond::text(out, "* SEARCH");
         for number in self.found.ranges.iter().flat_map(|(from, to)| *from..=*to) {
@@ -253,6 +308,26 @@ impl SearchRun {
         }
         respond::text(out, "\r\n");
     }
+}
+
+/// Makes a result, UIDs or numbers, what `$` stands for (RFC 5182 section 2.1).
+///
+/// # Errors
+/// NO [NOTSAVED]: it is scattered too widely to be kept. `$` is empty then.
+pub(super) fn save(session: &mut Session, uid: bool, mut ranges: Vec<(u32, u32)>) -> Result<(), Answer> {
+    let selected = session.mailbox()?;
+    ranges.sort_unstable();
+    let uids = if uid { UidSet::from_ranges(ranges) } else { selected.numbers.uids_of_numbers(&ranges) };
+    let kept = kept(uids);
+    let answer = Answer::no_with(Code::NotSaved, "Search result is too scattered to be saved");
+    let saved = kept.is_some();
+    selected.saved = kept.unwrap_or_default();
+    if saved { Ok(()) } else { Err(answer) }
+}
+
+/// The UIDs, unless they are more ranges than a session may hold.
+fn kept(uids: UidSet) -> Option<UidSet> {
+    (uids.ranges().len() <= hits::SAVED_RANGES).then_some(uids)
 }
 
 #[cfg(test)]
@@ -267,9 +342,11 @@ mod tests {
             left: left.iter().copied().collect(),
             index: None,
             seek,
+            wanted: 1,
             found: Hits::default(),
             modseq: false,
             damaged: false,
+            looked: (0, 0),
         }
     }
 
@@ -284,6 +361,15 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_is_scattered_widely_is_not_saved() {
+        let scattered = |count: u32| UidSet::from_ranges((1..=count).map(|n| (n * 2, n * 2)));
+        let most = u32::try_from(hits::SAVED_RANGES).unwrap();
+        assert_eq!(kept(scattered(most)).map(|uids| uids.len()), Some(hits::SAVED_RANGES));
+        assert!(kept(scattered(most + 1)).is_none());
+        assert!(kept(UidSet::from_ranges([(1, u32::MAX)])).is_some());
+    }
+
+    #[test]
     fn the_search_turns_round_at_the_first_match() {
         let mut both = run(Seek::First { then_last: true }, &[(1, 5), (8, 9)]);
         let (_, last) = both.take(5).unwrap();
@@ -294,13 +380,5 @@ mod tests {
         let mut first = run(Seek::First { then_last: false }, &[(1, 5), (8, 9)]);
         first.go_on_from(2, 5);
         assert_eq!(first.take(5), None);
-    }
-
-    #[test]
-    fn hits_become_ranges() {
-        let mut hits = Hits::default();
-        [(1, 5), (2, 9), (3, 4), (7, 8)].into_iter().for_each(|(number, modseq)| hits.push(number, modseq));
-        assert_eq!((hits.min, hits.max, hits.count, hits.modseq), (Some(1), Some(7), 4, 9));
-        assert_eq!(hits.ranges, [(1, 3), (7, 7)]);
     }
 }

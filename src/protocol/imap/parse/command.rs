@@ -5,6 +5,7 @@ use super::fetch::Item;
 use super::list::Listing;
 use super::search::{Key, Returned};
 use super::sequence::SequenceSet;
+use super::sort::{Algorithm, Criterion};
 
 /// A command with its tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,20 @@ pub enum Command {
         /// What of the result is to be told (RFC 4731); `None`: all, in the form of RFC 3501.
         returned: Option<Returned>,
         charset: Option<String>,
+        key: Key,
+    },
+    Sort {
+        uid: bool,
+        /// As of SEARCH (RFC 5267).
+        returned: Option<Returned>,
+        criteria: Vec<Criterion>,
+        charset: String,
+        key: Key,
+    },
+    Thread {
+        uid: bool,
+        algorithm: Algorithm,
+        charset: String,
         key: Key,
     },
     Fetch {
@@ -179,6 +194,9 @@ pub enum What {
     ModSequence,
     ObjectId,
     Modifier,
+    Window,
+    Sort,
+    Thread,
     Charset,
     Syntax,
 }
@@ -211,6 +229,9 @@ impl std::fmt::Display for What {
             What::ModSequence => "mod-sequence",
             What::ObjectId => "object id",
             What::Modifier => "modifier",
+            What::Window => "partial range",
+            What::Sort => "sort criterion",
+            What::Thread => "thread algorithm",
             What::Charset => "character set",
             What::Syntax => "syntax",
         })

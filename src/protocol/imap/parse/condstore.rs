@@ -2,6 +2,7 @@
 
 use super::command::What;
 use super::cursor::{Cursor, Parsed};
+use super::search::{self, Window};
 use super::sequence::{self, SequenceSet};
 
 /// The arguments of SELECT and EXAMINE.
@@ -35,6 +36,8 @@ pub struct Modifiers {
     pub changed_since: Option<u64>,
     /// VANISHED: also tell which were expunged since (section 3.2.6); only in UID FETCH and with CHANGEDSINCE.
     pub vanished: bool,
+    /// PARTIAL: only these messages of the set (RFC 9394 section 3.4).
+    pub partial: Option<Window>,
 }
 
 /// SELECT and EXAMINE with parameters as RFC 4466 section 2.1 has them.
@@ -115,6 +118,10 @@ pub(super) fn fetch_modifiers(c: &mut Cursor<'_>, uid: bool) -> Parsed<Modifiers
                 modifiers.changed_since = Some(mod_sequence(c)?);
             }
             "VANISHED" if uid => modifiers.vanished = true,
+            "PARTIAL" if modifiers.partial.is_none() => {
+                c.space()?;
+                modifiers.partial = Some(search::window(c)?);
+            }
             _ => return Err(c.invalid(What::Modifier)),
         }
         Ok(())

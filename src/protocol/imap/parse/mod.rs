@@ -1,6 +1,6 @@
 //! **Here**: one complete command (as [`super::frame`] cut it) to a typed [`Command`]: all of RFC 3501 and the extensions of the parent's card.
 //! **Not here**: limits on sizes (`frame`), which commands are allowed when (`session`), what they do (`command`).
-//! **Start**: [`parse`]; [`command`] holds the types, one file each for LIST, SEARCH, FETCH and sequence sets.
+//! **Start**: [`parse`]; [`command`] holds the types, one file each for LIST, SEARCH, SORT with THREAD, FETCH and sequence sets.
 //! **Rules**: no recursion without a ceiling; refusals are typed ([`Bad`]) and their texts are ours; text is UTF-8 where it becomes a
 //! `String`, mailbox names are modified UTF-7.
 
@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod list;
 pub mod search;
 pub mod sequence;
+pub mod sort;
 
 pub use append::{AppendHead, InternalDate, append_head, append_next};
 pub use command::{Bad, Command, Flag, FlagOp, Request, Secret, StatusItem, What};
@@ -19,8 +20,9 @@ pub use condstore::{Modifiers, Opening, Resync};
 pub use cursor::is_tag_byte;
 pub use fetch::{Item, Partial, Section, Text};
 pub use list::{Listing, Returns, Selection};
-pub use search::{DateOp, Key, Returned, SystemFlag};
+pub use search::{DateOp, Key, Returned, SystemFlag, Window};
 pub use sequence::{Bound, SequenceSet};
+pub use sort::{Algorithm, By, Criterion};
 
 use cursor::{Cursor, Parsed};
 
@@ -79,6 +81,8 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "ID" => id(c)?,
         "ENABLE" => enable(c)?,
         "SEARCH" => c.within("Search", |c| search::command(c, false))?,
+        "SORT" => c.within("Sort", |c| sort::sort(c, false))?,
+        "THREAD" => c.within("Thread", |c| sort::thread(c, false))?,
         "FETCH" => c.within("Fetch", |c| fetch::command(c, false))?,
         "STORE" => c.within("Store", |c| store(c, false))?,
         "COPY" => c.within("Copy", |c| copy(c, false, false))?,
@@ -95,6 +99,8 @@ fn uid(c: &mut Cursor<'_>) -> Parsed<Command> {
     c.space()?;
     match c.word()?.as_str() {
         "SEARCH" => c.within("UID Search", |c| search::command(c, true)),
+        "SORT" => c.within("UID Sort", |c| sort::sort(c, true)),
+        "THREAD" => c.within("UID Thread", |c| sort::thread(c, true)),
         "FETCH" => c.within("UID Fetch", |c| fetch::command(c, true)),
         "STORE" => c.within("UID Store", |c| store(c, true)),
         "COPY" => c.within("UID Copy", |c| copy(c, true, false)),

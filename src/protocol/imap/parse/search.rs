@@ -1,4 +1,4 @@
-//! SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731 (ESEARCH).
+//! SEARCH (RFC 3501 section 6.4.4) with the result options of RFC 4731 (ESEARCH), 5182 (SEARCHRES) and 9394 (PARTIAL).
 
 use chrono::NaiveDate;
 
@@ -30,6 +30,10 @@ pub enum Key {
     Sent(DateOp, NaiveDate),
     Larger(u32),
     Smaller(u32),
+    /// The internal date is at least so many seconds ago (RFC 5032).
+    Older(u32),
+    /// It is at most so many seconds ago.
+    Younger(u32),
     Uid(SequenceSet),
     Sequence(SequenceSet),
     /// The mod-sequence is this or greater (RFC 7162 section 3.1.5).
@@ -74,7 +78,7 @@ pub enum SystemFlag {
     Draft,
 }
 
-/// Result options (RFC 4731 section 3.1): at least one is set.
+/// Result options (RFC 4731 section 3.1, 5182 section 2.1, 9394 section 3.1): at least one is set, and not both ALL and PARTIAL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Returned {
@@ -82,6 +86,25 @@ pub struct Returned {
     pub max: bool,
     pub all: bool,
     pub count: bool,
+    /// The result becomes `$`.
+    pub save: bool,
+    pub partial: Option<Window>,
+}
+
+impl Returned {
+    /// True when there is something to be told: with SAVE alone there is not (RFC 5182 section 2.1).
+    pub fn tells(&self) -> bool {
+        self.min || self.max || self.all || self.count || self.partial.is_some()
+    }
+}
+
+/// A piece of a result: positions from 1 on, of which either end may come first; counted from the end where `from_end` (`-1:-100`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Window {
+    pub from_end: bool,
+    pub first: u32,
+    pub last: u32,
 }
 
 /// How deep parentheses, NOT and OR may be nested.
@@ -93,7 +116,7 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
     c.space()?;
     let mut charset = None;
     let mut left = KEYS;
-    let mut keys = Vec::new();
+    let mut first = Vec::new();
     let mut word = key_word(c)?;
     let mut returned = None;
     if word == "RETURN" {
@@ -106,8 +129,13 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         c.space()?;
         charset = Some(c.astring_text()?);
     } else {
-        keys.push(key(c, word, DEPTH, &mut left)?);
+        first.push(key(c, word, DEPTH, &mut left)?);
     }
+    Ok(Command::Search { uid, returned, charset, key: keys(c, first, left)? })
+}
+
+/// The keys up to the end of the line, behind those that were read already: at least one.
+pub(super) fn keys(c: &mut Cursor<'_>, mut keys: Vec<Key>, mut left: u32) -> Parsed<Key> {
     while keys.is_empty() || !c.at_end() {
         if keys.len() as u32 > KEYS {
             return Err(Bad::TooMany(c.command()));
@@ -118,11 +146,11 @@ pub(super) fn command(c: &mut Cursor<'_>, uid: bool) -> Parsed<Command> {
         }
         keys.push(next(c, DEPTH, &mut left)?);
     }
-    Ok(Command::Search { uid, returned, charset, key: all_of(keys) })
+    Ok(all_of(keys))
 }
 
-/// `(MIN COUNT)`; nothing in it is ALL. SAVE (RFC 5182) is not served.
-fn result_options(c: &mut Cursor<'_>) -> Parsed<Returned> {
+/// `(MIN COUNT)`; nothing in it is ALL.
+pub(super) fn result_options(c: &mut Cursor<'_>) -> Parsed<Returned> {
     let mut returned = Returned::default();
     c.list(|c| {
         match c.atom(What::SearchOption)?.to_ascii_uppercase().as_str() {
@@ -130,6 +158,12 @@ fn result_options(c: &mut Cursor<'_>) -> Parsed<Returned> {
             "MAX" => returned.max = true,
             "ALL" => returned.all = true,
             "COUNT" => returned.count = true,
+            "SAVE" => returned.save = true,
+            // RFC 9394 section 3.1: one PARTIAL, and none beside ALL.
+            "PARTIAL" if returned.partial.is_none() => {
+                c.space()?;
+                returned.partial = Some(window(c)?);
+            }
             _ => return Err(c.invalid(What::SearchOption)),
         }
         Ok(())
@@ -137,7 +171,30 @@ fn result_options(c: &mut Cursor<'_>) -> Parsed<Returned> {
     if returned == Returned::default() {
         returned.all = true;
     }
+    if returned.all && returned.partial.is_some() {
+        return Err(c.invalid(What::SearchOption));
+    }
     Ok(returned)
+}
+
+/// `23500:24000` or `-1:-100` (RFC 9394 section 4, `partial-range`).
+pub(super) fn window(c: &mut Cursor<'_>) -> Parsed<Window> {
+    let end = |c: &mut Cursor<'_>| {
+        let from_end = c.eat(b'-');
+        match c.number() {
+            Ok(number) if number != 0 => Ok((from_end, number)),
+            Err(Bad::Missing(command)) => Err(Bad::Missing(command)),
+            _ => Err(c.invalid(What::Window)),
+        }
+    };
+    let (from_end, first) = end(c)?;
+    if !c.eat(b':') {
+        return Err(c.invalid(What::Window));
+    }
+    match end(c)? {
+        (same, last) if same == from_end => Ok(Window { from_end, first, last }),
+        _ => Err(c.invalid(What::Window)),
+    }
 }
 
 fn all_of(mut keys: Vec<Key>) -> Key {
@@ -178,7 +235,7 @@ fn key(c: &mut Cursor<'_>, word: String, depth: u32, left: &mut u32) -> Parsed<K
                 }
                 Ok(all_of(keys))
             }
-            Some(b'0'..=b'9' | b'*') => Ok(Key::Sequence(sequence::set(c)?)),
+            Some(b'0'..=b'9' | b'*' | b'$') => Ok(Key::Sequence(sequence::set(c)?)),
             _ => Err(c.invalid(What::SearchKey)),
         };
     }
@@ -257,6 +314,15 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
             if word == "LARGER" { Key::Larger(number) } else { Key::Smaller(number) }
         }
         "MODSEQ" => Key::Modseq(condstore::search_modseq(c)?),
+        "OLDER" | "YOUNGER" => {
+            c.space()?;
+            match c.number()? {
+                // RFC 5032 section 4: nz-number.
+                0 => return Err(c.invalid(What::Number)),
+                seconds if word == "OLDER" => Key::Older(seconds),
+                seconds => Key::Younger(seconds),
+            }
+        }
         "UID" => {
             c.space()?;
             Key::Uid(sequence::set(c)?)

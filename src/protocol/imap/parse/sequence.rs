@@ -10,6 +10,8 @@ pub enum Bound {
     Number(u32),
     /// `*`: the largest in use.
     Last,
+    /// `$`, on both sides of the only range: what SEARCH has saved (RFC 5182 section 2.1).
+    Saved,
 }
 
 /// Ranges as the client wrote them, in any order, overlapping or not.
@@ -22,6 +24,7 @@ impl SequenceSet {
         let value = |bound: Bound| match bound {
             Bound::Number(number) => number,
             Bound::Last => last,
+            Bound::Saved => 0,
         };
         let mut ranges: Vec<(u32, u32)> = self
             .0
@@ -45,7 +48,7 @@ impl SequenceSet {
     pub fn largest(&self) -> u32 {
         let number = |bound: &Bound| match bound {
             Bound::Number(number) => *number,
-            Bound::Last => 0,
+            Bound::Last | Bound::Saved => 0,
         };
         self.0.iter().map(|(a, b)| number(a).max(number(b))).max().unwrap_or(0)
     }
@@ -68,6 +71,11 @@ impl SequenceSet {
         self.0.iter().filter_map(range).flatten()
     }
 
+    /// True when it is `$`.
+    pub fn is_saved(&self) -> bool {
+        self.0.iter().any(|(from, _)| *from == Bound::Saved)
+    }
+
     /// True when `*` occurs.
     pub fn has_last(&self) -> bool {
         self.0.iter().any(|(a, b)| *a == Bound::Last || *b == Bound::Last)
@@ -75,6 +83,10 @@ impl SequenceSet {
 }
 
 pub(super) fn set(c: &mut Cursor<'_>) -> Parsed<SequenceSet> {
+    // RFC 5182 section 5: `$` stands alone.
+    if c.eat(b'$') {
+        return Ok(SequenceSet(vec![(Bound::Saved, Bound::Saved)]));
+    }
     let mut ranges = Vec::new();
     loop {
         let from = bound(c)?;

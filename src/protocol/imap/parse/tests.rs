@@ -1,5 +1,6 @@
 mod options;
 mod resync;
+mod sort;
 
 use super::*;
 use chrono::NaiveDate;
@@ -514,7 +515,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
+    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|SORT|SORT RETURN|THREAD|SEARCH RETURN \\(PARTIAL|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
         let _ = parse(text.as_bytes());
         let _ = append_head(text.as_bytes());
     }

@@ -90,8 +90,7 @@ fn uses_and_result_options() {
     });
     assert_eq!(returned("RETURN (MAX ALL) 1:*").1, Key::Sequence(set(&[(1, 0)])));
     for (text, why) in [
-        ("RETURN (SAVE) SEEN", "Invalid return option in Search"),
-        ("RETURN (MIN SAVE) SEEN", "Invalid return option in Search"),
+        ("RETURN (UPDATE) SEEN", "Invalid return option in Search"),
         ("RETURN MIN SEEN", "Invalid syntax in Search"),
         ("RETURN (MIN)", "Missing required argument to Search"),
         ("RETURN", "Missing required argument to Search"),

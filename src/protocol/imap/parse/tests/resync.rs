@@ -54,7 +54,7 @@ fn fetch_and_store_have_modifiers() {
         other => panic!("{other:?}"),
     };
     assert_eq!(fetch("FETCH 1 MODSEQ"), (vec![Item::Modseq], Modifiers::default()));
-    let since = Modifiers { changed_since: Some(12345), vanished: false };
+    let since = Modifiers { changed_since: Some(12345), ..Modifiers::default() };
     assert_eq!(fetch("FETCH 1:* (FLAGS) (CHANGEDSINCE 12345)"), (vec![Item::Flags], since));
     let both = Modifiers { vanished: true, ..since };
     assert_eq!(fetch("UID FETCH 1:* FLAGS (vanished changedsince 12345)"), (vec![Item::Flags], both));

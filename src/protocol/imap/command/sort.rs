@@ -1,0 +1,361 @@
+//! SORT and UID SORT (RFC 5256 section 3), with the result options of RFC 5267 (ESORT) and DISPLAYFROM and DISPLAYTO of RFC 5957.
+//!
+//! Three parts, each in steps of bounded length: the search; a key for each message, sorted a step's worth at a time; the merge of these runs.
+//! A key is a string of octets whose order is the order wanted, so that comparing is comparing octets. Its end is the UID: the sequence number decides
+//! where the criteria do not (RFC 5256 section 3).
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::copy::runs;
+use super::hits::positions;
+use super::search::{SearchRun, save};
+use super::walk::{Headers, Walk};
+use crate::message::address::{self, Address};
+use crate::message::{charset, subject};
+use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::parse::{By, Criterion, Key, Returned};
+use crate::protocol::imap::respond::{self, Code, Status};
+use crate::protocol::imap::session::{Running, Session};
+use crate::store::{Message, Modseq, Uid, UidSet};
+
+/// Octets of a text that are compared: what lies behind them in longer ones does not count.
+const TEXT_BYTES: usize = 1024;
+/// Octets of an address field that are looked at for its first address.
+const FIELD_BYTES: usize = 64 * 1024;
+/// Messages that a step of the merge puts in order.
+const MERGED: usize = 20_000;
+
+/// A SORT that is not over.
+pub struct SortRun {
+    uid: bool,
+    /// The tag and what to tell of the result; `None`: all, as RFC 5256 has it.
+    form: Option<(String, Returned)>,
+    criteria: Vec<Criterion>,
+    part: Part,
+    damaged: bool,
+    /// The greatest mod-sequence, where the search was about them (RFC 7162 section 3.1.6).
+    modseq: Option<Modseq>,
+    sorted: Vec<u32>,
+}
+
+enum Part {
+    Search(Box<SearchRun>),
+    Keys { walk: Walk, runs: Vec<Vec<SortKey>>, searched: u64 },
+    Merge { runs: Vec<std::vec::IntoIter<SortKey>>, heads: BinaryHeap<Reverse<(SortKey, usize)>>, all: u64 },
+}
+
+type SortKey = Box<[u8]>;
+
+/// Prepares a SORT. `form` has the tag and the options of RETURN.
+///
+/// # Errors
+/// As SEARCH.
+pub(in crate::protocol::imap) fn start(
+    session: &mut Session,
+    uid: bool,
+    form: Option<(String, Returned)>,
+    (criteria, charset, key): (Vec<Criterion>, &str, Key),
+    now_s: i64,
+) -> Result<Running, Answer> {
+    let search = SearchRun::new(session, true, Some(charset), key, now_s);
+    if let (Some((_, Returned { save: true, .. })), Err(Answer { status: Status::No, .. })) = (&form, &search) {
+        session.mailbox()?.saved = UidSet::new();
+    }
+    let part = Part::Search(Box::new(search?));
+    Ok(Running::Sort(Box::new(SortRun { uid, form, criteria, part, damaged: false, modseq: None, sorted: Vec::new() })))
+}
+
+impl SortRun {
+    /// Goes on, and answers at the end. `None`: there is more.
+    pub(in crate::protocol::imap) fn step(
+        &mut self,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Answer>, Answer> {
+        let saves = matches!(self.form, Some((_, Returned { save: true, .. })));
+        let done = self.advance(session);
+        if saves && (done.is_err() || self.damaged) {
+            session.mailbox()?.saved = UidSet::new();
+        }
+        if !done? {
+            return Ok(None);
+        }
+        if let Some((_, returned)) = self.form.as_ref().filter(|_| saves && !self.damaged) {
+            save(session, self.uid, saved(&self.sorted, returned))?;
+        }
+        self.write(out);
+        Ok(Some(match self.damaged {
+            true => Answer::no_with(Code::Corruption, "Some of the messages could not be read"),
+            false => Answer::completed(),
+        }))
+    }
+
+    /// How much is done, and of how much: a message is searched, and then sorted.
+    pub(in crate::protocol::imap) fn progress(&self) -> (u64, u64) {
+        match &self.part {
+            Part::Search(search) => (search.looked.0, search.looked.1 * 2),
+            Part::Keys { walk, searched, .. } => (searched + walk.passed, searched * 2),
+            Part::Merge { all, .. } => (*all, *all),
+        }
+    }
+
+    /// False: there is more.
+    fn advance(&mut self, session: &mut Session) -> Result<bool, Answer> {
+        match &mut self.part {
+            Part::Search(search) => {
+                if search.advance(session)? {
+                    self.damaged = search.damaged;
+                    self.modseq = search.modseq();
+                    search.found.settle();
+                    let headers = self.criteria.iter().any(|criterion| needs_headers(criterion.by));
+                    let walk = Walk::new(search.found.ranges.iter().copied(), headers);
+                    self.part = Part::Keys { walk, runs: Vec::new(), searched: search.looked.1 };
+                }
+                Ok(false)
+            }
+            Part::Keys { walk, runs, searched } => {
+                let mut keys: Vec<SortKey> = Vec::new();
+                let criteria = &self.criteria;
+                let last =
+                    walk.step(session, &mut |message, headers| keys.push(sort_key(criteria, message, headers)))?;
+                keys.sort_unstable();
+                runs.push(keys);
+                if last {
+                    self.damaged |= walk.damaged;
+                    let mut runs: Vec<_> = std::mem::take(runs).into_iter().map(Vec::into_iter).collect();
+                    let heads = runs.iter_mut().enumerate();
+                    let heads = heads.filter_map(|(at, run)| run.next().map(|key| Reverse((key, at)))).collect();
+                    self.part = Part::Merge { runs, heads, all: *searched * 2 };
+                }
+                Ok(false)
+            }
+            Part::Merge { runs, heads, .. } => {
+                let numbers = &session.mailbox()?.numbers;
+                for _ in 0..MERGED {
+                    let Some(Reverse((key, at))) = heads.pop() else {
+                        return Ok(true);
+                    };
+                    let number = uid_of(&key).and_then(|uid| if self.uid { Some(uid) } else { numbers.number(uid) });
+                    self.sorted.extend(number);
+                    heads.extend(runs.get_mut(at).and_then(Iterator::next).map(|key| Reverse((key, at))));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let Some((tag, returned)) = &self.form else {
+            // RFC 5256 section 4.
+            respond::text(out, "* SORT");
+            for number in &self.sorted {
+                respond::text(out, &format!(" {number}"));
+            }
+            if let Some(modseq) = self.modseq {
+                respond::text(out, &format!(" (MODSEQ {modseq})"));
+            }
+            return respond::text(out, "\r\n");
+        };
+        if !returned.tells() {
+            return;
+        }
+        // RFC 5267 section 3: MIN and MAX are the first and the last one, ALL is in the order of the sort.
+        let all = if returned.all { runs(self.sorted.iter().copied()) } else { Vec::new() };
+        let piece = returned.partial.map(|window| {
+            let (from, to) = positions(window, u32::try_from(self.sorted.len()).unwrap_or(u32::MAX));
+            runs(self.sorted.iter().copied().skip(from as usize).take((to - from) as usize))
+        });
+        let piece = piece.unwrap_or_default();
+        let found = respond::Found {
+            min: self.sorted.first().copied().filter(|_| returned.min),
+            max: self.sorted.last().copied().filter(|_| returned.max),
+            count: returned.count.then_some(u32::try_from(self.sorted.len()).unwrap_or(u32::MAX)),
+            all: returned.all.then_some(&all),
+            partial: returned.partial.map(|window| (window, piece.as_slice())),
+            modseq: self.modseq,
+        };
+        respond::esearch(out, tag, self.uid, &found);
+    }
+}
+
+/// What becomes `$`: as with SEARCH, but MIN, MAX and PARTIAL go by the order of the sort.
+fn saved(sorted: &[u32], returned: &Returned) -> Vec<(u32, u32)> {
+    let Returned { min, max, all, count, partial, .. } = *returned;
+    let one = |number: &u32| (*number, *number);
+    if all || count || !(min || max || partial.is_some()) {
+        return sorted.iter().map(one).collect();
+    }
+    let mut kept: Vec<(u32, u32)> = Vec::new();
+    if let Some(window) = partial {
+        let (from, to) = positions(window, u32::try_from(sorted.len()).unwrap_or(u32::MAX));
+        kept.extend(sorted.get(from as usize..to as usize).unwrap_or_default().iter().map(one));
+    }
+    kept.extend(sorted.first().filter(|_| min).map(one));
+    kept.extend(sorted.last().filter(|_| max).map(one));
+    kept
+}
+
+fn needs_headers(by: By) -> bool {
+    !matches!(by, By::Arrival | By::Date | By::Size)
+}
+
+fn sort_key(criteria: &[Criterion], message: &Message, headers: &Headers<'_>) -> SortKey {
+    let mut key = Vec::with_capacity(32);
+    for criterion in criteria {
+        let start = key.len();
+        match criterion.by {
+            By::Arrival => number(&mut key, message.internal_date_s),
+            By::Date => number(&mut key, sent_s(message)),
+            By::Size => number(&mut key, i64::try_from(message.size).unwrap_or(i64::MAX)),
+            By::Subject => text(&mut key, &headers.subject.map(|value| subject::base(value).text).unwrap_or_default()),
+            By::Cc => text(&mut key, &mailbox(headers.cc)),
+            By::From => text(&mut key, &mailbox(headers.from)),
+            By::To => text(&mut key, &mailbox(headers.to)),
+            By::DisplayFrom => text(&mut key, &display(headers.from)),
+            By::DisplayTo => text(&mut key, &display(headers.to)),
+        }
+        if criterion.reverse {
+            key.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
+        }
+    }
+    key.extend_from_slice(&message.uid.to_be_bytes());
+    key.into_boxed_slice()
+}
+
+fn uid_of(key: &[u8]) -> Option<Uid> {
+    key.last_chunk().copied().map(Uid::from_be_bytes)
+}
+
+/// The sent date (RFC 5256 section 2.2): the Date field, or when the message came.
+pub(super) fn sent_s(message: &Message) -> i64 {
+    message.sent_s.unwrap_or(message.internal_date_s)
+}
+
+fn number(key: &mut Vec<u8>, value: i64) {
+    // Negative ones come first.
+    key.extend_from_slice(&(value ^ i64::MIN).to_be_bytes());
+}
+
+/// A text in the order of i;unicode-casemap (RFC 5051). It ends in 0, and has none.
+fn text(key: &mut Vec<u8>, text: &str) {
+    let folded = charset::fold(text);
+    key.extend(folded.bytes().take(TEXT_BYTES).map(|byte| byte.max(1)));
+    key.push(0);
+}
+
+fn first_address(value: Option<&[u8]>) -> Option<Address> {
+    value.and_then(|value| address::first(value.get(..FIELD_BYTES).unwrap_or(value)))
+}
+
+/// What the address has, and not a word that stands for what it has not.
+fn there<'a>(part: &'a [u8], missing: &[u8]) -> &'a [u8] {
+    if part == missing || part == address::SYNTAX_ERROR { b"" } else { part }
+}
+
+/// RFC 5256 section 3: the addr-mailbox of the first address, as ENVELOPE has it; of a group it is the name.
+fn mailbox(value: Option<&[u8]>) -> String {
+    match first_address(value) {
+        Some(Address::Mailbox { mailbox, .. }) => charset::decode(b"", there(&mailbox, address::MISSING_MAILBOX)),
+        Some(Address::GroupStart(name)) => charset::decode(b"", &name),
+        Some(Address::GroupEnd) | None => String::new(),
+    }
+}
+
+/// RFC 5957 section 3: the decoded name of the first address, or else mailbox and host.
+fn display(value: Option<&[u8]>) -> String {
+    match first_address(value) {
+        Some(Address::Mailbox { name, mailbox, host, .. }) => {
+            let name = name.map(|name| charset::decode_words(&name)).filter(|name| !name.is_empty());
+            name.unwrap_or_else(|| {
+                let mailbox = charset::decode(b"", there(&mailbox, address::MISSING_MAILBOX));
+                match there(&host, address::MISSING_DOMAIN) {
+                    b"" => mailbox,
+                    host => format!("{mailbox}@{}", charset::decode(b"", host)),
+                }
+            })
+        }
+        Some(Address::GroupStart(name)) => charset::decode_words(&name),
+        Some(Address::GroupEnd) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::imap::parse::Window;
+
+    fn message(uid: Uid, internal_date_s: i64, sent_s: Option<i64>, size: u64) -> Message {
+        Message {
+            uid,
+            size,
+            header_size: 0,
+            internal_date_s,
+            internal_zone_min: 0,
+            saved_s: 0,
+            sent_s,
+            guid: crate::store::Guid([0; 16]),
+            entry: crate::store::EntryPlace::default(),
+        }
+    }
+
+    fn by(words: &[By]) -> Vec<Criterion> {
+        words.iter().map(|by| Criterion { reverse: false, by: *by }).collect()
+    }
+
+    #[test]
+    fn numbers_and_texts_in_order() {
+        let numbers = [i64::MIN, -1, 0, 1, 255, 256, i64::MAX].map(|value| {
+            let mut key = Vec::new();
+            number(&mut key, value);
+            key
+        });
+        assert!(numbers.is_sorted());
+        let texts = ["", "a", "A\0", "ab", "\u{e4}", "b", "\u{df}"].map(|value| {
+            let mut key = Vec::new();
+            text(&mut key, value);
+            key
+        });
+        assert!(texts.is_sorted(), "{texts:?}");
+    }
+
+    #[test]
+    fn criteria_one_after_the_other() {
+        let (one, two) = (message(1, 5, Some(9), 7), message(2, 5, None, 3));
+        let headers = |subject: &'static str| Headers { subject: Some(subject.as_bytes()), ..Headers::default() };
+        let order = |criteria: &[Criterion]| {
+            sort_key(criteria, &one, &headers("Re: x")).cmp(&sort_key(criteria, &two, &headers("X")))
+        };
+        use std::cmp::Ordering::{Greater, Less};
+        assert_eq!(order(&by(&[By::Arrival])), Less, "the number decides");
+        assert_eq!(order(&[Criterion { reverse: true, by: By::Arrival }]), Less, "and is never reversed");
+        assert_eq!(order(&by(&[By::Date])), Greater, "the internal date where there is no other");
+        assert_eq!(order(&by(&[By::Size])), Greater);
+        assert_eq!(order(&[Criterion { reverse: true, by: By::Size }]), Less);
+        assert_eq!(order(&by(&[By::Subject, By::Size])), Greater, "the subjects are the same");
+    }
+
+    #[test]
+    fn first_addresses() {
+        let of = |value: &str| (mailbox(Some(value.as_bytes())), display(Some(value.as_bytes())));
+        let pair = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+        assert_eq!(of("Zo <a@x>, b@y"), pair("a", "Zo"));
+        assert_eq!(of("=?utf-8?q?Zo=C3=AB?= <a@x>"), pair("a", "Zo\u{eb}"));
+        assert_eq!(of("\"\" <a@x>"), pair("a", "a@x"));
+        assert_eq!(of("a@x (Zo)"), pair("a", "Zo"));
+        assert_eq!(of("group: a@x;"), pair("group", "group"));
+        assert_eq!(of("root"), pair("root", "root"));
+        assert_eq!(of(""), pair("", ""));
+        assert_eq!((mailbox(None), display(None)), pair("", ""));
+    }
+
+    #[test]
+    fn what_is_saved_goes_by_the_order() {
+        let sorted = [5, 1, 9, 3];
+        let returned = Returned { min: true, max: true, ..Returned::default() };
+        assert_eq!(saved(&sorted, &returned), [(5, 5), (3, 3)]);
+        let partial = Some(Window { from_end: true, first: 1, last: 2 });
+        assert_eq!(saved(&sorted, &Returned { partial, ..Returned::default() }), [(9, 9), (3, 3)]);
+        assert_eq!(saved(&sorted, &Returned { save: true, ..Returned::default() }).len(), 4);
+    }
+}
