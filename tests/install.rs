@@ -1,6 +1,6 @@
 //! install.sh: installing, removing, and the demonstration, with the binary of the tests instead of a build.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -176,4 +176,83 @@ fn the_demonstration_starts_tells_and_starts_again() {
     let third = install(dir.path(), &["--demo", "my demo"]);
     assert!(third.contains("Starting imap server"), "{third}");
     assert_eq!(status_of_inbox(&port_of(&third), "daphne", users[0].1), count);
+}
+
+/// What bash offers for the last word of a line, by an installed completion.
+fn offered(completion: &Path, words: &[&str]) -> String {
+    let mut line = vec!["bash", "--norc", "-c"];
+    let script = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+        function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
+        "$function" "$1" "${@: -1}" "${@: -2:1}"; printf '%s\n' "${COMPREPLY[@]}""#;
+    line.extend([script, "bash", completion.to_str().unwrap()]);
+    let out = Command::new(line[0]).args(&line[1..]).args(words).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn a_package_is_installed_demonstrated_and_removed_without_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    install(dir.path(), &["--prefix", "/opt/msgstore", "--destdir", "package"]);
+    let prefix = package.join("opt/msgstore");
+    // Everything lies below the prefix, and belongs to what the manifest lists.
+    let manifest = fs::read_to_string(prefix.join("share/msgstore/manifest")).unwrap();
+    for (path, _) in tree(&package) {
+        let name = path.strip_prefix(&prefix).unwrap().to_str().unwrap().to_owned();
+        assert!(name == "share/msgstore/manifest" || manifest.lines().any(|line| line == name), "{name}");
+    }
+    // The links where the manuals place them, for the tools of this release.
+    for link in [
+        "sbin/configutil",
+        "sbin/deliver",
+        "sbin/hashdir",
+        "sbin/imsimport",
+        "sbin/mboxutil",
+        "sbin/reconstruct",
+        "sbin/refresh",
+        "sbin/start-msg",
+        "sbin/stop-msg",
+        "lib/imapd",
+        "lib/stored",
+    ] {
+        assert!(generate::links().iter().any(|known| known == link), "{link}");
+        assert!(prefix.join(link).is_symlink() && prefix.join(link).exists(), "{link}");
+    }
+    let completion = prefix.join("share/bash-completion/completions/mboxutil");
+    let options = offered(&completion, &["mboxutil", "--dr"]);
+    assert_eq!(options, "--dry-run\n");
+    if Command::new("groff").arg("--version").output().is_ok() {
+        let page = prefix.join("share/man/man8/mboxutil.8");
+        let out = Command::new("groff").args(["-man", "-Tascii", "-ww"]).arg(page).output().unwrap();
+        // Bold and underlined letters are struck over.
+        let shown =
+            regex::Regex::new(".\u{8}").unwrap().replace_all(&String::from_utf8_lossy(&out.stdout), "").into_owned();
+        assert!(out.status.success() && shown.contains("--dry-run") && shown.contains("SYNOPSIS"), "{shown}");
+        assert_eq!(String::from_utf8_lossy(&out.stderr), "");
+    } else {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "groff is needed under CI");
+        eprintln!("SKIPPED: the manual page is not formatted: there is no groff here");
+    }
+
+    // The demonstration with the installed program, from a directory with a blank in its name.
+    let demo = dir.path().join("a demo");
+    let stop = Demonstration(demo.clone());
+    let out = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh"))
+        .args(["--demo", "a demo"])
+        .current_dir(dir.path())
+        .env("MSGSTORE_BINARY", prefix.join("bin/msgstore"))
+        .env_remove("CONFIGROOT")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    for link in generate::links() {
+        assert!(demo.join(&link).exists(), "{link}");
+    }
+    let listed = Command::new(demo.join("sbin/mboxutil")).args(["-l", "-s"]).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("user/daphne/INBOX\n"));
+    drop(stop);
+
+    install(dir.path(), &["--uninstall", "--prefix", "/opt/msgstore", "--destdir", "package"]);
+    assert!(!prefix.exists() && tree(&package).is_empty(), "{:?}", tree(&package));
 }

@@ -10,5 +10,6 @@ step() {
 
 export LC_ALL=C TZ=UTC
 step cargo fmt --check
+step cargo fmt --check --manifest-path tests/bench/Cargo.toml
 step cargo clippy --locked --all-targets --features failpoints -- -D warnings
 step cargo test --locked --features failpoints "$@"

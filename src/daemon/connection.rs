@@ -505,11 +505,16 @@ impl Connection {
     }
 
     async fn message_end(&mut self) -> Flow<()> {
-        self.spill().await?;
-        let Some(staging) = self.staging.take() else {
+        let bytes = std::mem::take(&mut self.gathered);
+        let Some(mut staging) = self.staging.take() else {
             return Ok(());
         };
-        if let Err(answer) = self.on_worker(false, move |session| session.append_received(staging)).await? {
+        // The last bytes and the end in one visit to a worker: most messages are no longer than what is gathered.
+        let received = self.on_worker(false, move |session| match staging.write_all(&bytes) {
+            Ok(()) => session.append_received(staging),
+            Err(error) => Err(Answer::unwritten(&error)),
+        });
+        if let Err(answer) = received.await? {
             self.give_up(answer).await?;
         }
         Ok(())

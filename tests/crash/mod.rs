@@ -421,7 +421,9 @@ impl Run {
     /// Operations that make one of this kind possible.
     fn prepare(&mut self, kind: &str) {
         let before: &[&str] = match kind {
-            "copy" | "move" | "flag" | "expunge" | "inbox" => &["append"],
+            // Somewhere to go: the account may have nothing but INBOX.
+            "copy" | "move" => &["create", "append"],
+            "flag" | "expunge" | "inbox" => &["append"],
             "restore" | "purge" => &["append", "expunge"],
             "delete" | "rename" => &["create", "append"],
             "ucreate" if self.model.users.len() > 3 => &["udelete"],
@@ -459,8 +461,11 @@ impl Run {
     fn at_point(&mut self, point: &'static str, kind: &str, nth: u64) {
         for _ in 0..20 {
             self.prepare(kind);
-            if self.step(&[kind], &Kill::At(point, nth)) {
-                return;
+            // What is proposed by chance may not be possible; that costs nothing.
+            for _ in 0..20 {
+                if self.step(&[kind], &Kill::At(point, nth)) {
+                    return;
+                }
             }
         }
         self.fail(&format!("no operation of kind {kind} was possible"));

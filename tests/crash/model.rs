@@ -169,8 +169,15 @@ impl Model {
             }
             "flag" => {
                 let place = chance.pick(&full)?.clone();
-                let markers = Self::some(chance, self.folder(&place)?);
-                Op::Flag { place, markers, flags: u8::try_from(chance.below(31)).unwrap() & !4 }
+                let folder = self.folder(&place)?;
+                let markers = Self::some(chance, folder);
+                let mut flags = u8::try_from(chance.below(31)).unwrap() & !4;
+                // Others than they have, or nothing would be written.
+                let named = folder.messages.iter().filter(|message| markers.contains(&message.marker));
+                if named.clone().all(|message| message.flags == flags) {
+                    flags ^= 1;
+                }
+                Op::Flag { place, markers, flags }
             }
             "expunge" => {
                 let place = chance.pick(&full)?.clone();
