@@ -94,7 +94,7 @@ impl Remembering {
                     Some(modseq) => highest = highest.max(modseq.parse().unwrap()),
                     None => assert!(!line.contains("FLAGS ("), "{command}: {line}"),
                 }
-                let uid: u32 = between(line, "UID ", ' ').expect(line).trim_end_matches(')').parse().unwrap();
+                let uid: u32 = between(line, "UID ", ' ').unwrap().trim_end_matches(')').parse().unwrap();
                 if let Some(list) = between(line, "FLAGS (", ')') {
                     self.messages.insert(uid, flags(list));
                 }

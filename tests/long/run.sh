@@ -68,6 +68,6 @@ export MSGSTORE_LARGE_MESSAGES=$((minutes < 10 ? minutes * 10000 : 100000))
 printf '%s minutes, seed %s\n' "$minutes" "$seed"
 part crash 45 crash::killed_at
 part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
-part model 10 imap::model
+part model 10 imap::model imap::resync
 part large 20 store::large
 printf '\nEverything passed in %s s.\n' $SECONDS

@@ -429,18 +429,6 @@ impl Session {
         self.told.modseq |= expunged;
     }
 
-    /// From now on FETCH responses that tell of changes have mod-sequences; what was told before had none, so the client learns up to
-    /// which one it knows the mailbox.
-    pub(super) fn enable_condstore(&mut self, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.enabled.condstore, true) {
-            return;
-        }
-        if let Some(selected) = &self.selected {
-            let code = Code::HighestModseq(selected.known_modseq());
-            respond::status(out, "*", Status::Ok, Some(&code), "Ok");
-        }
-    }
-
     /// Writes the news of the mailbox, then the tagged answer.
     pub(super) fn finish(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
         let told = std::mem::take(&mut self.told);

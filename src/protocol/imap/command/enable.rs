@@ -2,7 +2,7 @@
 
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{Command, Item, StatusItem};
-use crate::protocol::imap::respond;
+use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::Session;
 
 /// What the client has enabled: for the rest of the connection.
@@ -34,6 +34,20 @@ pub fn run(session: &mut Session, names: &[String], out: &mut Vec<u8>) -> Answer
     }
     respond::text(out, &format!("* ENABLED{done}\r\n"));
     Answer::completed()
+}
+
+impl Session {
+    /// From now on FETCH responses that tell of changes have mod-sequences; what was told before had none, so the client learns up to
+    /// which one it knows the mailbox.
+    pub(in crate::protocol::imap) fn enable_condstore(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.enabled.condstore, true) {
+            return;
+        }
+        if let Some(selected) = &self.selected {
+            let code = Code::HighestModseq(selected.known_modseq());
+            respond::status(out, "*", Status::Ok, Some(&code), "Ok");
+        }
+    }
 }
 
 /// True for a command that shows that the client knows mod-sequences: it enables CONDSTORE (RFC 7162 section 3.1).

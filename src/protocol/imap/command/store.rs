@@ -43,7 +43,7 @@ pub fn split(flags: &[Flag]) -> (Flags, Vec<String>) {
 }
 
 /// Changes flags. Returns which changes the client knows of afterwards, and the answer: NO when numbers named messages that others have expunged
-/// meanwhile, unless the client wanted no FLAGS (RFC 2180 section 4.2.2).
+/// meanwhile, unless the client wanted no FLAGS (RFC 2180 section 4.2.2) and set no condition.
 ///
 /// # Errors
 /// NO: the mailbox is read-only, too many keywords; BAD: no such message.
@@ -80,7 +80,7 @@ pub fn run(
         }
         drop(view);
         let there: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
-        if !arguments.uid && !arguments.silent && there < uids.len() as u64 {
+        if !arguments.uid && (!arguments.silent || arguments.unchanged_since.is_some()) && there < uids.len() as u64 {
             answer = gone();
         }
         let told = Told { arguments, enabled, stored: &stored, followed: &followed };
