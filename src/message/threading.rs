@@ -261,7 +261,7 @@ impl Tree {
     }
 
     /// All nodes below the root, parents before their children.
-    fn from_above(&self) -> Vec<u32> {
+    fn downward(&self) -> Vec<u32> {
         let mut order = self.children(ROOT);
         let mut at = 0;
         while let Some(node) = order.get(at).copied() {
@@ -382,7 +382,7 @@ impl ByReferences {
         tree.sort_children(ROOT);
         merge(&mut tree);
         // Step 6: the youngest siblings first, the threads last.
-        for node in tree.from_above().into_iter().rev() {
+        for node in tree.downward().into_iter().rev() {
             tree.sort_children(node);
         }
         tree.sort_children(ROOT);
@@ -393,7 +393,7 @@ impl ByReferences {
 /// Step 3: dummies go away and leave their place to their children; only several children of one at the top stay together below it.
 fn prune(tree: &mut Tree) {
     // From below: what a dummy hands up was looked at before.
-    for node in tree.from_above().into_iter().rev() {
+    for node in tree.downward().into_iter().rev() {
         let Node { letter: None, parent, first_child, last_child, .. } = *tree.at(node) else {
             continue;
         };

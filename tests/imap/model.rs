@@ -49,7 +49,7 @@ impl Random {
 }
 
 fn act(client: &mut Client, picture: &mut Picture, command: &str) {
-    let no_expunge = command.starts_with("fetch") || command.starts_with("store") || command.starts_with("search");
+    let no_expunge = ["fetch", "store", "search", "sort", "thread"].iter().any(|word| command.starts_with(word));
     for line in client.ask(command) {
         picture.read(&line, !no_expunge, command);
     }
@@ -68,7 +68,9 @@ fn turn(random: &mut Random, client: &mut Client, picture: &mut Picture) {
         7 if count > 0 => "uid fetch 1:* (flags body[]<0.3>)".to_owned(),
         8 if count > 0 => format!("move {number} Other"),
         9 if count > 0 => format!("copy {number}:{other} INBOX"),
-        10 => "search undeleted".to_owned(),
+        10 => ["search undeleted", "sort (size) us-ascii all", "thread references us-ascii all"]
+            [random.below(3) as usize]
+            .to_owned(),
         _ => "noop".to_owned(),
     };
     act(client, picture, &command);

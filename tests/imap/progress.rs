@@ -6,8 +6,11 @@ use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use msgstore::store::Flags;
 
+/// How much is done, and of how much.
+type State = (Option<u64>, Option<u64>);
+
 /// The progress told before a response, and the rest of the lines.
-fn told(lines: &[String]) -> (Vec<(Option<u64>, Option<u64>)>, Vec<&str>) {
+fn told(lines: &[String]) -> (Vec<State>, Vec<&str>) {
     let mut progress = Vec::new();
     let mut rest = Vec::new();
     for line in lines {

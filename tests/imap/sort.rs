@@ -206,3 +206,24 @@ fn a_large_mailbox_takes_several_steps() {
     assert_eq!(client.ask("thread references utf-8 all")[0], format!("* THREAD ({})", chain.join(" ")));
     assert_eq!(client.ask("search return (partial -1:-2) subject 0")[1], "OK Completed");
 }
+
+#[test]
+fn headers_without_measure_are_sorted_like_others() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mut client = daemon.login("joe");
+    let fold = |piece: &dyn Fn(usize) -> String| (0..6000).map(|at| format!("{}\r\n ", piece(at))).collect::<String>();
+    for number in 0..3 {
+        let message = format!(
+            "Message-ID: <{number}@x>\r\nReferences: {}\r\nSubject: {}\r\nTo: {}\r\nFrom: {}a@b\r\n\r\nx\r\n",
+            fold(&|at| format!("<{at}@{number}>")),
+            fold(&|_| ["re:", "[fwd:", "[a]"][number].to_owned()),
+            fold(&|at| format!("z{number}{at}@x,")),
+            "(".repeat(5000)
+        );
+        assert!(client.append("inbox", "", &message).starts_with("OK"));
+    }
+    client.ask("select inbox");
+    assert_eq!(client.ask("sort (reverse to subject from displayfrom) utf-8 all"), ["* SORT 3 2 1", "OK Completed"]);
+    assert_eq!(client.ask("thread references utf-8 all"), ["* THREAD (1)(2)(3)", "OK Completed"]);
+    assert_eq!(client.ask("thread orderedsubject utf-8 all").last().unwrap(), "OK Completed");
+}

@@ -23,6 +23,8 @@ use crate::store::{Message, Modseq, Uid, UidSet};
 const TEXT_BYTES: usize = 1024;
 /// Octets of an address field that are looked at for its first address.
 const FIELD_BYTES: usize = 64 * 1024;
+/// The beginning of the year 1900, seconds since 1970.
+const YEAR_1900_S: i64 = -2_208_988_800;
 /// Messages that a step of the merge puts in order.
 const MERGED: usize = 20_000;
 
@@ -227,9 +229,10 @@ fn uid_of(key: &[u8]) -> Option<Uid> {
     key.last_chunk().copied().map(Uid::from_be_bytes)
 }
 
-/// The sent date (RFC 5256 section 2.2): the Date field, or when the message came.
+/// The sent date (RFC 5256 section 2.2): the Date field, or, if that is none, when the message came. A year before 1900 is none (RFC 5322 section 3.3);
+/// `0102` for 2002 is not rare.
 pub(super) fn sent_s(message: &Message) -> i64 {
-    message.sent_s.unwrap_or(message.internal_date_s)
+    message.sent_s.filter(|sent_s| *sent_s >= YEAR_1900_S).unwrap_or(message.internal_date_s)
 }
 
 fn number(key: &mut Vec<u8>, value: i64) {
@@ -330,6 +333,8 @@ mod tests {
         assert_eq!(order(&by(&[By::Arrival])), Less, "the number decides");
         assert_eq!(order(&[Criterion { reverse: true, by: By::Arrival }]), Less, "and is never reversed");
         assert_eq!(order(&by(&[By::Date])), Greater, "the internal date where there is no other");
+        assert_eq!(sent_s(&message(3, 5, Some(-58_000_000_000), 7)), 5, "and where that is from the year 132");
+        assert_eq!(sent_s(&message(3, 5, Some(-1), 7)), -1);
         assert_eq!(order(&by(&[By::Size])), Greater);
         assert_eq!(order(&[Criterion { reverse: true, by: By::Size }]), Less);
         assert_eq!(order(&by(&[By::Subject, By::Size])), Greater, "the subjects are the same");
