@@ -6,7 +6,8 @@
 //! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.
 //! **Sources**: RFC 3501, 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 2342 (NAMESPACE), 4315 (UIDPLUS), 3691 (UNSELECT),
 //! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 6154 and 8457 (SPECIAL-USE), 5258 (LIST-EXTENDED),
-//! 5819 (LIST-STATUS), 4731 (ESEARCH), 5530 (response codes).
+//! 5819 (LIST-STATUS), 4731 (ESEARCH), 3516 (BINARY), 4978 (COMPRESS), 6855 (UTF8=ACCEPT), 8437 (UNAUTHENTICATE), 8508 (REPLACE),
+//! 8970 (PREVIEW), 9208 (QUOTA), 5530 (response codes).
 
 pub mod answer;
 pub mod command;
@@ -17,3 +18,4 @@ pub mod respond;
 pub mod selected;
 pub mod server;
 pub mod session;
+mod switches;

@@ -75,8 +75,12 @@ pub struct Session {
     bits: Option<u16>,
     /// The password went over the wire as it is.
     pub(super) cleartext: bool,
+    /// UTF8=ACCEPT is enabled (RFC 6855).
+    pub(super) utf8: bool,
+    /// Everything goes through DEFLATE (RFC 4978).
+    pub(super) compressed: bool,
     running: Option<(String, Running)>,
-    told: Told,
+    pub(super) told: Told,
     /// Sums so far.
     pub counts: Counts,
 }
@@ -103,7 +107,18 @@ const CAPABILITIES: &[&str] = &[
     "LIST-EXTENDED",
     "LIST-STATUS",
     "ESEARCH",
+    "BINARY",
+    "PREVIEW",
+    "REPLACE",
+    "UTF8=ACCEPT",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
 ];
+
+/// What is named only after the login: these commands are of use only then.
+const AUTHENTICATED: &[&str] = &["UNAUTHENTICATE", "COMPRESS=DEFLATE"];
 
 impl Session {
     /// A session with a client at `peer`.
@@ -117,6 +132,8 @@ impl Session {
             exchange: None,
             bits: None,
             cleartext: false,
+            utf8: false,
+            compressed: false,
             running: None,
             told: Told::default(),
             counts: Counts::default(),
@@ -157,7 +174,8 @@ impl Session {
     }
 
     fn starttls(&self) -> bool {
-        self.server.starttls && self.bits.is_none() && self.login.is_none()
+        // TLS goes below compression, never above it (RFC 4978 section 4).
+        self.server.starttls && self.bits.is_none() && self.login.is_none() && !self.compressed
     }
 
     /// Writes the greeting.
@@ -178,7 +196,9 @@ impl Session {
     /// The list of capabilities as it is now.
     pub fn capabilities(&self) -> String {
         let mut list: Vec<&str> = CAPABILITIES.to_vec();
-        if self.login.is_none() {
+        if self.login.is_some() {
+            list.extend(AUTHENTICATED);
+        } else {
             if self.starttls() {
                 list.push("STARTTLS");
             }
@@ -272,6 +292,10 @@ impl Session {
         let login = matches!(command, Command::Login { .. });
         let answered = match command {
             Command::Fetch { uid, set, items } => command::fetch::start(self, uid, &set, items).map(Started::Running),
+            // RFC 6855 section 3: UTF-8 is the only one then.
+            Command::Search { charset: Some(_), .. } if self.utf8 => {
+                Err(Answer::bad("CHARSET is not allowed when UTF8=ACCEPT is enabled"))
+            }
             Command::Search { uid, returned, charset, key } => {
                 let form = returned.map(|returned| (tag.clone(), returned));
                 command::search::start(self, uid, form, charset.as_deref(), key).map(Started::Running)
@@ -321,7 +345,10 @@ impl Session {
             C::Copy { uid, set, mailbox } => command::copy::run(self, uid, &set, &mailbox, now_s),
             C::Move { uid, set, mailbox } => command::mv::run(self, uid, &set, &mailbox, now_s, out),
             C::Namespace => Ok(command::namespace::run(out)),
-            C::Enable(names) => Ok(command::enable::run(&names, out)),
+            C::Enable(names) => Ok(command::enable::run(self, &names, out)),
+            C::GetQuota(root) => command::quota::get(self, &root, out),
+            C::GetQuotaRoot(mailbox) => command::quota::root(self, &mailbox, out),
+            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, out),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
         }

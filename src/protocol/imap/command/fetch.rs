@@ -1,4 +1,4 @@
-//! FETCH and UID FETCH (RFC 3501 section 6.4.5), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5; `binary` has the items of RFC 3516 and 8970), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
 //! but, for a message that is larger than a piece, its file.
 
 use std::collections::VecDeque;
@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::binary::{self, Decoding, Sizes};
 use super::section::{self, Found};
 use crate::log::{self, Category};
 use crate::message::date::{Stamp, format_internal};
@@ -49,6 +50,8 @@ pub struct FetchRun {
     flags: String,
     missing: bool,
     damaged: bool,
+    /// A part of which the transfer encoding is not known (RFC 3516 section 4.3).
+    unknown: bool,
     broken: bool,
 }
 
@@ -74,19 +77,36 @@ struct Row {
 }
 
 /// What is to be written.
-enum Piece {
+pub(super) enum Piece {
     Bytes(Vec<u8>),
     /// From this offset, that many bytes.
     File(Arc<File>, u64, u64),
+    /// What comes out of a transfer encoding.
+    Decoded(Box<Decoding>),
 }
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
-struct Opened<'a> {
+pub(super) struct Opened<'a> {
     bodies: &'a mut Bodies,
-    message: &'a Message,
+    pub(super) message: &'a Message,
     entry: Option<Entry>,
     parts: Option<Part>,
     file: Option<Arc<File>>,
+    /// Of parts that were decoded.
+    pub(super) sizes: Sizes,
+}
+
+/// Why a message is not in the answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Store(StoreError),
+    UnknownCte,
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble::Store(error)
+    }
 }
 
 /// Prepares a FETCH.
@@ -115,6 +135,12 @@ pub(in crate::protocol::imap) fn start(
             Item::Rfc822 | Item::Rfc822Text => (needs.row, needs.seen) = (true, true),
             Item::Rfc822Header => needs.row = true,
             Item::Envelope | Item::Body | Item::BodyStructure => (needs.row, needs.entry) = (true, true),
+            Item::Binary { peek, part, .. } => {
+                needs.row = true;
+                needs.seen |= !peek;
+                needs.entry |= !part.is_empty();
+            }
+            Item::BinarySize(_) | Item::Preview => (needs.row, needs.entry) = (true, true),
             Item::Section { peek, section, .. } => {
                 needs.row = true;
                 needs.seen |= !peek;
@@ -125,6 +151,8 @@ pub(in crate::protocol::imap) fn start(
     needs.seen &= !selected.read_only;
     let label = |item: &Item| match item {
         Item::Section { section, partial, .. } => section::label(section, *partial),
+        Item::Binary { part, partial, .. } => binary::label("BINARY", part, *partial),
+        Item::BinarySize(part) => binary::label("BINARY.SIZE", part, None),
         _ => String::new(),
     };
     Ok(Running::Fetch(Box::new(FetchRun {
@@ -142,6 +170,7 @@ pub(in crate::protocol::imap) fn start(
         flags: String::new(),
         missing: false,
         damaged: false,
+        unknown: false,
         broken: false,
     })))
 }
@@ -175,6 +204,8 @@ impl FetchRun {
     fn end(&self) -> Answer {
         if self.damaged {
             Answer::no_with(Code::Corruption, "Some of the messages could not be read")
+        } else if self.unknown {
+            Answer::no_with(Code::UnknownCte, "The transfer encoding of a part is not known")
         } else if self.missing && !self.uid {
             Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
         } else {
@@ -200,6 +231,14 @@ impl FetchRun {
                     self.pieces.push_front(Piece::File(file, offset + now as u64, rest));
                 }
             }
+            Piece::Decoded(mut decoding) => match decoding.write(PIECE_BYTES, out) {
+                Ok(true) => {}
+                Ok(false) => self.pieces.push_front(Piece::Decoded(decoding)),
+                Err(error) => {
+                    self.broken = true;
+                    return Err(Answer::internal(Code::Corruption, &error));
+                }
+            },
         }
         Ok(())
     }
@@ -311,9 +350,9 @@ impl FetchRun {
             Some(message) => {
                 let entry = match self.entry(message, &selected.name) {
                     Ok(entry) => entry,
-                    Err(error) => return self.failed(&error),
+                    Err(error) => return self.failed(&error.into()),
                 };
-                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None })
+                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None, sizes: Sizes::default() })
             }
             None if self.needs.row => {
                 self.missing = true;
@@ -354,7 +393,11 @@ impl FetchRun {
     }
 
     /// A message that cannot be read is left out; the others follow.
-    fn failed(&mut self, error: &StoreError) -> Result<(), Answer> {
+    fn failed(&mut self, trouble: &Trouble) -> Result<(), Answer> {
+        let Trouble::Store(error) = trouble else {
+            self.unknown = true;
+            return Ok(());
+        };
         if error.kind() == crate::store::Kind::Expunged {
             self.missing = true;
         } else {
@@ -378,7 +421,7 @@ impl FetchRun {
 }
 
 impl Opened<'_> {
-    fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), StoreError> {
+    fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), Trouble> {
         let message = self.message;
         match item {
             Item::InternalDate => {
@@ -417,6 +460,9 @@ impl Opened<'_> {
                     }
                 }
             }
+            Item::Binary { part, partial, .. } => self.binary(label, part, *partial, pieces)?,
+            Item::BinarySize(part) => self.binary_size(label, part, pieces)?,
+            Item::Preview => self.preview(pieces)?,
             Item::Uid | Item::Flags => {}
         }
         Ok(())
@@ -426,14 +472,14 @@ impl Opened<'_> {
         self.entry.get_or_insert_with(Entry::default)
     }
 
-    fn parts(&mut self) -> Option<&Part> {
+    pub(super) fn parts(&mut self) -> Option<&Part> {
         if self.parts.is_none() {
             self.parts = self.entry.as_ref().and_then(Entry::parts);
         }
         self.parts.as_ref()
     }
 
-    fn file(&mut self) -> Result<Arc<File>, StoreError> {
+    pub(super) fn file(&mut self) -> Result<Arc<File>, StoreError> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
@@ -465,7 +511,7 @@ impl Opened<'_> {
         Ok(block)
     }
 
-    fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
+    pub(super) fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
         let to = to.min(self.message.size);
         let count = to.saturating_sub(from);
         if count == 0 {
@@ -480,12 +526,12 @@ impl Opened<'_> {
 }
 
 #[derive(Default)]
-struct Pieces {
-    done: Vec<Piece>,
+pub(super) struct Pieces {
+    pub(super) done: Vec<Piece>,
 }
 
 impl Pieces {
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         if let Some(last) = self.last(bytes.len()) {
             last.extend_from_slice(bytes);
         }
@@ -502,12 +548,12 @@ impl Pieces {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
     /// A number in decimal, without the detour over a string: there is one or two for each message.
-    fn number(&mut self, mut n: u64) {
+    pub(super) fn number(&mut self, mut n: u64) {
         let mut digits = [0_u8; 20];
         let mut at = digits.len();
         loop {

@@ -25,7 +25,7 @@ pub fn run(session: &mut Session, reference: &str, pattern: &str, out: &mut Vec<
     let pattern = super::list::whole(reference, pattern)?;
     for (name, subscribed) in matching(&names, &pattern) {
         let selectable = subscribed && there.contains(&name);
-        respond::list(out, "LSUB", if selectable { &[] } else { &["\\Noselect"] }, &name);
+        respond::list(out, "LSUB", if selectable { &[] } else { &["\\Noselect"] }, &session.shown(&name));
     }
     Ok(Answer::completed())
 }

@@ -4,6 +4,7 @@
 
 pub mod append;
 pub mod authenticate;
+mod binary;
 pub mod close;
 pub mod copy;
 pub mod create;
@@ -18,6 +19,7 @@ pub mod lsub;
 mod matching;
 pub mod mv;
 pub mod namespace;
+pub mod quota;
 pub mod rename;
 pub mod search;
 mod section;

@@ -1,10 +1,12 @@
-//! STATUS (RFC 3501 section 6.3.10).
+//! STATUS (RFC 3501 section 6.3.10), with DELETED and DELETED-STORAGE (RFC 9208 section 4.1.5).
+
+use std::ops::ControlFlow;
 
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::StatusItem;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Folder, Store, StoreError, Uid, View};
+use crate::store::{AccountId, Flags, Folder, Store, StoreError, Uid, UidSet, View};
 
 /// Writes the numbers of a mailbox without selecting it.
 ///
@@ -20,7 +22,7 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     };
     let values = values(&session.server.store, &view, account, &folder, items)?;
     drop(view);
-    respond::mailbox_status(out, &path.to_string(), &values);
+    respond::mailbox_status(out, &session.shown(&path.to_string()), &values);
     Ok(Answer::completed())
 }
 
@@ -31,23 +33,48 @@ pub(super) fn values(
     account: AccountId,
     folder: &Folder,
     items: &[StatusItem],
-) -> Result<Vec<(StatusItem, u32)>, StoreError> {
+) -> Result<Vec<(StatusItem, u64)>, StoreError> {
     let recent_from = store.recent_from(account, folder);
     items.iter().map(|item| Ok((*item, value(view, folder, recent_from, *item)?))).collect()
 }
 
-fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u32, StoreError> {
+fn value(view: &View<'_>, folder: &Folder, recent_from: Uid, item: StatusItem) -> Result<u64, StoreError> {
     Ok(match item {
-        StatusItem::Messages => folder.exists,
-        StatusItem::UidNext => folder.uidnext,
-        StatusItem::UidValidity => folder.uidvalidity,
-        StatusItem::Unseen => folder.unseen,
+        StatusItem::Messages => folder.exists.into(),
+        StatusItem::UidNext => folder.uidnext.into(),
+        StatusItem::UidValidity => folder.uidvalidity.into(),
+        StatusItem::Unseen => folder.unseen.into(),
+        StatusItem::Deleted => deleted(view, folder)?.len() as u64,
+        StatusItem::DeletedStorage => deleted_bytes(view, folder)?,
         StatusItem::Recent => {
-            let mut recent = 0u32;
+            let mut recent = 0u64;
             view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| {
-                recent = recent.saturating_add(run.count)
+                recent = recent.saturating_add(run.count.into())
             })?;
             recent
         }
     })
+}
+
+/// The messages with `\Deleted`.
+fn deleted(view: &View<'_>, folder: &Folder) -> Result<UidSet, StoreError> {
+    let mut deleted = UidSet::new();
+    view.states(folder.id, 0..=Uid::MAX, &mut |run| {
+        if run.flags.contains(Flags::DELETED) {
+            deleted.insert_range(run.first, run.last());
+        }
+    })?;
+    Ok(deleted)
+}
+
+/// What an EXPUNGE would free, bytes.
+fn deleted_bytes(view: &View<'_>, folder: &Folder) -> Result<u64, StoreError> {
+    let mut bytes = 0u64;
+    for (first, last) in deleted(view, folder)?.ranges() {
+        view.messages(folder.id, *first..=*last, &mut |message| {
+            bytes = bytes.saturating_add(message.size);
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(bytes)
 }

@@ -99,6 +99,19 @@ pub enum Command {
         mailbox: String,
     },
     Idle,
+    /// The algorithm in upper case (RFC 4978).
+    Compress(String),
+    /// RFC 8437.
+    Unauthenticate,
+    /// The quota root (RFC 9208 section 4.1.2).
+    GetQuota(String),
+    /// The mailbox (RFC 9208 section 4.1.3).
+    GetQuotaRoot(String),
+    /// Resources in upper case and their limits (RFC 9208 section 4.1.4).
+    SetQuota {
+        root: String,
+        limits: Vec<(String, u64)>,
+    },
     Namespace,
     /// Fields and values of RFC 2971; empty for NIL.
     Id(Vec<(String, Option<String>)>),
@@ -106,7 +119,7 @@ pub enum Command {
     Enable(Vec<String>),
 }
 
-/// A data item of STATUS (RFC 3501 section 6.3.10).
+/// A data item of STATUS (RFC 3501 section 6.3.10; the last two: RFC 9208 section 4.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum StatusItem {
@@ -115,6 +128,8 @@ pub enum StatusItem {
     UidNext,
     UidValidity,
     Unseen,
+    Deleted,
+    DeletedStorage,
 }
 
 /// What STORE does with the flags.
@@ -156,6 +171,7 @@ pub enum What {
     Capability,
     Parameter,
     SpecialUse,
+    Resource,
     ListOption,
     SearchOption,
     StatusItem,
@@ -185,6 +201,7 @@ impl std::fmt::Display for What {
             What::Capability => "capability name",
             What::Parameter => "parameter",
             What::SpecialUse => "special use",
+            What::Resource => "resource",
             What::ListOption => "list option",
             What::SearchOption => "return option",
             What::StatusItem => "status item",
