@@ -1,9 +1,10 @@
 //! Dialogues: `testdata/traces/*.trace` line by line against the daemon.
 //!
 //! `C: ` is sent, `S: ` must come; `C2: ` and `S2: ` are a second connection of the same trace. The greeting is the first `S: ` of a connection. In `S` lines
-//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own. Lines that begin with `#` are remarks.
+//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own. Lines that begin with `#` are remarks. The README beside the
+//! traces has the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Client, Daemon};
 
@@ -22,6 +23,7 @@ fn traces() -> Vec<(String, String)> {
 
 fn matches(expected: &str, line: &str) -> bool {
     let mut pattern = String::from("^");
+    let expected = expected.replace("<...>", "<<>>");
     for (at, piece) in expected.split("<*>").enumerate() {
         if at > 0 {
             pattern.push_str("[^ ]*?");
@@ -29,16 +31,16 @@ fn matches(expected: &str, line: &str) -> bool {
         pattern.push_str(&regex::escape(piece));
     }
     pattern.push('$');
-    regex::Regex::new(&pattern).unwrap().is_match(line)
+    regex::Regex::new(&pattern.replace("<<>>", ".*")).unwrap().is_match(line)
 }
 
 fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), String> {
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     for (number, line) in script.lines().enumerate() {
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
-        let line = line.replace("$USER", user);
+        let line = line.replace("$USER", user).replace("<NUL>", "\0");
         let (who, words) = line.split_once(':').unwrap_or_else(|| panic!("{name}:{}: {line}", number + 1));
         let words = words.strip_prefix(' ').unwrap_or(words);
         let client = clients.entry(who[1..].to_owned()).or_insert_with(|| Client::new(daemon.port));
@@ -48,6 +50,9 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
                 let came = client.line_in_time();
                 if !matches(words, &came) {
                     return Err(format!("{name}.trace:{}:\n  expected {words}\n      came {came}", number + 1));
+                }
+                if words.ends_with("OK DEFLATE is active") {
+                    client.compress();
                 }
             }
             _ => panic!("{name}:{}: {line}", number + 1),
@@ -65,17 +70,25 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED and ESEARCH are not compiled into it, nor is CHILDINFO.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, PREVIEW and names in UTF-8 are not compiled
+/// into it, nor is CHILDINFO.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
+    // RFC 3516 section 4.4 has the origin, its grammar has forgotten it.
+    let seen = ORIGIN.replace_all(seen, &b"BINARY[$1]"[..]);
     let (mut rest, _) =
-        imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
+        imap_codec::GreetingCodec::default().decode(&seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
-        let unknown =
-            [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "].iter().any(|word| rest.starts_with(word));
-        if unknown {
-            let end = rest.iter().position(|byte| *byte == b'\n').unwrap();
-            rest = &rest[end + 1..];
+        let line = &rest[..rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1)];
+        let words = [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH "];
+        let preview = line.windows(9).any(|word| word == b" PREVIEW " || word == b"(PREVIEW ");
+        if words.iter().any(|word| line.starts_with(word)) || preview || !line.is_ascii() {
+            rest = &rest[line.len()..];
+            if let Some(literal) = LITERAL.captures(line) {
+                let count: usize = std::str::from_utf8(&literal[1]).unwrap().parse().unwrap();
+                let end = rest[count..].iter().position(|byte| *byte == b'\n').unwrap();
+                rest = &rest[count + end + 1..];
+            }
             continue;
         }
         let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
@@ -100,16 +113,60 @@ static CHILDINFO: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock
     regex::bytes::Regex::new(r#" \("CHILDINFO" \("[A-Z-]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
 });
 
+static LITERAL: std::sync::LazyLock<regex::bytes::Regex> =
+    std::sync::LazyLock::new(|| regex::bytes::Regex::new(r"\{([0-9]+)\}\r\n$").unwrap());
+
+static ORIGIN: std::sync::LazyLock<regex::bytes::Regex> =
+    std::sync::LazyLock::new(|| regex::bytes::Regex::new(r"BINARY\[([0-9.]*)\]<[0-9]+>").unwrap());
+
+const SETTINGS: [(&str, &str); 2] = [("local.hostname", "mail1.example.org"), ("store.admins", "admin")];
+
+/// The account of a dialogue.
+fn user_of(name: &str) -> String {
+    name.replace('.', "-")
+}
+
+/// The settings that a dialogue asks for: it gets a daemon of its own.
+fn settings(script: &str) -> Vec<(&str, &str)> {
+    script.lines().filter_map(|line| line.strip_prefix("! ")).map(|line| line.split_once(' ').unwrap()).collect()
+}
+
 #[test]
 fn dialogues() {
     let traces = traces();
-    let users: Vec<String> = (0..traces.len()).map(|number| format!("user{number}")).collect();
-    let names: Vec<&str> = users.iter().map(String::as_str).collect();
-    let daemon = Daemon::start(&names, &[("local.hostname", "mail1.example.org"), ("store.admins", "user0")]);
+    let users: Vec<String> = traces.iter().map(|(name, _)| user_of(name)).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).chain(["admin"]).collect();
+    let daemon = Daemon::start(&names, &SETTINGS);
     let failed: Vec<String> = traces
         .iter()
         .zip(&users)
-        .filter_map(|((name, script), user)| play(&daemon, name, user, script).err())
+        .filter_map(|((name, script), user)| {
+            let wanted = settings(script);
+            if wanted.is_empty() {
+                return play(&daemon, name, user, script).err();
+            }
+            let other = Daemon::start(&[user, "admin"], &[&SETTINGS[..], &wanted].concat());
+            play(&other, name, user, script).err()
+        })
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The words of the capability line as a client with these commands is told them.
+fn capabilities(client: &mut Client) -> BTreeSet<String> {
+    let lines = client.ask("capability");
+    let words = lines[0].strip_prefix("* CAPABILITY ").unwrap();
+    words.split(' ').map(|word| word.to_lowercase().replace('=', "-").replace('+', "-plus")).collect()
+}
+
+/// The name of a dialogue is a word of the capability line, perhaps with a dot and a subject behind it; each word has one.
+#[test]
+fn each_capability_has_a_dialogue_and_the_other_way_round() {
+    let daemon = Daemon::start(&["joe"], &SETTINGS);
+    let mut words = capabilities(&mut daemon.connect());
+    words.extend(capabilities(&mut daemon.login("joe")));
+    let strict = Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "128")]);
+    words.extend(capabilities(&mut strict.connect()));
+    let named = traces().into_iter().map(|(name, _)| name.split('.').next().unwrap().to_owned());
+    assert_eq!(named.collect::<BTreeSet<_>>(), words);
 }

@@ -102,7 +102,9 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     let mut names = names(&view, listing)?;
     for name in &mut names {
         name.selected = name.satisfies(listing.selection);
-        name.matched = wildcards.iter().any(|wildcard| wildcard.matches(&name.text));
+        // In the form in which the client writes names: modified UTF-7 cannot be cut anywhere.
+        let shown = session.shown(&name.text);
+        name.matched = wildcards.iter().any(|wildcard| wildcard.matches(&shown));
     }
     if listing.selection.recursive {
         look_below(&mut names);

@@ -83,10 +83,9 @@ fn find(session: &Session, root: &str) -> Result<AccountId, Answer> {
     found.ok_or_else(|| Answer::no_with(Code::NonExistent, "There is no such quota root"))
 }
 
-/// `* QUOTA "user/joe" (STORAGE 10 512 MESSAGE 20 100)`; resources without a limit are not there (RFC 9208 section 4.2.1).
+/// `* QUOTA "user/joe" (STORAGE 10 512 MESSAGE 20 100)`; resources without a limit are not there, and without any there is no response: the list
+/// cannot be empty (RFC 9208 section 4.2.1).
 fn write(account: &Account, out: &mut Vec<u8>) {
-    respond::text(out, "* QUOTA ");
-    quote::string(out, format!("{ROOT}{}", account.userid).as_bytes());
     let mut resources = Vec::new();
     if let Some(limit) = account.quota_bytes {
         resources.push(format!("STORAGE {} {}", account.usage_bytes.div_ceil(UNIT_BYTES), limit / UNIT_BYTES));
@@ -94,5 +93,9 @@ fn write(account: &Account, out: &mut Vec<u8>) {
     if let Some(limit) = account.quota_messages {
         resources.push(format!("MESSAGE {} {limit}", account.usage_messages));
     }
-    respond::text(out, &format!(" ({})\r\n", resources.join(" ")));
+    if !resources.is_empty() {
+        respond::text(out, "* QUOTA ");
+        quote::string(out, format!("{ROOT}{}", account.userid).as_bytes());
+        respond::text(out, &format!(" ({})\r\n", resources.join(" ")));
+    }
 }

@@ -291,7 +291,7 @@ impl<'a> Cursor<'a> {
         Ok(name)
     }
 
-    /// A name that came in UTF-8, as it is within: in modified UTF-7. Wildcards stay what they are.
+    /// A name that came in UTF-8, as it is within: in modified UTF-7.
     fn inner_name(&self, name: &str) -> Parsed<String> {
         // Net-Unicode (RFC 5198) has no control characters.
         if name.chars().any(char::is_control) {
@@ -300,24 +300,16 @@ impl<'a> Cursor<'a> {
         Ok(utf7::encode(name))
     }
 
-    /// The reference of LIST and LSUB: a name or the beginning of one.
-    pub(super) fn reference(&mut self) -> Parsed<String> {
-        let reference = self.astring_text()?;
-        if self.names == Names::Utf8 { self.inner_name(&reference) } else { Ok(reference) }
-    }
-
-    /// A mailbox name with wildcards; may be empty.
+    /// A mailbox name with wildcards, as the client writes names; may be empty.
     pub(super) fn list_mailbox(&mut self) -> Parsed<String> {
         if matches!(self.peek(), Some(b'"' | b'{')) {
-            let pattern = self.string_text()?;
-            return if self.names == Names::Utf8 { self.inner_name(&pattern) } else { Ok(pattern) };
+            return self.string_text();
         }
         let pattern = self.run(is_list_byte);
         if pattern.is_empty() {
             return Err(self.expected(What::Mailbox));
         }
-        let pattern = Self::ascii(pattern).to_owned();
-        if self.names == Names::Utf8 { self.inner_name(&pattern) } else { Ok(pattern) }
+        Ok(Self::ascii(pattern).to_owned())
     }
 
     pub(super) fn number(&mut self) -> Parsed<u32> {

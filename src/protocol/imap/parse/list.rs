@@ -53,7 +53,7 @@ pub(super) fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         listing.selection = selection(c)?;
         c.space()?;
     }
-    listing.reference = c.reference()?;
+    listing.reference = c.astring_text()?;
     c.space()?;
     if c.peek() == Some(b'(') {
         listing.extended = true;

@@ -195,7 +195,7 @@ fn special_use(c: &mut Cursor<'_>) -> Parsed<String> {
 fn lsub(c: &mut Cursor<'_>) -> Parsed<Command> {
     c.name("Lsub");
     c.space()?;
-    let reference = c.reference()?;
+    let reference = c.astring_text()?;
     c.space()?;
     let pattern = c.list_mailbox()?;
     Ok(Command::Lsub { reference, pattern })
