@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod binary;
+mod compress;
 mod esearch;
 mod limits;
 mod model;
