@@ -126,7 +126,7 @@ impl Staging {
             return self.finish();
         }
         self.drain().map_err(|error| StoreError::io("write", &self.place.path, error))?;
-        let scanned = std::mem::replace(&mut self.scanner, Scanner::new()).finish();
+        let scanned = std::mem::take(&mut self.scanner).finish();
         let mut encoded = again()?;
         crate::message::binary::encode(self.file.file(), scanned.size, &scanned.parts, &mut encoded).map_err(
             |error| match error.kind() {

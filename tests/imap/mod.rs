@@ -7,6 +7,7 @@ mod compress;
 mod esearch;
 mod limits;
 mod model;
+mod replace;
 mod sessions;
 mod special_use;
 mod traces;
