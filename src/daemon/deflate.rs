@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 
 use super::stream::Stream;
 
@@ -121,8 +122,11 @@ impl AsyncRead for Deflated {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        // Much may come out of little: other tasks of the thread have their turn in between.
+        let step = ready!(coop::poll_proceed(cx));
         loop {
             if this.inflate(buffer)? || this.ended {
+                step.made_progress();
                 return Poll::Ready(Ok(()));
             }
             if this.at < this.input.len() || this.more {
