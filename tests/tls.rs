@@ -184,6 +184,42 @@ fn starttls_changes_what_may_be_said() {
     assert_eq!(client.line(), "", "the end is a TLS one (close_notify), else this is an error");
 }
 
+/// RFC 4978 section 4: compression above TLS.
+#[test]
+fn compression_goes_through_tls() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    let imapd = Imapd::start(&it);
+    let mut client = starttls(&it, &imapd);
+    assert_eq!(client.ask("login joe secret"), ["OK User logged in"]);
+    assert_eq!(client.ask("compress deflate"), ["OK DEFLATE is active"]);
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut inside = BufReader::new(flate2::bufread::DeflateDecoder::new(client.reader));
+    let message = format!("Subject: large\r\n\r\n{}", "0123456789abcdef\r\n".repeat(20_000));
+    let commands = [
+        format!("a append inbox {{{}+}}\r\n{message}\r\n", message.len()),
+        "b status inbox (messages)\r\n".to_owned(),
+        "c logout\r\n".to_owned(),
+    ];
+    let expected: [&[&str]; 3] = [
+        &["a OK [APPENDUID "],
+        &["* STATUS \"INBOX\" (MESSAGES 1)", "b OK Completed"],
+        &["* BYE LOGOUT received", "c OK Completed"],
+    ];
+    for (command, answers) in commands.iter().zip(expected) {
+        encoder.write_all(command.as_bytes()).unwrap();
+        encoder.flush().unwrap();
+        let below = inside.get_mut().get_mut().get_mut();
+        below.write_all(&std::mem::take(encoder.get_mut())).unwrap();
+        below.flush().unwrap();
+        for answer in answers {
+            let mut line = String::new();
+            inside.read_line(&mut line).unwrap();
+            assert!(line.starts_with(answer), "{line}");
+        }
+    }
+}
+
 #[test]
 fn nothing_behind_starttls_is_listened_to() {
     let it = Instance::new();

@@ -1,5 +1,7 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
+mod switches;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::listener::{Guest, Stranger};
+use super::listener::{Door, Guest, Stranger};
 use super::stream::Stream;
 use super::tls::Tls;
 use super::workers::{Lost, Workers};
@@ -106,6 +108,8 @@ struct Connection {
     /// The answer of an APPEND that was refused and is not over.
     refused: Option<(String, Answer)>,
     stranger: Option<Stranger>,
+    /// Where it is counted as a stranger again.
+    door: Door,
     /// Lines before login that were no commands.
     nonsense: u32,
     deadline: Instant,
@@ -133,6 +137,7 @@ pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Work
         staging: None,
         gathered: Vec::new(),
         refused: None,
+        door: stranger.door(),
         stranger: Some(stranger),
         nonsense: 0,
         deadline: Instant::now() + clock::minute() * GREETED_MIN,
@@ -355,7 +360,8 @@ impl Connection {
 
     async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
         let mut out = Vec::new();
-        let request = match parse::parse(bytes) {
+        let names = self.session()?.names();
+        let request = match parse::parse_with(bytes, names) {
             Ok(request) => request,
             Err(refused) => {
                 Answer::bad(refused.bad.to_string()).write(&refused.tag, &mut out);
@@ -374,6 +380,8 @@ impl Connection {
         match command {
             Command::Idle => self.idle(tag).await,
             Command::StartTls => self.start_tls(&tag).await,
+            Command::Compress(algorithm) => self.compress(&tag, &algorithm).await,
+            Command::Unauthenticate => self.unauthenticate(&tag).await,
             Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0, true).await,
             command => {
                 let login = matches!(command, Command::Login { .. });

@@ -44,6 +44,33 @@ pub struct Stranger {
     address: IpAddr,
 }
 
+/// Where the clients of an address are counted.
+#[derive(Clone, Debug)]
+pub struct Door {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Stranger {
+    /// Where it is counted.
+    pub fn door(&self) -> Door {
+        Door { counts: Arc::clone(&self.counts), address: self.address }
+    }
+}
+
+impl Door {
+    /// Counts a client that is not logged in any more; `None`: there are too many.
+    pub fn stranger(&self) -> Option<Stranger> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(self.address).or_insert(0);
+        if *count >= STRANGERS {
+            return None;
+        }
+        *count += 1;
+        Some(Stranger { counts: Arc::clone(&self.counts), address: self.address })
+    }
+}
+
 impl Drop for Stranger {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

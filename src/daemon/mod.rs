@@ -4,6 +4,7 @@
 //! **Rules**: daemons stay in the foreground and keep no descriptor of who started them; a pid file counts only while its lock is held.
 
 pub mod connection;
+mod deflate;
 pub mod imapd;
 pub mod listener;
 pub mod process;

@@ -1,4 +1,4 @@
-//! The stream of a connection: plain, or under TLS from the beginning or from STARTTLS on.
+//! The stream of a connection: plain, or under TLS from the beginning or from STARTTLS on, and over either DEFLATE from COMPRESS on.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::deflate::Deflated;
+
 /// What bytes go through.
 #[derive(Debug)]
 pub enum Stream {
@@ -15,6 +17,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Compressed (RFC 4978).
+    Deflate(Box<Deflated>),
     /// Nowhere: the change to TLS failed.
     Closed,
 }
@@ -25,6 +29,7 @@ macro_rules! each {
         match $stream.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).$call($($argument),*),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).$call($($argument),*),
+            Stream::Deflate(stream) => Pin::new(stream.as_mut()).$call($($argument),*),
             Stream::Closed => Poll::Ready($closed),
         }
     };

@@ -180,6 +180,12 @@ impl Scanner {
         }
     }
 
+    /// True when a NUL has come.
+    #[must_use]
+    pub fn has_nul(&self) -> bool {
+        self.has_nul
+    }
+
     fn keep_pending(&mut self, piece: &[u8]) {
         if self.in_header {
             self.keep_header(piece);

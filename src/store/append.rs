@@ -200,7 +200,7 @@ impl Store {
 }
 
 impl Tx<'_, '_> {
-    fn append(
+    pub(super) fn append(
         &mut self,
         account: AccountId,
         folder: FolderId,

@@ -115,6 +115,29 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// As [`Staging::finish`], for a message that may hold NUL: it came as a literal that allows them (RFC 3516 section 4.3). Where it does, its
+    /// binary parts are put into base64, in a staging file that `again` opens.
+    ///
+    /// # Errors
+    /// As [`Staging::finish`], also for a NUL outside of a binary part.
+    pub fn finish_binary(mut self, again: impl FnOnce() -> Result<Staging, StoreError>) -> Result<Staged, StoreError> {
+        if !self.scanner.has_nul() {
+            return self.finish();
+        }
+        self.drain().map_err(|error| StoreError::io("write", &self.place.path, error))?;
+        let scanned = std::mem::take(&mut self.scanner).finish();
+        let mut encoded = again()?;
+        crate::message::binary::encode(self.file.file(), scanned.size, &scanned.parts, &mut encoded).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::InvalidData => StoreError::Invalid { what: error.to_string() },
+                _ => StoreError::io("write", &encoded.place.path, error),
+            },
+        )?;
+        encoded.finish()
+    }
+}
+
 impl Write for Staging {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.scanner.push(bytes);

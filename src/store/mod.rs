@@ -29,6 +29,7 @@ mod partition;
 mod record;
 mod redo;
 mod relocate;
+mod replace;
 mod rows;
 mod schema;
 mod special_use;

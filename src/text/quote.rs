@@ -30,6 +30,21 @@ pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// Appends text as a quoted string that may hold UTF-8 (RFC 6855 section 3), or as a literal where control characters keep it from being one.
+pub fn utf8(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() || text.contains(['\r', '\n', '\0']) {
+        return string(out, text.as_bytes());
+    }
+    out.push(b'"');
+    for b in text.bytes() {
+        if matches!(b, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(b);
+    }
+    out.push(b'"');
+}
+
 /// Appends `bytes` as a literal: `{n}` CRLF and n octets; NUL goes out as octet 0x80.
 pub fn literal(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(format!("{{{}}}\r\n", bytes.len()).as_bytes());

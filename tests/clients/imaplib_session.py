@@ -104,6 +104,21 @@ except imaplib.IMAP4.error:
     refused = True
 check.true("read only", refused)
 
+if "UTF8=ACCEPT" in imap.capabilities:
+    wide = imaplib.IMAP4(check.HOST, int(check.PORT), timeout=check.PATIENCE_S)
+    wide.login(check.USER, check.PASSWORD)
+    check.equal("enable", wide.enable("UTF8=ACCEPT")[0], "OK")
+    check.equal("create in UTF-8", wide.create('"Größe & mehr"')[0], "OK")
+    check.true("list in UTF-8", any(line.endswith('"Größe & mehr"'.encode()) for line in wide.list('""', '"Gr%"')[1]))
+    check.true("list in modified UTF-7", any(line.endswith(b'"Gr&APYA3w-e &- mehr"') for line in imap.list('""', '"Gr%"')[1]))
+    check.equal("select in UTF-8", wide.select('"Größe & mehr"'), ("OK", [b"0"]))
+    check.equal("close", wide.close()[0], "OK")
+    check.equal("delete in UTF-8", wide.delete('"Größe & mehr"')[0], "OK")
+    wide.logout()
+if "QUOTA" in imap.capabilities:
+    kind, (roots, _) = imap.getquotaroot("INBOX")
+    check.equal("quota root", (kind, len(roots)), ("OK", 1))
+
 check.equal("rename", imap.rename('"Work Items"', "Old")[0], "OK")
 check.equal("select the renamed", imap.select("Old"), ("OK", [b"2"]))
 check.equal("close", imap.close()[0], "OK")

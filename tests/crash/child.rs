@@ -118,6 +118,13 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             };
             return copied.pairs.iter().map(|(old, new)| (to.clone(), known[old], *new)).collect();
         }
+        Op::Replace { from, old, to, marker } => {
+            let (source, target) = (place(store, from), place(store, to));
+            let uid = named(store, source, &[*old]).iter().next().unwrap();
+            let staged = stage(store, *marker);
+            let done = store.replace(source.0, (source.1, uid), target.1, &item(&staged), NOW).unwrap();
+            return vec![(to.clone(), *marker, done.uids[0])];
+        }
         Op::Flag { place: at, markers, flags } => {
             let at = place(store, at);
             let change = FlagChange { op: FlagOp::Replace, flags: Flags(*flags), keywords: Vec::new() };

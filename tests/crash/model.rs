@@ -63,6 +63,7 @@ pub enum Op {
     Deliver { marker: u64, to: Vec<Place> },
     Copy { from: Place, markers: Vec<u64>, to: Place },
     Move { from: Place, markers: Vec<u64>, to: Place },
+    Replace { from: Place, old: u64, to: Place, marker: u64 },
     Flag { place: Place, markers: Vec<u64>, flags: u8 },
     Expunge { place: Place, markers: Vec<u64> },
     Restore { place: Place },
@@ -78,11 +79,12 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 17] = [
+pub const KINDS: [&str; 18] = [
     "append",
     "deliver",
     "copy",
     "move",
+    "replace",
     "flag",
     "expunge",
     "restore",
@@ -166,6 +168,19 @@ impl Model {
                 let to = chance.pick(&others)?.clone();
                 let markers = Self::some(chance, self.folder(&from)?);
                 if kind == "copy" { Op::Copy { from, markers, to } } else { Op::Move { from, markers, to } }
+            }
+            "replace" => {
+                let from = chance.pick(&full)?.clone();
+                let markers: Vec<u64> = self.folder(&from)?.messages.iter().map(|message| message.marker).collect();
+                let single: Vec<u64> = markers
+                    .iter()
+                    .copied()
+                    .filter(|one| markers.iter().filter(|other| *other == one).count() == 1)
+                    .collect();
+                let old = *chance.pick(&single)?;
+                let own: Vec<Place> = open.into_iter().filter(|place| place.0 == from.0).collect();
+                let to = chance.pick(&own)?.clone();
+                Op::Replace { from, old, to, marker: fresh() }
             }
             "flag" => {
                 let place = chance.pick(&full)?.clone();
@@ -297,6 +312,10 @@ impl Model {
             Op::Move { from, markers, to } => {
                 model.bring(self, from, markers, to);
                 model.take(from, markers);
+            }
+            Op::Replace { from, old, to, marker } => {
+                model.take(from, &[*old]);
+                model.folder_mut(to).messages.push(Message { uid: None, marker: *marker, flags: 0 });
             }
             Op::Flag { place, markers, flags } => {
                 for message in &mut model.folder_mut(place).messages {

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod binary;
+mod compress;
 mod esearch;
 mod limits;
 mod model;
 mod objects;
 mod progress;
+mod replace;
 mod resync;
 mod sessions;
 mod sort;
@@ -19,6 +22,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use flate2::bufread::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use msgstore::config::Instance;
 use msgstore::store::Store;
 use msgstore::store::check::Depth;
@@ -140,7 +145,8 @@ impl Drop for Daemon {
 /// A client: lines in, lines out.
 pub struct Client {
     pub stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Read + Send>>,
+    deflate: Option<DeflateEncoder<TcpStream>>,
     count: u32,
     /// Everything that came in lines.
     pub seen: Vec<u8>,
@@ -156,12 +162,26 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let reader = BufReader::new(stream.try_clone().unwrap());
-        Client { stream, reader, count: 0, seen: Vec::new() }
+        let reader: BufReader<Box<dyn Read + Send>> = BufReader::new(Box::new(stream.try_clone().unwrap()));
+        Client { stream, reader, deflate: None, count: 0, seen: Vec::new() }
+    }
+
+    /// What follows is compressed, in both directions.
+    pub fn compress(&mut self) {
+        let nothing: Box<dyn Read + Send> = Box::new(std::io::empty());
+        let below = std::mem::replace(&mut self.reader, BufReader::new(nothing));
+        self.reader = BufReader::new(Box::new(DeflateDecoder::new(below)));
+        self.deflate = Some(DeflateEncoder::new(self.stream.try_clone().unwrap(), flate2::Compression::best()));
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        match &mut self.deflate {
+            Some(deflate) => {
+                deflate.write_all(bytes.as_ref()).unwrap();
+                deflate.flush().unwrap();
+            }
+            None => self.stream.write_all(bytes.as_ref()).unwrap(),
+        }
     }
 
     /// The next line; a remark when none comes.

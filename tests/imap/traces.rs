@@ -1,9 +1,10 @@
 //! Dialogues: `testdata/traces/*.trace` line by line against the daemon.
 //!
 //! `C: ` is sent, `S: ` must come; `C2: ` and `S2: ` are a second connection of the same trace. The greeting is the first `S: ` of a connection. In `S` lines
-//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own, `$UIDVALIDITY` the last one that was told. Lines that begin with `#` are remarks.
+//! `<*>` stands for any text without a blank. `$USER` is an account of the trace's own, `$UIDVALIDITY` the last one that was told. Lines that begin with `#`
+//! are remarks. The README beside the traces has the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::bytes::Regex;
 
@@ -24,6 +25,7 @@ fn traces() -> Vec<(String, String)> {
 
 fn matches(expected: &str, line: &str) -> bool {
     let mut pattern = String::from("^");
+    let expected = expected.replace("<...>", "<<>>");
     for (at, piece) in expected.split("<*>").enumerate() {
         if at > 0 {
             pattern.push_str("[^ ]*?");
@@ -31,17 +33,17 @@ fn matches(expected: &str, line: &str) -> bool {
         pattern.push_str(&regex::escape(piece));
     }
     pattern.push('$');
-    regex::Regex::new(&pattern).unwrap().is_match(line)
+    regex::Regex::new(&pattern.replace("<<>>", ".*")).unwrap().is_match(line)
 }
 
 fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), String> {
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     let mut uidvalidity = String::new();
     for (number, line) in script.lines().enumerate() {
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() || line.starts_with(['#', '!']) {
             continue;
         }
-        let line = line.replace("$USER", user).replace("$UIDVALIDITY", &uidvalidity);
+        let line = line.replace("$USER", user).replace("$UIDVALIDITY", &uidvalidity).replace("<NUL>", "\0");
         let (who, words) = line.split_once(':').unwrap_or_else(|| panic!("{name}:{}: {line}", number + 1));
         let words = words.strip_prefix(' ').unwrap_or(words);
         let client = clients.entry(who[1..].to_owned()).or_insert_with(|| Client::new(daemon.port));
@@ -54,6 +56,9 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
                 }
                 if !matches(words, &came) {
                     return Err(format!("{name}.trace:{}:\n  expected {words}\n      came {came}", number + 1));
+                }
+                if words.ends_with("OK DEFLATE is active") {
+                    client.compress();
                 }
             }
             _ => panic!("{name}:{}: {line}", number + 1),
@@ -71,21 +76,29 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD and VANISHED are not compiled into
-/// it, nor are CHILDINFO and mod-sequences.
+/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD, VANISHED, PREVIEW and names in UTF-8
+/// are not compiled into it, nor are CHILDINFO and mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
+    // RFC 3516 section 4.4 has the origin, its grammar has forgotten it.
+    let seen = ORIGIN.replace_all(seen, &b"BINARY[$1]"[..]);
     let (mut rest, _) =
-        imap_codec::GreetingCodec::default().decode(seen).map_err(|error| format!("greeting: {error:?}"))?;
+        imap_codec::GreetingCodec::default().decode(&seen).map_err(|error| format!("greeting: {error:?}"))?;
     while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
         let unknown =
             [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED ", b"* SORT", b"* THREAD"]
                 .iter()
-                .any(|word| rest.starts_with(word));
-        let (line, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1));
+                .any(|word| line.starts_with(word));
+        let preview = line.windows(9).any(|word| word == b" PREVIEW " || word == b"(PREVIEW ");
         let without = without_later(&CHILDINFO.replace(line, &b"\r\n"[..]));
-        if unknown || without.ends_with(b" ()\r\n") {
+        if unknown || preview || !line.is_ascii() || without.ends_with(b" ()\r\n") {
             rest = behind;
+            if let Some(literal) = LITERAL.captures(line) {
+                let count: usize = std::str::from_utf8(&literal[1]).unwrap().parse().unwrap();
+                let end = rest[count..].iter().position(|byte| *byte == b'\n').unwrap();
+                rest = &rest[count + end + 1..];
+            }
             continue;
         }
         if without.len() < line.len() {
@@ -127,17 +140,64 @@ const LATER: &str = concat!(
     r"(?: \(MODSEQ [0-9]+\)|\b(?:MODSEQ|MAILBOXID|EMAILID) \(\w+\)|\b(?:HIGHESTMODSEQ|APPENDLIMIT) [0-9]+",
     r#"|\bTHREADID NIL|\bSAVEDATE "[^"]*") ?"#
 );
+static LITERAL: std::sync::LazyLock<regex::bytes::Regex> =
+    std::sync::LazyLock::new(|| regex::bytes::Regex::new(r"\{([0-9]+)\}\r\n$").unwrap());
+
+static ORIGIN: std::sync::LazyLock<regex::bytes::Regex> =
+    std::sync::LazyLock::new(|| regex::bytes::Regex::new(r"BINARY\[([0-9.]*)\]<[0-9]+>").unwrap());
+
+const SETTINGS: [(&str, &str); 2] = [("local.hostname", "mail1.example.org"), ("store.admins", "admin")];
+
+/// The account of a dialogue.
+fn user_of(name: &str) -> String {
+    name.replace('.', "-")
+}
+
+/// The settings that a dialogue asks for: it gets a daemon of its own.
+fn settings(script: &str) -> Vec<(&str, &str)> {
+    script.lines().filter_map(|line| line.strip_prefix("! ")).map(|line| line.split_once(' ').unwrap()).collect()
+}
 
 #[test]
 fn dialogues() {
     let traces = traces();
-    let users: Vec<String> = (0..traces.len()).map(|number| format!("user{number}")).collect();
-    let names: Vec<&str> = users.iter().map(String::as_str).chain(["other"]).collect();
-    let daemon = Daemon::start(&names, &[("local.hostname", "mail1.example.org"), ("store.admins", "user0")]);
+    let users: Vec<String> = traces.iter().map(|(name, _)| user_of(name)).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).chain(["admin"]).collect();
+    let daemon = Daemon::start(&names, &SETTINGS);
     let failed: Vec<String> = traces
         .iter()
         .zip(&users)
-        .filter_map(|((name, script), user)| play(&daemon, name, user, script).err())
+        .filter_map(|((name, script), user)| {
+            let wanted = settings(script);
+            if wanted.is_empty() {
+                return play(&daemon, name, user, script).err();
+            }
+            let other = Daemon::start(&[user, "admin"], &[&SETTINGS[..], &wanted].concat());
+            play(&other, name, user, script).err()
+        })
         .collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The words of the capability line as a client with these commands is told them.
+fn capabilities(client: &mut Client) -> BTreeSet<String> {
+    let lines = client.ask("capability");
+    let words = lines[0].strip_prefix("* CAPABILITY ").unwrap();
+    // The number behind APPENDLIMIT is no part of the word.
+    // The number behind APPENDLIMIT is no part of the word.
+    let word =
+        |text: &str| if text.starts_with("APPENDLIMIT=") { "appendlimit".to_owned() } else { text.to_lowercase() };
+    words.split(' ').map(|text| word(text).replace('=', "-").replace('+', "-plus")).collect()
+}
+
+/// The name of a dialogue is a word of the capability line, perhaps with a dot and a subject behind it; each word has one.
+#[test]
+fn each_capability_has_a_dialogue_and_the_other_way_round() {
+    let daemon = Daemon::start(&["joe"], &SETTINGS);
+    let mut words = capabilities(&mut daemon.connect());
+    words.extend(capabilities(&mut daemon.login("joe")));
+    let strict = Daemon::start(&["joe"], &[("service.imap.plaintextmincipher", "128")]);
+    words.extend(capabilities(&mut strict.connect()));
+    let named = traces().into_iter().map(|(name, _)| name.split('.').next().unwrap().to_owned());
+    assert_eq!(named.collect::<BTreeSet<_>>(), words);
 }

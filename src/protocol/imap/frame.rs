@@ -436,11 +436,24 @@ fn literal_at_end(line: &[u8]) -> Option<(Announced, usize)> {
     Some((announced, at))
 }
 
-/// True when a literal after `before` is the message of an APPEND and not its mailbox name.
+/// True when a literal after `before` is the message of an APPEND, or of a REPLACE (RFC 8508), and not its mailbox name.
 fn is_message_of_append(before: &[u8]) -> bool {
-    let mut words = before.splitn(3, |byte| *byte == b' ');
-    let (_tag, word, rest) = (words.next(), words.next(), words.next());
-    word.is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND")) && rest.is_some_and(|rest| !rest.is_empty())
+    let mut words = before.split(|byte| *byte == b' ').skip(1);
+    let mut next = || words.next().unwrap_or_default();
+    let mut word = next();
+    let uid = word.eq_ignore_ascii_case(b"UID");
+    if uid {
+        word = next();
+    }
+    if word.eq_ignore_ascii_case(b"REPLACE") {
+        // The message that goes.
+        if next().is_empty() {
+            return false;
+        }
+    } else if uid || !word.eq_ignore_ascii_case(b"APPEND") {
+        return false;
+    }
+    words.any(|word| !word.is_empty())
 }
 
 #[cfg(test)]

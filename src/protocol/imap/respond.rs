@@ -27,7 +27,7 @@ impl Status {
     }
 }
 
-/// A response code (RFC 3501 section 7.1, RFC 4315, RFC 5182, RFC 5530, RFC 6154, RFC 7162, RFC 8474, RFC 9585).
+/// A response code (RFC 3501 section 7.1, RFC 3516, RFC 4315, RFC 4978, RFC 5182, RFC 5530, RFC 6154, RFC 7162, RFC 8474, RFC 9585).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Code {
@@ -44,6 +44,7 @@ pub enum Code {
     Capability(String),
     ClientBug,
     Closed,
+    CompressionActive,
     CopyUid {
         uidvalidity: u32,
         from: Vec<(u32, u32)>,
@@ -78,6 +79,7 @@ pub enum Code {
     UidNotSticky,
     UidValidity(u32),
     Unavailable,
+    UnknownCte,
     Unseen(u32),
     UseAttr,
 }
@@ -92,6 +94,7 @@ impl Code {
             Code::Cannot => "CANNOT",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
+            Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::Corruption => "CORRUPTION",
             Code::ExpungeIssued => "EXPUNGEISSUED",
             Code::InUse => "INUSE",
@@ -109,6 +112,7 @@ impl Code {
             Code::TryCreate => "TRYCREATE",
             Code::UidNotSticky => "UIDNOTSTICKY",
             Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
             Code::UseAttr => "USEATTR",
             _ => return self.write_long(out),
         };
@@ -224,9 +228,9 @@ fn name_with_attributes(out: &mut Vec<u8>, word: &str, attributes: &[&str], name
     mailbox(out, name);
 }
 
-/// A mailbox name, quoted as the original server did.
+/// A mailbox name, quoted as the original server did; one in UTF-8, for a client that wants these, too (RFC 6855 section 3).
 pub fn mailbox(out: &mut Vec<u8>, name: &str) {
-    quote::string(out, name.as_bytes());
+    quote::utf8(out, name);
 }
 
 /// `* STATUS name (ITEM n ...)`.
@@ -245,6 +249,8 @@ pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, Strin
             StatusItem::Size => "SIZE",
             StatusItem::MailboxId => "MAILBOXID",
             StatusItem::AppendLimit => "APPENDLIMIT",
+            StatusItem::Deleted => "DELETED",
+            StatusItem::DeletedStorage => "DELETED-STORAGE",
         };
         let blank = if at == 0 { "" } else { " " };
         text(out, &format!("{blank}{word} {value}"));
@@ -366,7 +372,7 @@ mod tests {
             "* LIST (\\NonExistent) \"/\" \"a\" (\"CHILDINFO\" (\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"
         );
         assert_eq!(written(|out| list_with_children(out, &[], "a", &[])), "* LIST () \"/\" \"a\"\r\n");
-        assert_eq!(written(|out| mailbox(out, "r\u{e9}")), "{3}\r\nr\u{e9}");
+        assert_eq!(written(|out| mailbox(out, "r\u{e9} \"")), "\"r\u{e9} \\\"\"");
         assert_eq!(
             written(|out| mailbox_status(
                 out,

@@ -69,8 +69,10 @@ pub struct Session {
     bits: Option<u16>,
     /// The password went over the wire as it is.
     pub(super) cleartext: bool,
+    /// Everything goes through DEFLATE (RFC 4978).
+    pub(super) compressed: bool,
     running: Option<(String, Running)>,
-    told: Told,
+    pub(super) told: Told,
     pub(super) enabled: Enabled,
     /// Sums so far.
     pub counts: Counts,
@@ -112,7 +114,18 @@ const CAPABILITIES: &[&str] = &[
     "THREAD=ORDEREDSUBJECT",
     "THREAD=REFERENCES",
     "INPROGRESS",
+    "BINARY",
+    "PREVIEW",
+    "REPLACE",
+    "UTF8=ACCEPT",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
 ];
+
+/// What is named only after the login: these commands are of use only then.
+const AUTHENTICATED: &[&str] = &["UNAUTHENTICATE", "COMPRESS=DEFLATE"];
 
 impl Session {
     /// A session with a client at `peer`.
@@ -126,6 +139,7 @@ impl Session {
             exchange: None,
             bits: None,
             cleartext: false,
+            compressed: false,
             running: None,
             told: Told::default(),
             enabled: Enabled::default(),
@@ -167,7 +181,8 @@ impl Session {
     }
 
     fn starttls(&self) -> bool {
-        self.server.starttls && self.bits.is_none() && self.login.is_none()
+        // TLS goes below compression, never above it (RFC 4978 section 4).
+        self.server.starttls && self.bits.is_none() && self.login.is_none() && !self.compressed
     }
 
     /// Writes the greeting.
@@ -189,7 +204,9 @@ impl Session {
     pub fn capabilities(&self) -> String {
         let limit = format!("APPENDLIMIT={}", self.server.message_bytes);
         let mut list: Vec<&str> = CAPABILITIES.iter().copied().chain([limit.as_str()]).collect();
-        if self.login.is_none() {
+        if self.login.is_some() {
+            list.extend(AUTHENTICATED);
+        } else {
             if self.starttls() {
                 list.push("STARTTLS");
             }
@@ -290,6 +307,10 @@ impl Session {
             }
             Command::Select(opening) => command::select::run(self, &opening, false, out),
             Command::Examine(opening) => command::select::run(self, &opening, true, out),
+            // RFC 6855 section 3: UTF-8 is the only one then.
+            Command::Search { charset: Some(_), .. } if self.enabled.utf8 => {
+                Err(Answer::bad("CHARSET is not allowed when UTF8=ACCEPT is enabled"))
+            }
             Command::Search { uid, returned, charset, key } => {
                 let form = returned.map(|returned| (tag.clone(), returned));
                 command::search::start(self, uid, form, charset.as_deref(), key, now_s).map(Started::Running)
@@ -345,6 +366,9 @@ impl Session {
             C::Move { uid, set, mailbox } => command::mv::run(self, uid, &set, &mailbox, now_s, out),
             C::Namespace => Ok(command::namespace::run(out)),
             C::Enable(names) => Ok(command::enable::run(self, &names, out)),
+            C::GetQuota(root) => command::quota::get(self, &root, out),
+            C::GetQuotaRoot(mailbox) => command::quota::root(self, &mailbox, out),
+            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, out),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
         }

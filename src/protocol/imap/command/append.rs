@@ -1,4 +1,5 @@
-//! APPEND (RFC 3501 section 6.3.11) of one or several messages (RFC 3502), with APPENDUID (RFC 4315).
+//! APPEND (RFC 3501 section 6.3.11) of one or several messages (RFC 3502), with APPENDUID (RFC 4315), and REPLACE (RFC 8508), which is an
+//! APPEND of one message that ends in the removal of another.
 //!
 //! The messages stream into staging files; the store takes all of them in one change.
 
@@ -6,10 +7,10 @@ use super::copy::{runs, target};
 use super::store::split;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::frame::Literal;
-use crate::protocol::imap::parse::{self, Flag, InternalDate};
-use crate::protocol::imap::respond::Code;
+use crate::protocol::imap::parse::{self, AppendItem, InternalDate, SequenceSet};
+use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::{Progress, Session};
-use crate::store::{AccountId, Flags, FolderId, NewMessage, Staged, Staging};
+use crate::store::{AccountId, Appended, Flags, FolderId, Kind, NewMessage, Staged, Staging, StoreError, Uid};
 
 /// An APPEND under way.
 pub struct Append {
@@ -19,12 +20,27 @@ pub struct Append {
     next: Next,
     messages: Vec<Message>,
     bytes: u64,
+    /// The message that goes (RFC 8508).
+    replaced: Option<Old>,
 }
 
+/// A message of the selected mailbox that is replaced.
+#[derive(Clone, Copy)]
+struct Old {
+    folder: FolderId,
+    uid: Uid,
+    size: u64,
+}
+
+#[derive(Default)]
 struct Next {
     flags: Flags,
     keywords: Vec<String>,
     date: Option<InternalDate>,
+    /// It stands in `UTF8 (...)`.
+    utf8: bool,
+    /// Its literal may hold NUL.
+    binary: bool,
 }
 
 struct Message {
@@ -35,10 +51,10 @@ struct Message {
 /// As many messages as one APPEND takes.
 const MESSAGES: usize = 1000;
 
-impl From<(Vec<Flag>, Option<InternalDate>)> for Next {
-    fn from((flags, date): (Vec<Flag>, Option<InternalDate>)) -> Next {
-        let (flags, keywords) = split(&flags);
-        Next { flags, keywords, date }
+impl From<AppendItem> for Next {
+    fn from(item: AppendItem) -> Next {
+        let (flags, keywords) = split(&item.flags);
+        Next { flags, keywords, date: item.date, utf8: item.utf8, binary: false }
     }
 }
 
@@ -50,7 +66,7 @@ impl Session {
     pub fn append_message(&mut self, head: &[u8], literal: Literal) -> Result<Staging, (String, Answer)> {
         let (tag, checked) = match self.append.take() {
             Some(append) => (append.tag.clone(), self.next_message(append, head)),
-            None => match parse::append_head(head) {
+            None => match parse::append_head(head, self.names()) {
                 Ok((tag, head)) => {
                     self.counts.commands += 1;
                     let checked = self.first_message(&tag, head);
@@ -59,12 +75,20 @@ impl Session {
                 Err(refused) => return Err((refused.tag, Answer::bad(refused.bad.to_string()))),
             },
         };
-        let staged = checked.and_then(|append| {
+        let staged = checked.and_then(|mut append| {
+            if append.next.utf8 && !self.enabled.utf8 {
+                // RFC 6855 section 4: only who has enabled it may send it.
+                return Err(Answer::bad("UTF8=ACCEPT is not enabled"));
+            }
+            if append.next.utf8 && !literal.binary {
+                return Err(Answer::bad("Invalid literal in Append"));
+            }
+            append.next.binary = literal.binary;
             let bytes = append.bytes.saturating_add(literal.size);
             if bytes > self.server.message_bytes {
                 return Err(Answer::no_with(Code::TooBig, "Message too large"));
             }
-            self.check_quota(append.to.0, bytes, append.messages.len() as u64 + 1)?;
+            self.check_quota(&append, bytes, append.messages.len() as u64 + 1)?;
             if literal.size == 0 {
                 return Err(Answer::no("Message is empty"));
             }
@@ -75,7 +99,8 @@ impl Session {
         staged.map_err(|answer| (tag, answer))
     }
 
-    fn first_message(&self, tag: &str, head: parse::AppendHead) -> Result<Append, Answer> {
+    fn first_message(&mut self, tag: &str, head: parse::AppendHead) -> Result<Append, Answer> {
+        let replaced = head.replaced.map(|replaced| self.replaced(replaced)).transpose()?;
         let to = target(self, &head.mailbox)?;
         let folder = self.server.store.view(to.0)?.folder(to.1)?;
         let Some(folder) = folder else {
@@ -85,22 +110,49 @@ impl Session {
             tag: tag.to_owned(),
             to,
             partition: folder.partition,
-            next: (head.flags, head.date).into(),
+            next: head.item.into(),
             messages: Vec::new(),
             bytes: 0,
+            replaced,
         })
     }
 
+    /// The message that REPLACE names, in a mailbox that may be changed.
+    fn replaced(&mut self, replaced: parse::Replaced) -> Result<Old, Answer> {
+        self.account()?;
+        let deleted = self.is_deleted()?;
+        let store = self.server.store.clone();
+        let selected = self.writable()?;
+        if deleted {
+            return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
+        }
+        let set = SequenceSet(vec![(replaced.bound, replaced.bound)]);
+        let found = selected.uids(&set, replaced.uid).ok_or_else(|| Answer::bad("Invalid sequence in Replace"))?;
+        let gone = || Answer::no_with(Code::ExpungeIssued, "The message no longer exists");
+        let uid = found.iter().next().ok_or_else(|| Answer::no("There is no such message"))?;
+        let message = store.view(selected.account)?.message(selected.folder, uid)?.ok_or_else(gone)?;
+        Ok(Old { folder: selected.folder, uid, size: message.size })
+    }
+
     /// Tells a client of a full mailbox before it sends the bytes; what counts is the store's own check.
-    fn check_quota(&self, account: AccountId, bytes: u64, messages: u64) -> Result<(), Answer> {
-        let account = self.server.store.view(account)?.account()?;
+    fn check_quota(&self, append: &Append, bytes: u64, messages: u64) -> Result<(), Answer> {
+        let account = self.server.store.view(append.to.0)?.account()?;
+        // The room of the message that goes is there.
+        let (bytes, messages) = match append.replaced {
+            Some(old) => (bytes.saturating_sub(old.size), 0),
+            None => (bytes, messages),
+        };
         let full = account.quota_bytes.is_some_and(|limit| account.usage_bytes.saturating_add(bytes) > limit)
             || account.quota_messages.is_some_and(|limit| account.usage_messages.saturating_add(messages) > limit);
         if full { Err(Answer::no_with(Code::OverQuota, "Over quota")) } else { Ok(()) }
     }
 
     fn next_message(&self, append: Append, head: &[u8]) -> Result<Append, Answer> {
-        let next = parse::append_next(head).map_err(|bad| Answer::bad(bad.to_string()))?;
+        let closing = append.messages.last().is_some_and(|message| message.about.utf8);
+        let next = parse::append_next(head, closing).map_err(|bad| Answer::bad(bad.to_string()))?;
+        if append.replaced.is_some() {
+            return Err(Answer::bad("Unexpected extra arguments to Replace"));
+        }
         if append.messages.len() >= MESSAGES {
             return Err(Answer::no_with(Code::Limit, "Too many messages"));
         }
@@ -112,12 +164,21 @@ impl Session {
     /// # Errors
     /// NO: the message is not acceptable. The rest of the command must still be read.
     pub fn append_received(&mut self, staging: Staging) -> Result<(), Answer> {
-        let staged = staging.finish()?;
-        if let Some(append) = self.append.as_mut() {
-            let empty = Next { flags: Flags::NONE, keywords: Vec::new(), date: None };
-            let about = std::mem::replace(&mut append.next, empty);
-            append.messages.push(Message { staged, about });
-        }
+        let Some(append) = self.append.as_mut() else {
+            return Ok(());
+        };
+        let staged = if append.next.binary {
+            let again = || self.server.store.stage(&append.partition);
+            staging.finish_binary(again).map_err(|error| match error.kind() {
+                // NUL where no transfer encoding allows it (RFC 3516 section 4.3).
+                Kind::Invalid => Answer::no_with(Code::UnknownCte, error.to_string()),
+                _ => error.into(),
+            })?
+        } else {
+            staging.finish()?
+        };
+        let about = std::mem::take(&mut append.next);
+        append.messages.push(Message { staged, about });
         Ok(())
     }
 
@@ -131,37 +192,57 @@ impl Session {
         let Some(append) = self.append.take() else {
             return Progress::Done;
         };
-        let answer = if rest.is_empty() {
-            self.append_all(&append, now_s).unwrap_or_else(|answer| answer)
-        } else {
+        let end: &[u8] = if append.messages.last().is_some_and(|message| message.about.utf8) { b")" } else { b"" };
+        let answer = if rest != end {
             Answer::bad("Unexpected extra arguments to Append")
+        } else if let Some(old) = append.replaced {
+            self.replace(&append, old, now_s, out).unwrap_or_else(|answer| answer)
+        } else {
+            self.append_all(&append, now_s).unwrap_or_else(|answer| answer)
         };
         self.tell_expunges();
         self.finish(&append.tag, &answer, out)
     }
 
     fn append_all(&self, append: &Append, now_s: i64) -> Answered {
-        let items: Vec<NewMessage<'_>> = append
-            .messages
-            .iter()
-            .map(|message| NewMessage {
-                staged: &message.staged,
-                flags: message.about.flags,
-                keywords: message.about.keywords.clone(),
-                internal_date_s: message.about.date.map_or(now_s, |date| date.epoch_s),
-                internal_zone_min: message.about.date.map_or(0, |date| date.zone_min),
-            })
-            .collect();
-        let appended = self.server.store.append(append.to.0, append.to.1, &items, now_s).map_err(|error| {
-            match error.kind() {
-                // Deleted since the command began.
-                crate::store::Kind::NotFound => Answer::no_with(Code::TryCreate, "Mailbox does not exist"),
-                _ => error.into(),
-            }
-        })?;
-        Ok(Answer::completed_with(Code::AppendUid {
-            uidvalidity: appended.uidvalidity,
-            uids: runs(appended.uids.into_iter()),
-        }))
+        let items: Vec<NewMessage<'_>> = append.messages.iter().map(|message| message.item(now_s)).collect();
+        let appended = self.server.store.append(append.to.0, append.to.1, &items, now_s).map_err(deleted)?;
+        Ok(Answer::completed_with(append_uid(appended)))
     }
+
+    /// The new message is told before the old one's EXPUNGE (RFC 8508 section 3.4), which is among the news at the end.
+    fn replace(&self, append: &Append, old: Old, now_s: i64, out: &mut Vec<u8>) -> Answered {
+        let Some(message) = append.messages.first() else {
+            return Err(Answer::bad("Missing required argument to Replace"));
+        };
+        let (account, to) = append.to;
+        let item = message.item(now_s);
+        let appended = self.server.store.replace(account, (old.folder, old.uid), to, &item, now_s).map_err(deleted)?;
+        respond::status(out, "*", Status::Ok, Some(&append_uid(appended)), "Replacement message is ready");
+        Ok(Answer::completed())
+    }
+}
+
+impl Message {
+    fn item(&self, now_s: i64) -> NewMessage<'_> {
+        NewMessage {
+            staged: &self.staged,
+            flags: self.about.flags,
+            keywords: self.about.keywords.clone(),
+            internal_date_s: self.about.date.map_or(now_s, |date| date.epoch_s),
+            internal_zone_min: self.about.date.map_or(0, |date| date.zone_min),
+        }
+    }
+}
+
+/// The mailbox was deleted since the command began.
+fn deleted(error: StoreError) -> Answer {
+    match error.kind() {
+        Kind::NotFound => Answer::no_with(Code::TryCreate, "Mailbox does not exist"),
+        _ => error.into(),
+    }
+}
+
+fn append_uid(appended: Appended) -> Code {
+    Code::AppendUid { uidvalidity: appended.uidvalidity, uids: runs(appended.uids.into_iter()) }
 }

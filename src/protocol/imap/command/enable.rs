@@ -12,6 +12,8 @@ pub struct Enabled {
     pub condstore: bool,
     /// VANISHED is told instead of EXPUNGE.
     pub qresync: bool,
+    /// Names and quoted strings are UTF-8 (RFC 6855).
+    pub utf8: bool,
 }
 
 /// Enables those of `names` that there are, and writes which.
@@ -25,6 +27,7 @@ pub fn run(session: &mut Session, names: &[String], out: &mut Vec<u8>) -> Answer
                 session.enable_condstore(out);
                 session.enabled.qresync = true;
             }
+            "UTF8=ACCEPT" => session.enabled.utf8 = true,
             _ => continue,
         }
         if !done.split(' ').any(|known| known == name) {

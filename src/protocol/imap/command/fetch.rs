@@ -1,4 +1,5 @@
-//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4), in pieces: each [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
+//! FETCH and UID FETCH (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4; `binary` has the items of RFC 3516 and 8970), in pieces: each
+//! [`FetchRun::step`] writes a bounded amount and keeps nothing of the store open
 //! but, for a message that is larger than a piece, its file.
 
 use std::collections::VecDeque;
@@ -7,6 +8,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use super::binary::{self, Sizes};
 use super::hits;
 use super::pieces::{Piece, Pieces};
 use super::resync::{changed, vanished};
@@ -51,6 +53,8 @@ pub struct FetchRun {
     flags: String,
     missing: bool,
     damaged: bool,
+    /// A part of which the transfer encoding is not known (RFC 3516 section 4.3).
+    unknown: bool,
     broken: bool,
     /// What ends the command when it is not a FETCH.
     answer: Option<Answer>,
@@ -79,12 +83,27 @@ struct Row {
 }
 
 /// The message of a row: its entry, parts and file, each read when an item needs it.
-struct Opened<'a> {
+pub(super) struct Opened<'a> {
     bodies: &'a mut Bodies,
-    message: &'a Message,
+    pub(super) message: &'a Message,
     entry: Option<Entry>,
     parts: Option<Part>,
     file: Option<Arc<File>>,
+    /// Of parts that were decoded.
+    pub(super) sizes: Sizes,
+}
+
+/// Why a message is not in the answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    Store(StoreError),
+    UnknownCte,
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble::Store(error)
+    }
 }
 
 /// Prepares a FETCH.
@@ -145,6 +164,12 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
             Item::Rfc822 | Item::Rfc822Text => (needs.row, needs.seen) = (true, true),
             Item::Rfc822Header => needs.row = true,
             Item::Envelope | Item::Body | Item::BodyStructure => (needs.row, needs.entry) = (true, true),
+            Item::Binary { peek, part, .. } => {
+                needs.row = true;
+                needs.seen |= !peek;
+                needs.entry |= !part.is_empty();
+            }
+            Item::BinarySize(_) | Item::Preview => (needs.row, needs.entry) = (true, true),
             Item::Section { peek, section, .. } => {
                 needs.row = true;
                 needs.seen |= !peek;
@@ -155,6 +180,8 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
     needs.seen &= !selected.read_only;
     let label = |item: &Item| match item {
         Item::Section { section, partial, .. } => section::label(section, *partial),
+        Item::Binary { part, partial, .. } => binary::label("BINARY", part, *partial),
+        Item::BinarySize(part) => binary::label("BINARY.SIZE", part, None),
         _ => String::new(),
     };
     Ok(FetchRun {
@@ -173,6 +200,7 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
         flags: String::new(),
         missing: false,
         damaged: false,
+        unknown: false,
         broken: false,
         answer: None,
     })
@@ -245,6 +273,8 @@ impl FetchRun {
             answer.clone()
         } else if self.damaged {
             Answer::no_with(Code::Corruption, "Some of the messages could not be read")
+        } else if self.unknown {
+            Answer::no_with(Code::UnknownCte, "The transfer encoding of a part is not known")
         } else if self.missing && !self.uid {
             Answer::no_with(Code::ExpungeIssued, "Some of the messages no longer exist")
         } else {
@@ -270,6 +300,14 @@ impl FetchRun {
                     self.pieces.push_front(Piece::File(file, offset + now as u64, rest));
                 }
             }
+            Piece::Decoded(mut decoding) => match decoding.write(PIECE_BYTES, out) {
+                Ok(true) => {}
+                Ok(false) => self.pieces.push_front(Piece::Decoded(decoding)),
+                Err(error) => {
+                    self.broken = true;
+                    return Err(Answer::internal(Code::Corruption, &error));
+                }
+            },
         }
         Ok(())
     }
@@ -388,9 +426,9 @@ impl FetchRun {
             Some(message) => {
                 let entry = match self.entry(message, &selected.name) {
                     Ok(entry) => entry,
-                    Err(error) => return self.failed(&error),
+                    Err(error) => return self.failed(&error.into()),
                 };
-                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None })
+                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None, sizes: Sizes::default() })
             }
             None if self.needs.row => {
                 self.missing = true;
@@ -438,7 +476,11 @@ impl FetchRun {
     }
 
     /// A message that cannot be read is left out; the others follow.
-    fn failed(&mut self, error: &StoreError) -> Result<(), Answer> {
+    fn failed(&mut self, trouble: &Trouble) -> Result<(), Answer> {
+        let Trouble::Store(error) = trouble else {
+            self.unknown = true;
+            return Ok(());
+        };
         if error.kind() == crate::store::Kind::Expunged {
             self.missing = true;
         } else {
@@ -462,7 +504,7 @@ impl FetchRun {
 }
 
 impl Opened<'_> {
-    fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), StoreError> {
+    fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), Trouble> {
         let message = self.message;
         match item {
             Item::InternalDate => {
@@ -508,6 +550,9 @@ impl Opened<'_> {
                     }
                 }
             }
+            Item::Binary { part, partial, .. } => self.binary(label, part, *partial, pieces)?,
+            Item::BinarySize(part) => self.binary_size(label, part, pieces)?,
+            Item::Preview => self.preview(pieces)?,
             Item::Uid | Item::Flags | Item::Modseq | Item::ThreadId => {}
         }
         Ok(())
@@ -517,14 +562,14 @@ impl Opened<'_> {
         self.entry.get_or_insert_with(Entry::default)
     }
 
-    fn parts(&mut self) -> Option<&Part> {
+    pub(super) fn parts(&mut self) -> Option<&Part> {
         if self.parts.is_none() {
             self.parts = self.entry.as_ref().and_then(Entry::parts);
         }
         self.parts.as_ref()
     }
 
-    fn file(&mut self) -> Result<Arc<File>, StoreError> {
+    pub(super) fn file(&mut self) -> Result<Arc<File>, StoreError> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
@@ -556,7 +601,7 @@ impl Opened<'_> {
         Ok(block)
     }
 
-    fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
+    pub(super) fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
         let to = to.min(self.message.size);
         let count = to.saturating_sub(from);
         if count == 0 {

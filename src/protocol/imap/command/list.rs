@@ -102,17 +102,20 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     let mut names = names(&view, listing)?;
     for name in &mut names {
         name.selected = name.satisfies(listing.selection);
-        name.matched = wildcards.iter().any(|wildcard| wildcard.matches(&name.text));
+        // In the form in which the client writes names: modified UTF-7 cannot be cut anywhere.
+        let shown = session.shown(&name.text);
+        name.matched = wildcards.iter().any(|wildcard| wildcard.matches(&shown));
     }
     if listing.selection.recursive {
         look_below(&mut names);
     }
     for name in names.iter().filter(|name| name.matched && (name.selected || name.hidden_below)) {
-        write(name, listing, out);
+        let shown = session.shown(&name.text);
+        write(name, &shown, listing, out);
         if let Some(folder) = name.mailbox().filter(|_| name.selected && !listing.returns.status.is_empty()) {
             // One that cannot be read is left out (RFC 5819 section 2).
             match status::values(&session.server, &view, account, folder, &listing.returns.status) {
-                Ok(values) => respond::mailbox_status(out, &name.text, &values),
+                Ok(values) => respond::mailbox_status(out, &shown, &values),
                 Err(error) => log::error(Category::Store, format!("status of {}: {error}", name.text)),
             }
         }
@@ -185,8 +188,8 @@ fn look_below(names: &mut [Name]) {
     }
 }
 
-/// Writes the LIST response of a name.
-fn write(name: &Name, listing: &Listing, out: &mut Vec<u8>) {
+/// Writes the LIST response of a name; `shown` is how the client is told it.
+fn write(name: &Name, shown: &str, listing: &Listing, out: &mut Vec<u8>) {
     let (plain, returns, selection) = (!listing.extended, &listing.returns, listing.selection);
     let mut attributes = Vec::new();
     match &name.folder {
@@ -208,5 +211,5 @@ fn write(name: &Name, listing: &Listing, out: &mut Vec<u8>) {
         criteria.extend(selection.subscribed.then_some("SUBSCRIBED"));
         criteria.extend(selection.special_use.then_some("SPECIAL-USE"));
     }
-    respond::list_with_children(out, &attributes, &name.text, &criteria);
+    respond::list_with_children(out, &attributes, shown, &criteria);
 }

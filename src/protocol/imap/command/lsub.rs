@@ -18,9 +18,15 @@ pub fn run(session: &mut Session, reference: &str, pattern: &str, out: &mut Vec<
     }
     let account = session.account()?;
     let view = session.server.store.view(account)?;
-    let names = view.subscriptions()?;
-    let there: HashSet<String> =
-        view.folders()?.into_iter().filter(|(_, folder)| !folder.noselect).map(|(path, _)| path.to_string()).collect();
+    // In the form in which the client writes names.
+    let shown = |name: String| session.shown(&name).into_owned();
+    let names: Vec<String> = view.subscriptions()?.into_iter().map(shown).collect();
+    let there: HashSet<String> = view
+        .folders()?
+        .into_iter()
+        .filter(|(_, folder)| !folder.noselect)
+        .map(|(path, _)| shown(path.to_string()))
+        .collect();
     drop(view);
     let pattern = super::list::whole(reference, pattern)?;
     for (name, subscribed) in matching(&names, &pattern) {

@@ -4,6 +4,7 @@
 
 pub mod append;
 pub mod authenticate;
+mod binary;
 pub mod close;
 pub mod copy;
 pub mod create;
@@ -20,6 +21,7 @@ mod matching;
 pub mod mv;
 pub mod namespace;
 mod pieces;
+pub mod quota;
 pub mod rename;
 mod resync;
 pub mod search;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use super::binary::Decoding;
 use crate::store::Modseq;
 use crate::text::quote;
 
@@ -14,6 +15,8 @@ pub(super) enum Piece {
     Bytes(Vec<u8>),
     /// From this offset, that many bytes.
     File(Arc<File>, u64, u64),
+    /// What comes out of a transfer encoding.
+    Decoded(Box<Decoding>),
 }
 
 #[derive(Default)]

@@ -1,4 +1,6 @@
-//! STATUS (RFC 3501 section 6.3.10 and extensions).
+//! STATUS (RFC 3501 section 6.3.10 and extensions; DELETED and DELETED-STORAGE: RFC 9208 section 4.1.5).
+
+use std::ops::ControlFlow;
 
 use super::create::mailbox_id;
 use crate::protocol::imap::answer::{Answer, Answered};
@@ -6,7 +8,7 @@ use crate::protocol::imap::parse::StatusItem;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Folder, StoreError, Uid, View};
+use crate::store::{AccountId, Flags, Folder, StoreError, Uid, UidSet, View};
 
 /// Writes the numbers of a mailbox without selecting it.
 ///
@@ -22,7 +24,7 @@ pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Ve
     };
     let values = values(&session.server, &view, account, &folder, items)?;
     drop(view);
-    respond::mailbox_status(out, &path.to_string(), &values);
+    respond::mailbox_status(out, &session.shown(&path.to_string()), &values);
     Ok(Answer::completed())
 }
 
@@ -54,12 +56,37 @@ fn value(
         StatusItem::Size => folder.bytes.to_string(),
         StatusItem::MailboxId => format!("({})", mailbox_id(folder)),
         StatusItem::AppendLimit => message_bytes.to_string(),
+        StatusItem::Deleted => deleted(view, folder)?.len().to_string(),
+        StatusItem::DeletedStorage => deleted_bytes(view, folder)?.to_string(),
         StatusItem::Recent => {
-            let mut recent = 0u32;
+            let mut recent = 0u64;
             view.states(folder.id, recent_from.max(1)..=Uid::MAX, &mut |run| {
-                recent = recent.saturating_add(run.count)
+                recent = recent.saturating_add(run.count.into())
             })?;
             recent.to_string()
         }
     })
+}
+
+/// The messages with `\Deleted`.
+fn deleted(view: &View<'_>, folder: &Folder) -> Result<UidSet, StoreError> {
+    let mut deleted = UidSet::new();
+    view.states(folder.id, 0..=Uid::MAX, &mut |run| {
+        if run.flags.contains(Flags::DELETED) {
+            deleted.insert_range(run.first, run.last());
+        }
+    })?;
+    Ok(deleted)
+}
+
+/// What an EXPUNGE would free, bytes.
+fn deleted_bytes(view: &View<'_>, folder: &Folder) -> Result<u64, StoreError> {
+    let mut bytes = 0u64;
+    for (first, last) in deleted(view, folder)?.ranges() {
+        view.messages(folder.id, *first..=*last, &mut |message| {
+            bytes = bytes.saturating_add(message.size);
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(bytes)
 }

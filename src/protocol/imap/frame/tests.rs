@@ -132,3 +132,24 @@ proptest::proptest! {
         proptest::prop_assert_eq!(run(SMALL, &input, size, accept), run(SMALL, &input, 1, accept));
     }
 }
+
+#[test]
+fn replace_has_a_message() {
+    let seen = all_sizes(
+        Limits::SESSION,
+        b"a REPLACE 4 x (\\Seen) {3+}\r\nabc\r\nb uid replace * {1+}\r\nx ~{2}\r\nde\r\nc UID REPLACE {1+}\r\n1 x\r\n",
+        true,
+    );
+    assert_eq!(
+        seen,
+        [
+            "msg a REPLACE 4 x (\\Seen)  3 false",
+            "end abc",
+            "append-end ",
+            "msg b uid replace * {1+}\r\nx  2 true",
+            "end de",
+            "append-end ",
+            "cmd c UID REPLACE {1+}\r\n1 x",
+        ]
+    );
+}

@@ -118,6 +118,19 @@ pub enum Command {
         mailbox: String,
     },
     Idle,
+    /// The algorithm in upper case (RFC 4978).
+    Compress(String),
+    /// RFC 8437.
+    Unauthenticate,
+    /// The quota root (RFC 9208 section 4.1.2).
+    GetQuota(String),
+    /// The mailbox (RFC 9208 section 4.1.3).
+    GetQuotaRoot(String),
+    /// Resources in upper case and their limits (RFC 9208 section 4.1.4).
+    SetQuota {
+        root: String,
+        limits: Vec<(String, u64)>,
+    },
     Namespace,
     /// Fields and values of RFC 2971; empty for NIL.
     Id(Vec<(String, Option<String>)>),
@@ -142,6 +155,10 @@ pub enum StatusItem {
     MailboxId,
     /// RFC 7889 section 3.
     AppendLimit,
+    /// RFC 9208 section 4.1.5.
+    Deleted,
+    /// Likewise.
+    DeletedStorage,
 }
 
 /// What STORE does with the flags.
@@ -183,6 +200,7 @@ pub enum What {
     Capability,
     Parameter,
     SpecialUse,
+    Resource,
     ListOption,
     SearchOption,
     StatusItem,
@@ -218,6 +236,7 @@ impl std::fmt::Display for What {
             What::Capability => "capability name",
             What::Parameter => "parameter",
             What::SpecialUse => "special use",
+            What::Resource => "resource",
             What::ListOption => "list option",
             What::SearchOption => "return option",
             What::StatusItem => "status item",

@@ -13,6 +13,17 @@ pub(super) struct Cursor<'a> {
     left: &'a [u8],
     /// The command's name for refusals.
     command: &'static str,
+    names: Names,
+}
+
+/// How a client writes mailbox names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// In modified UTF-7 (RFC 3501 section 5.1.3).
+    #[default]
+    Utf7,
+    /// In UTF-8: it has enabled that (RFC 6855 section 3).
+    Utf8,
 }
 
 const TAG_BYTES: usize = 1024;
@@ -37,8 +48,8 @@ fn is_list_byte(byte: u8) -> bool {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Cursor<'a> {
-        Cursor { left: bytes, command: "command" }
+    pub(super) fn new(bytes: &'a [u8], names: Names) -> Cursor<'a> {
+        Cursor { left: bytes, command: "command", names }
     }
 
     /// Names the command for refusals.
@@ -92,6 +103,11 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn peek(&self) -> Option<u8> {
         self.left.first().copied()
+    }
+
+    /// True when these bytes come next.
+    pub(super) fn starts_with(&self, bytes: &[u8]) -> bool {
+        self.left.starts_with(bytes)
     }
 
     pub(super) fn skip(&mut self) {
@@ -266,13 +282,25 @@ impl<'a> Cursor<'a> {
     /// A mailbox name: modified UTF-7 (RFC 3501 section 5.1.3), one line, no control characters.
     pub(super) fn mailbox(&mut self) -> Parsed<String> {
         let name = self.astring_text()?;
+        if self.names == Names::Utf8 {
+            return self.inner_name(&name);
+        }
         if utf7::decode(name.as_bytes()).is_none() {
             return Err(self.invalid(What::Mailbox));
         }
         Ok(name)
     }
 
-    /// A mailbox name with wildcards; may be empty.
+    /// A name that came in UTF-8, as it is within: in modified UTF-7.
+    fn inner_name(&self, name: &str) -> Parsed<String> {
+        // Net-Unicode (RFC 5198) has no control characters.
+        if name.chars().any(char::is_control) {
+            return Err(self.invalid(What::Mailbox));
+        }
+        Ok(utf7::encode(name))
+    }
+
+    /// A mailbox name with wildcards, as the client writes names; may be empty.
     pub(super) fn list_mailbox(&mut self) -> Parsed<String> {
         if matches!(self.peek(), Some(b'"' | b'{')) {
             return self.string_text();

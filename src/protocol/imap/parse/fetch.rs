@@ -1,4 +1,4 @@
-//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162 and the items of RFC 8474 and 8514.
+//! FETCH (RFC 3501 section 6.4.5) with the modifiers of RFC 7162 and 9394 and the items of RFC 3516, 8474, 8514 and 8970.
 
 use super::command::{Bad, Command, What};
 use super::condstore;
@@ -34,6 +34,16 @@ pub enum Item {
         section: Section,
         partial: Option<Partial>,
     },
+    /// `BINARY[...]` or `BINARY.PEEK[...]`: a part without its transfer encoding (RFC 3516 section 4.2).
+    Binary {
+        peek: bool,
+        part: Vec<u32>,
+        partial: Option<Partial>,
+    },
+    /// `BINARY.SIZE[...]`.
+    BinarySize(Vec<u32>),
+    /// RFC 8970; LAZY makes no difference: a preview costs little.
+    Preview,
 }
 
 /// What stands in the brackets.
@@ -136,6 +146,12 @@ fn named(c: &mut Cursor<'_>, word: &str) -> Parsed<Item> {
             let section = section(c)?;
             Item::Section { peek: word != "BODY", section, partial: partial(c)? }
         }
+        "BINARY" | "BINARY.PEEK" => {
+            let part = binary_section(c)?;
+            Item::Binary { peek: word != "BINARY", part, partial: partial(c)? }
+        }
+        "BINARY.SIZE" => Item::BinarySize(binary_section(c)?),
+        "PREVIEW" => preview(c)?,
         _ => return Err(c.invalid(What::FetchItem)),
     })
 }
@@ -144,6 +160,43 @@ fn section(c: &mut Cursor<'_>) -> Parsed<Section> {
     if !c.eat(b'[') {
         return Err(c.invalid(What::Section));
     }
+    let (part, dot) = part_number(c)?;
+    let text = if part.is_empty() || dot { section_text(c, &part)? } else { Text::Whole };
+    if !c.eat(b']') {
+        return Err(c.invalid(What::Section));
+    }
+    Ok(Section { part, text })
+}
+
+/// `[1.2]` or `[]` (RFC 3516 section 7, `section-binary`).
+fn binary_section(c: &mut Cursor<'_>) -> Parsed<Vec<u32>> {
+    if !c.eat(b'[') {
+        return Err(c.invalid(What::Section));
+    }
+    let (part, dot) = part_number(c)?;
+    if dot || !c.eat(b']') {
+        return Err(c.invalid(What::Section));
+    }
+    Ok(part)
+}
+
+/// `PREVIEW` and perhaps ` (LAZY)` (RFC 8970 section 6).
+fn preview(c: &mut Cursor<'_>) -> Parsed<Item> {
+    if c.starts_with(b" (") {
+        c.space()?;
+        let modifiers = c.list(|c| {
+            let word = c.atom(What::FetchItem)?;
+            if word.eq_ignore_ascii_case("LAZY") { Ok(()) } else { Err(c.invalid(What::FetchItem)) }
+        })?;
+        if modifiers.is_empty() {
+            return Err(c.invalid(What::FetchItem));
+        }
+    }
+    Ok(Item::Preview)
+}
+
+/// Part numbers divided by dots; true when a dot follows the last.
+fn part_number(c: &mut Cursor<'_>) -> Parsed<(Vec<u32>, bool)> {
     let mut part = Vec::new();
     let mut dot = false;
     while c.peek().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -156,11 +209,7 @@ fn section(c: &mut Cursor<'_>) -> Parsed<Section> {
             break;
         }
     }
-    let text = if part.is_empty() || dot { section_text(c, &part)? } else { Text::Whole };
-    if !c.eat(b']') {
-        return Err(c.invalid(What::Section));
-    }
-    Ok(Section { part, text })
+    Ok((part, dot))
 }
 
 fn section_text(c: &mut Cursor<'_>, part: &[u32]) -> Parsed<Text> {

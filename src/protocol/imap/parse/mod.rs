@@ -10,14 +10,15 @@ pub mod condstore;
 mod cursor;
 pub mod fetch;
 pub mod list;
+mod quota;
 pub mod search;
 pub mod sequence;
 pub mod sort;
 
-pub use append::{AppendHead, InternalDate, append_head, append_next};
+pub use append::{AppendHead, AppendItem, InternalDate, Replaced, append_head, append_next};
 pub use command::{Bad, Command, Flag, FlagOp, Request, Secret, StatusItem, What};
 pub use condstore::{Modifiers, Opening, Resync};
-pub use cursor::is_tag_byte;
+pub use cursor::{Names, is_tag_byte};
 pub use fetch::{Item, Partial, Section, Text};
 pub use list::{Listing, Returns, Selection};
 pub use search::{DateOp, Key, Returned, SystemFlag, Window};
@@ -35,12 +36,20 @@ pub struct Refused {
     pub bad: Bad,
 }
 
-/// Parses a command. `bytes` is what [`super::frame::Event::Command`] carries.
+/// Parses a command of a client that has enabled nothing. `bytes` is what [`super::frame::Event::Command`] carries.
 ///
 /// # Errors
 /// The tag and a typed reason, to be sent as `tag BAD reason`.
 pub fn parse(bytes: &[u8]) -> Result<Request, Refused> {
-    let mut cursor = Cursor::new(bytes);
+    parse_with(bytes, Names::Utf7)
+}
+
+/// Parses a command of a client that writes mailbox names like that.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(bytes: &[u8], names: Names) -> Result<Request, Refused> {
+    let mut cursor = Cursor::new(bytes, names);
     let tag = cursor.tag().map_err(|bad| Refused { tag: "*".to_owned(), bad })?;
     match command(&mut cursor) {
         Ok(command) => Ok(Request { tag, command }),
@@ -65,6 +74,11 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "EXPUNGE" => c.bare("Expunge", Command::Expunge)?,
         "IDLE" => c.bare("Idle", Command::Idle)?,
         "NAMESPACE" => c.bare("Namespace", Command::Namespace)?,
+        "UNAUTHENTICATE" => c.bare("Unauthenticate", Command::Unauthenticate)?,
+        "COMPRESS" => compress(c)?,
+        "GETQUOTA" => c.within("Getquota", quota::get)?,
+        "GETQUOTAROOT" => Command::GetQuotaRoot(one_mailbox(c, "Getquotaroot")?),
+        "SETQUOTA" => c.within("Setquota", quota::set)?,
         "AUTHENTICATE" => authenticate(c)?,
         "LOGIN" => login(c)?,
         "SELECT" => Command::Select(condstore::opening(c, "Select")?),
@@ -78,6 +92,7 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "LSUB" => lsub(c)?,
         "STATUS" => status(c)?,
         "APPEND" => return Err(append::without_message(c)),
+        "REPLACE" => return Err(append::without_replacement(c)),
         "ID" => id(c)?,
         "ENABLE" => enable(c)?,
         "SEARCH" => c.within("Search", |c| search::command(c, false))?,
@@ -109,6 +124,7 @@ fn uid(c: &mut Cursor<'_>) -> Parsed<Command> {
             c.space()?;
             Ok(Command::UidExpunge(sequence::set(c)?))
         }),
+        "REPLACE" => Err(append::without_replacement(c)),
         _ => Err(Bad::UnrecognizedUid),
     }
 }
@@ -124,6 +140,13 @@ fn authenticate(c: &mut Cursor<'_>) -> Parsed<Command> {
         Some(Secret(c.rest().to_vec()))
     };
     Ok(Command::Authenticate { mechanism, initial })
+}
+
+/// RFC 4978 section 3.
+fn compress(c: &mut Cursor<'_>) -> Parsed<Command> {
+    c.name("Compress");
+    c.space()?;
+    Ok(Command::Compress(c.atom(What::Mechanism)?.to_ascii_uppercase()))
 }
 
 fn login(c: &mut Cursor<'_>) -> Parsed<Command> {
@@ -206,6 +229,8 @@ fn status_items(c: &mut Cursor<'_>) -> Parsed<Vec<StatusItem>> {
             "SIZE" => StatusItem::Size,
             "MAILBOXID" => StatusItem::MailboxId,
             "APPENDLIMIT" => StatusItem::AppendLimit,
+            "DELETED" => StatusItem::Deleted,
+            "DELETED-STORAGE" => StatusItem::DeletedStorage,
             _ => return Err(c.invalid(What::StatusItem)),
         })
     })?;

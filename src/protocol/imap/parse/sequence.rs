@@ -98,7 +98,7 @@ pub(super) fn set(c: &mut Cursor<'_>) -> Parsed<SequenceSet> {
     }
 }
 
-fn bound(c: &mut Cursor<'_>) -> Parsed<Bound> {
+pub(super) fn bound(c: &mut Cursor<'_>) -> Parsed<Bound> {
     if c.eat(b'*') {
         return Ok(Bound::Last);
     }

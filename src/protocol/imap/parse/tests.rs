@@ -1,6 +1,8 @@
+mod append;
 mod options;
 mod resync;
 mod sort;
+mod wire;
 
 use super::*;
 use chrono::NaiveDate;
@@ -177,21 +179,6 @@ fn refusals() {
         command("LOGIN \"j\u{f6}\" \"a\\\"b\\\\\""),
         Command::Login { user: "j\u{f6}".into(), password: Secret(b"a\"b\\".to_vec()) }
     );
-}
-
-#[test]
-fn append_heads() {
-    let (tag, head) =
-        append_head(b"A003 APPEND saved-messages (\\Seen $Junk) \"17-Jul-1996 02:44:25 -0700\" ").unwrap();
-    assert_eq!(tag, "A003");
-    assert_eq!(head.mailbox, "saved-messages");
-    assert_eq!(head.flags, [Flag::Seen, Flag::Keyword("$Junk".into())]);
-    assert_eq!(head.date, Some(InternalDate { epoch_s: 837_596_665, zone_min: -420 }));
-    assert_eq!(append_next(b" ").unwrap(), (vec![], None));
-    assert_eq!(append_head(b"a APPEND {2}\r\nxy ").unwrap().1.mailbox, "xy");
-    assert!(append_head(b"a APPEND x (\\Seen)").is_err());
-    assert!(append_head(b"a APPEND x \"31-Feb-1996 02:44:25 -0700\" ").is_err());
-    assert!(append_head(b"a APPEND x CATENATE (TEXT ").is_err());
 }
 
 #[test]
@@ -510,13 +497,14 @@ proptest::proptest! {
     #[test]
     fn arbitrary_bytes(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
-        let _ = append_head(&bytes);
-        let _ = append_next(&bytes);
+        let _ = parse_with(&bytes, Names::Utf8);
+        let _ = append_head(&bytes, Names::Utf8);
+        let _ = append_next(&bytes, true);
     }
 
     #[test]
-    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|SORT|SORT RETURN|THREAD|SEARCH RETURN \\(PARTIAL|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
+    fn arbitrary_words(text in "a (FETCH|SEARCH|UID|STORE|REPLACE|SETQUOTA|FETCH 1 BINARY|SORT|SORT RETURN|THREAD|SEARCH RETURN \\(PARTIAL|LIST|ID|STATUS|APPEND|CREATE|LIST \\(|SEARCH RETURN \\(|LIST x y RETURN \\()[ ()\\[\\]<>{}\"\\\\A-Z0-9.:,*\r\n]{0,60}") {
         let _ = parse(text.as_bytes());
-        let _ = append_head(text.as_bytes());
+        let _ = append_head(text.as_bytes(), Names::Utf7);
     }
 }
