@@ -8,6 +8,7 @@ mod configure;
 mod configutil;
 mod crash;
 mod deliver;
+mod fuzz;
 mod generated;
 mod hashdir;
 mod imap;
