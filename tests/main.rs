@@ -7,6 +7,7 @@ mod clients;
 mod configure;
 mod configutil;
 mod crash;
+mod defence;
 mod deliver;
 mod fuzz;
 mod generated;

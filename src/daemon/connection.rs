@@ -1,5 +1,7 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
+mod waits;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +9,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::listener::{Guest, Stranger};
+use super::listener::{Guest, Rules, Stranger};
 use super::stream::Stream;
+use super::throttle::Throttle;
 use super::tls::Tls;
 use super::workers::{Lost, Workers};
 use crate::log::{self, Category};
 use crate::os::clock;
-use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::answer::{Answer, incident};
+use crate::protocol::imap::command::{authenticate, login};
 use crate::protocol::imap::frame::{Event, Framer, Limits, Literal, Refusal};
 use crate::protocol::imap::parse::{self, Command, Request};
 use crate::protocol::imap::respond::{self, Code, Status};
@@ -35,6 +39,12 @@ pub struct Service {
     pub fail_pause: Duration,
     /// How long the answer to a successful login in the clear waits.
     pub login_pause: Duration,
+    /// What is remembered of failed logins; `fail_pause` is what the waits grow from.
+    pub throttle: Arc<Throttle>,
+    /// Who is let in.
+    pub rules: Rules,
+    /// Commands a second beyond which a client waits; 0: as many as it likes.
+    pub command_rate: u32,
 }
 
 /// Time to log in, minutes.
@@ -57,6 +67,8 @@ enum End {
     Said,
     /// With this last word.
     Bye(&'static str),
+    /// A bug of ours; the client is told its number.
+    Incident(String),
 }
 
 type Flow<T> = Result<T, End>;
@@ -108,6 +120,10 @@ struct Connection {
     stranger: Option<Stranger>,
     /// Lines before login that were no commands.
     nonsense: u32,
+    /// Whom the login under way would let in.
+    claimed: Option<String>,
+    /// The moment at which so many commands would be due as came.
+    due: Instant,
     deadline: Instant,
     began_s: i64,
     bytes_in: u64,
@@ -117,7 +133,6 @@ struct Connection {
 /// Serves a client until it goes, is sent away, or `stop` becomes true. `tls`: encryption comes before the first word (RFC 8314).
 pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
     let Guest { stream, peer, place, stranger } = guest;
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut connection = Connection {
         stream: Stream::Plain(stream),
         peer,
@@ -135,6 +150,8 @@ pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Work
         refused: None,
         stranger: Some(stranger),
         nonsense: 0,
+        claimed: None,
+        due: Instant::now(),
         deadline: Instant::now() + clock::minute() * GREETED_MIN,
         began_s: clock::now_s(),
         bytes_in: 0,
@@ -144,9 +161,14 @@ pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Work
         Ok(()) => End::Said,
         Err(end) => end,
     };
-    if let End::Bye(words) = end {
+    let words = match &end {
+        End::Gone | End::Said => None,
+        End::Bye(words) => Some((*words).to_owned()),
+        End::Incident(number) => Some(format!("Internal error, incident {number}")),
+    };
+    if let Some(words) = words {
         let mut out = Vec::new();
-        respond::status(&mut out, "*", Status::Bye, None, words);
+        respond::status(&mut out, "*", Status::Bye, None, &words);
         // The connection ends either way.
         drop(timeout(Duration::from_secs(5), connection.write(&out)).await);
     }
@@ -308,6 +330,7 @@ impl Connection {
     ) -> Flow<T> {
         let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
         let job = move || {
+            crate::panic_point!("imap.worker");
             let result = work(&mut session);
             (session, result)
         };
@@ -317,14 +340,15 @@ impl Connection {
                 self.session = Some(session);
                 Ok(result)
             }
-            Err(Lost) => {
-                log::critical(Category::General, format!("a command of [{}] ended in a bug", self.peer));
-                Err(End::Bye("Internal error"))
+            Err(Lost(bug)) => {
+                Err(End::Incident(incident(format_args!("a command of [{}] ended in a bug: {bug}", self.peer))))
             }
         }
     }
 
     async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
+        crate::panic_point!("imap.connection");
+        self.pace().await?;
         let mut out = Vec::new();
         let request = match parse::parse(bytes) {
             Ok(request) => request,
@@ -348,6 +372,10 @@ impl Connection {
             Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0, true).await,
             command => {
                 let login = matches!(command, Command::Login { .. });
+                if let Command::Login { user, .. } = &command {
+                    let claimed = login::claimed(self.session()?, user);
+                    self.wait_for_turn(claimed).await?;
+                }
                 let request = Request { tag, command };
                 let (progress, out) = self
                     .on_worker(login, move |session| {
@@ -367,6 +395,9 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, tag: String, response: Vec<u8>, initial: bool) -> Flow<()> {
+        if let Some(claimed) = authenticate::claimed(self.session()?, &response) {
+            self.wait_for_turn(claimed).await?;
+        }
         let slow = self.session()?.awaits_password();
         let (progress, tag, out) = self
             .on_worker(slow, move |session| {
@@ -401,20 +432,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    async fn after_login(&mut self, progress: Progress) -> Flow<()> {
-        if progress == Progress::Failed {
-            sleep(self.service.fail_pause).await;
-        }
-        if self.session()?.userid().is_some() && self.stranger.take().is_some() {
-            self.framer.set_limits(Limits::SESSION);
-            self.began_s = clock::now_s();
-            if self.session()?.is_cleartext() {
-                sleep(self.service.login_pause).await;
-            }
-        }
-        Ok(())
     }
 
     async fn idle(&mut self, tag: String) -> Flow<()> {
@@ -492,7 +509,12 @@ impl Connection {
                 self.give_up(Answer::unwritten(&error)).await?;
                 self.framer.abandon();
             }
-            Err(Lost) => return Err(End::Bye("Internal error")),
+            Err(Lost(bug)) => {
+                return Err(End::Incident(incident(format_args!(
+                    "a message of [{}] ended in a bug: {bug}",
+                    self.peer
+                ))));
+            }
         }
         Ok(())
     }
