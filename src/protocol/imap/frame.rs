@@ -289,7 +289,8 @@ impl Framer {
             self.state = State::Undecided { literal };
             return Some(Event::Message { head, literal });
         }
-        let total = (self.buffer.len() as u64).saturating_add(literal.size);
+        // With the line end that stands before it.
+        let total = (self.buffer.len() as u64 + 2).saturating_add(literal.size);
         if total > self.limits.command_bytes as u64 {
             self.tag = self.tag();
             self.swallow(Refusal::Literal, literal);
