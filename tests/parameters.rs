@@ -13,12 +13,13 @@ use msgstore::config::catalogue;
 use msgstore::config::works::{Status, WORKS, status};
 
 use crate::bad_input::send_anyway;
+use crate::defence;
 use crate::imap::{Client, PATIENCE};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, that changes it.
+/// A parameter and the test, here or in `tls` or `defence`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -43,11 +44,16 @@ const TESTED: &[(&str, fn())] = &[
     ("service.defaultdomain", domains_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
+    ("service.imap.domainallowed", defence::access_filters),
+    ("service.imap.domainnotallowed", defence::access_filters),
     ("service.imap.enable", where_imap_listens),
     ("service.imap.enablesslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.idletimeout", pauses_and_limits_of_time),
+    ("service.imap.maxcommandrate", defence::a_rate_of_commands),
     ("service.imap.maxsessions", how_many_at_once),
+    ("service.imap.maxsessionsperaddress", defence::connections_of_one_address),
     ("service.imap.maxthreads", how_many_at_once),
+    ("service.imap.maxunauthenticatedperaddress", defence::connections_of_one_address),
     ("service.imap.plaintextmincipher", the_greeting_and_what_may_be_said),
     ("service.imap.port", where_imap_listens),
     ("service.imap.requiretls", passwords_from_other_hosts),
@@ -55,6 +61,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
     ("service.listenaddr", where_imap_listens),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
+    ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
     ("store.defaultpartition", partitions_of_new_mailboxes),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
@@ -70,7 +77,7 @@ fn every_working_parameter_has_a_test_here() {
     assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
     // The name, or a member of the family, is used below the table.
     let source = include_str!("parameters.rs");
-    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs");
+    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs") + include_str!("defence.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

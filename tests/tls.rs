@@ -241,6 +241,37 @@ fn nothing_behind_starttls_is_listened_to() {
 }
 
 #[test]
+fn a_proxy_says_who_the_client_is_before_tls() {
+    let it = Instance::with(&[
+        ("service.imap.enablesslport", "yes"),
+        ("service.imap.sslport", "0"),
+        ("service.proxyprotocol.networks", "127.0.0.1"),
+        ("service.imap.domainnotallowed", "imap: 192.0.2.66"),
+    ]);
+    it.accounts(&["joe"]);
+    let imapd = Imapd::start(&it);
+    let through = |header: &[u8]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", tls_port(&it))).unwrap();
+        stream.write_all(header).unwrap();
+        Offer::of(&certificate(&it)).secure(stream)
+    };
+    for header in [
+        &b"PROXY TCP4 192.0.2.7 127.0.0.1 7 993\r\n"[..],
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f\xc0\0\x02\x07\x7f\0\0\x01\0\x07\x03\xe1\x04\0\0",
+    ] {
+        let mut client = through(header).unwrap();
+        assert!(client.line().starts_with("* OK "));
+        assert_eq!(client.ask("login joe wrong"), ["NO [AUTHENTICATIONFAILED] Login failed: authentication failure"]);
+        assert_eq!(client.ask("login joe secret"), ["OK User logged in"]);
+    }
+    let log = std::fs::read_to_string(it.base().join("data/log/imap")).unwrap();
+    assert_eq!(log.matches("badlogin: [192.0.2.7:7] plaintext joe").count(), 2, "{log}");
+    assert!(through(b"PROXY TCP4 192.0.2.66 127.0.0.1 7 993\r\n").is_err());
+    assert!(through(b"").is_err());
+    imapd.stop();
+}
+
+#[test]
 pub fn a_whole_session_on_the_port_with_tls() {
     let it = Instance::with(&[("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]);
     it.accounts(&["joe"]);

@@ -180,6 +180,22 @@ impl Database {
     }
 }
 
+/// Every setting of a text, in its order.
+///
+/// # Errors
+/// [`ConfigError::Line`], with an empty path.
+pub fn entries(text: &str) -> Result<Vec<Entry>, ConfigError> {
+    Ok(places(Path::new(""), text)?.into_iter().map(|place| place.entry).collect())
+}
+
+/// The text after one change; `None` when it is so already.
+///
+/// # Errors
+/// [`ConfigError::Line`], with an empty path.
+pub fn edited(text: &str, change: &Change) -> Result<Option<String>, ConfigError> {
+    changed(Path::new(""), text, change)
+}
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(suffix);

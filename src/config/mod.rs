@@ -8,7 +8,7 @@
 pub mod catalogue;
 mod conf;
 mod create;
-mod file;
+pub mod file;
 mod instance;
 mod value;
 pub mod works;

@@ -1,6 +1,7 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
 mod switches;
+mod waits;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,15 +10,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::listener::{Door, Guest, Stranger};
+use super::listener::{Door, Guest, Rules, Stranger};
 use super::stream::Stream;
+use super::throttle::Throttle;
 use super::tls::Tls;
 use super::workers::{Lost, Workers};
 use crate::log::{self, Category};
 use crate::os::clock;
-use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::answer::{Answer, incident};
+use crate::protocol::imap::command::{authenticate, login};
 use crate::protocol::imap::frame::{Event, Framer, Limits, Literal, Refusal};
 use crate::protocol::imap::parse::{self, Command, Request};
 use crate::protocol::imap::respond::{self, Code, Status};
@@ -37,6 +40,12 @@ pub struct Service {
     pub fail_pause: Duration,
     /// How long the answer to a successful login in the clear waits.
     pub login_pause: Duration,
+    /// What is remembered of failed logins; `fail_pause` is what the waits grow from.
+    pub throttle: Arc<Throttle>,
+    /// Who is let in.
+    pub rules: Rules,
+    /// Commands a second beyond which a client waits; 0: as many as it likes.
+    pub command_rate: u32,
 }
 
 /// Time to log in, minutes.
@@ -59,6 +68,8 @@ enum End {
     Said,
     /// With this last word.
     Bye(&'static str),
+    /// A bug of ours; the client is told its number.
+    Incident(String),
 }
 
 type Flow<T> = Result<T, End>;
@@ -112,6 +123,10 @@ struct Connection {
     door: Door,
     /// Lines before login that were no commands.
     nonsense: u32,
+    /// Whom the login under way would let in.
+    claimed: Option<String>,
+    /// The moment at which so many commands would be due as came.
+    due: Instant,
     deadline: Instant,
     began_s: i64,
     bytes_in: u64,
@@ -121,7 +136,6 @@ struct Connection {
 /// Serves a client until it goes, is sent away, or `stop` becomes true. `tls`: encryption comes before the first word (RFC 8314).
 pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
     let Guest { stream, peer, place, stranger } = guest;
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let mut connection = Connection {
         stream: Stream::Plain(stream),
         peer,
@@ -140,6 +154,8 @@ pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Work
         door: stranger.door(),
         stranger: Some(stranger),
         nonsense: 0,
+        claimed: None,
+        due: Instant::now(),
         deadline: Instant::now() + clock::minute() * GREETED_MIN,
         began_s: clock::now_s(),
         bytes_in: 0,
@@ -149,9 +165,14 @@ pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Work
         Ok(()) => End::Said,
         Err(end) => end,
     };
-    if let End::Bye(words) = end {
+    let words = match &end {
+        End::Gone | End::Said => None,
+        End::Bye(words) => Some((*words).to_owned()),
+        End::Incident(number) => Some(format!("Internal error, incident {number}")),
+    };
+    if let Some(words) = words {
         let mut out = Vec::new();
-        respond::status(&mut out, "*", Status::Bye, None, words);
+        respond::status(&mut out, "*", Status::Bye, None, &words);
         // The connection ends either way.
         drop(timeout(Duration::from_secs(5), connection.write(&out)).await);
     }
@@ -260,47 +281,6 @@ impl Connection {
         }
     }
 
-    /// The connection goes under TLS; who is not through by the time a login is due is gone.
-    async fn encrypt(&mut self) -> Flow<()> {
-        let service = Arc::clone(&self.service);
-        let (Some(tls), Stream::Plain(plain)) = (&service.tls, std::mem::replace(&mut self.stream, Stream::Closed))
-        else {
-            return Err(End::Gone);
-        };
-        let done = tokio::select! {
-            done = tls.accept(plain) => done,
-            _ = self.stop.wait_for(|stop| *stop) => return Err(End::Gone),
-            () = tokio::time::sleep_until(self.deadline) => Err(std::io::ErrorKind::TimedOut.into()),
-        };
-        match done {
-            Ok((stream, bits)) => {
-                self.stream = Stream::Tls(stream);
-                self.session()?.secured(bits);
-                Ok(())
-            }
-            Err(error) => {
-                log::information(Category::Network, format!("TLS with [{}] failed: {error}", self.peer));
-                Err(End::Gone)
-            }
-        }
-    }
-
-    /// STARTTLS (RFC 3501 section 6.2.1). What a client sent behind the command was not encrypted: it is not listened to.
-    async fn start_tls(&mut self, tag: &str) -> Flow<()> {
-        let mut out = Vec::new();
-        respond::status(&mut out, tag, Status::Ok, None, "Begin TLS negotiation now");
-        self.write(&out).await?;
-        let behind = self.input.len().saturating_sub(self.at);
-        if behind > 0 {
-            let words = format!("[{}] sent {behind} bytes in the clear behind STARTTLS; they are ignored", self.peer);
-            log::warning(Category::Network, words);
-        }
-        self.input.clear();
-        self.at = 0;
-        self.framer = Framer::new(Limits::GREETED);
-        self.encrypt().await
-    }
-
     fn session(&mut self) -> Flow<&mut Session> {
         self.session.as_mut().ok_or(End::Bye("Internal error"))
     }
@@ -313,6 +293,7 @@ impl Connection {
     ) -> Flow<T> {
         let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
         let job = move || {
+            crate::panic_point!("imap.worker");
             let result = work(&mut session);
             (session, result)
         };
@@ -337,7 +318,7 @@ impl Connection {
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                () = sleep(clock::silence()), if told.is_ok() && !login => told = self.write(&words).await,
+                () = tokio::time::sleep(clock::silence()), if told.is_ok() && !login => told = self.write(&words).await,
             }
         };
         let begun = self.back_from(done)?;
@@ -351,14 +332,15 @@ impl Connection {
                 self.session = Some(session);
                 Ok(result)
             }
-            Err(Lost) => {
-                log::critical(Category::General, format!("a command of [{}] ended in a bug", self.peer));
-                Err(End::Bye("Internal error"))
+            Err(Lost(bug)) => {
+                Err(End::Incident(incident(format_args!("a command of [{}] ended in a bug: {bug}", self.peer))))
             }
         }
     }
 
     async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
+        crate::panic_point!("imap.connection");
+        self.pace().await?;
         let mut out = Vec::new();
         let names = self.session()?.names();
         let request = match parse::parse_with(bytes, names) {
@@ -385,6 +367,10 @@ impl Connection {
             Command::Authenticate { initial: Some(response), .. } => self.authenticate(tag, response.0, true).await,
             command => {
                 let login = matches!(command, Command::Login { .. });
+                if let Command::Login { user, .. } = &command {
+                    let claimed = login::claimed(self.session()?, user);
+                    self.wait_for_turn(claimed).await?;
+                }
                 let request = Request { tag, command };
                 let (progress, out) = self.begin(request, login).await?;
                 self.progress(progress, out, login).await
@@ -399,6 +385,9 @@ impl Connection {
     }
 
     async fn authenticate(&mut self, tag: String, response: Vec<u8>, initial: bool) -> Flow<()> {
+        if let Some(claimed) = authenticate::claimed(self.session()?, &response) {
+            self.wait_for_turn(claimed).await?;
+        }
         let slow = self.session()?.awaits_password();
         let (progress, tag, out) = self
             .on_worker(slow, move |session| {
@@ -438,20 +427,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    async fn after_login(&mut self, progress: Progress) -> Flow<()> {
-        if progress == Progress::Failed {
-            sleep(self.service.fail_pause).await;
-        }
-        if self.session()?.userid().is_some() && self.stranger.take().is_some() {
-            self.framer.set_limits(Limits::SESSION);
-            self.began_s = clock::now_s();
-            if self.session()?.is_cleartext() {
-                sleep(self.service.login_pause).await;
-            }
-        }
-        Ok(())
     }
 
     async fn idle(&mut self, tag: String) -> Flow<()> {
@@ -529,7 +504,12 @@ impl Connection {
                 self.give_up(Answer::unwritten(&error)).await?;
                 self.framer.abandon();
             }
-            Err(Lost) => return Err(End::Bye("Internal error")),
+            Err(Lost(bug)) => {
+                return Err(End::Incident(incident(format_args!(
+                    "a message of [{}] ended in a bug: {bug}",
+                    self.peer
+                ))));
+            }
         }
         Ok(())
     }

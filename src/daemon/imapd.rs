@@ -10,17 +10,21 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use super::connection::{self, Service};
-use super::listener::Listener;
+use super::listener::{Listener, Rules};
 use super::process::{self, ProcessError, Signals, Wake};
+use super::throttle::Throttle;
 use super::tls::{Tls, TlsError};
-use super::workers::Workers;
+use super::workers::{Workers, bug};
 use crate::config::{Conf, ConfigError, Instance};
+use crate::directory::filter::Filters;
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, host_name, log_settings, open_directory};
 use crate::os::user::UserError;
 use crate::os::{clock, durable, memory};
+use crate::protocol::imap::answer::incident;
 use crate::protocol::imap::server::{Privacy, Server};
 use crate::store::{Store, StoreError};
+use crate::text::network::Network;
 
 /// The name of the service, of its pid file and its log.
 pub const SERVICE: &str = "imap";
@@ -180,7 +184,9 @@ fn serve(
         Err(error) if with_tls => return Err(ImapdError::Tls(error)),
         first => first.ok().flatten(),
     };
-    let service = Arc::new(RwLock::new(Arc::new(settings(instance, conf, store.clone(), first))));
+    let throttle = Arc::new(Throttle::default());
+    let settings = |conf: &Conf, tls| settings(instance, conf, store.clone(), tls, Arc::clone(&throttle));
+    let service = Arc::new(RwLock::new(Arc::new(settings(conf, first))));
     let mut accepting = tokio::task::JoinSet::new();
     for door in doors {
         let guests = Guests {
@@ -212,7 +218,7 @@ fn serve(
                         new = old;
                     }
                     // Made before the lock is taken: connections that begin meanwhile do not wait for the disk.
-                    let new = Arc::new(settings(instance, &conf, store.clone(), new));
+                    let new = Arc::new(settings(&conf, new));
                     *service.write().unwrap_or_else(PoisonError::into_inner) = new;
                     log::notice(Category::General, "imapd has read the configuration again");
                 }
@@ -253,17 +259,28 @@ impl Guests {
             Err(error) => return error,
         };
         // Words in the clear say nothing to a client that begins with TLS.
-        let full: &[u8] = if door.tls { b"" } else { b"* BYE Too many connections, try again later\r\n" };
+        let speaks = !door.tls;
         loop {
-            let guest = match self.listener.next(&socket, full).await {
-                Ok(guest) => guest,
+            let caller = match self.listener.next(&socket, speaks).await {
+                Ok(caller) => caller,
                 Err(error) => return error,
             };
             let service = Arc::clone(&self.service.read().unwrap_or_else(PoisonError::into_inner));
             let (workers, stopped, alive) = (self.workers.clone(), self.stopped.clone(), self.alive.clone());
-            tokio::spawn(async move {
-                connection::serve(guest, door.tls, service, workers, stopped).await;
+            let listener = self.listener.clone();
+            let session = tokio::spawn(async move {
+                if let Some(guest) = listener.admit(caller, &service.rules, speaks).await {
+                    connection::serve(guest, door.tls, service, workers, stopped).await;
+                }
                 drop(alive);
+            });
+            tokio::spawn(async move {
+                // A bug ends its own session and no other.
+                if let Err(error) = session.await
+                    && error.is_panic()
+                {
+                    incident(format_args!("a connection ended in a bug: {}", bug(&*error.into_panic())));
+                }
             });
         }
     }
@@ -311,7 +328,7 @@ fn raise_descriptors(sessions: usize) {
 }
 
 /// What the configuration says to sessions that begin now.
-fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) -> Service {
+fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>, throttle: Arc<Throttle>) -> Service {
     let seconds = |name: &str| Duration::from_secs(u64::try_from(conf.int(name)).unwrap_or(0));
     let domain = |name: &str| Some(conf.string(name)).filter(|domain| !domain.is_empty());
     let privacy = Privacy {
@@ -344,7 +361,32 @@ fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>) ->
             * u32::try_from(conf.int("service.imap.idletimeout")).unwrap_or(MINUTES).clamp(30, MINUTES),
         fail_pause: seconds("service.authfailpause"),
         login_pause: seconds("service.plaintextloginpause"),
+        throttle,
+        rules: rules(conf),
+        command_rate: u32::try_from(conf.int("service.imap.maxcommandrate")).unwrap_or(0),
     }
+}
+
+/// Who may connect. What cannot be used of it is in the log.
+fn rules(conf: &Conf) -> Rules {
+    let wrong = |name: &str, word: &str, why: &str| log::error(Category::Network, format!("{name}: {word}: {why}"));
+    let filters =
+        Filters::new(&conf.string("service.imap.domainallowed"), &conf.string("service.imap.domainnotallowed"));
+    for word in filters.unknown() {
+        wrong("service.imap.domainallowed, domainnotallowed", word, "names are not looked up; this matches nobody");
+    }
+    let mut proxies = Vec::new();
+    for word in conf.list("service.proxyprotocol.networks") {
+        match Network::parse(&word) {
+            Some(network) => proxies.push(network),
+            None => wrong("service.proxyprotocol.networks", &word, "no address and no network"),
+        }
+    }
+    // 0: no bound.
+    let count = |name: &str| usize::try_from(conf.int(name)).ok().filter(|count| *count > 0).unwrap_or(usize::MAX);
+    let (sessions, strangers) =
+        (count("service.imap.maxsessionsperaddress"), count("service.imap.maxunauthenticatedperaddress"));
+    Rules { sessions, strangers, filters, proxies }
 }
 
 fn hidden(conf: &Conf) -> HashSet<String> {

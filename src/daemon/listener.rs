@@ -6,22 +6,55 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
+use super::proxy::{self, Header};
+use crate::directory::filter::Filters;
 use crate::log::{self, Category};
+use crate::text::network::Network;
 
-/// Connections of one address (IPv6: one /64) that have not logged in.
-const STRANGERS: usize = 100;
 /// How long a client that is sent away may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a proxy may take for its header.
+const HEADER: Duration = Duration::from_secs(10);
+
+/// Who is let in.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Connections of one address (IPv6: one /64).
+    pub sessions: usize,
+    /// Those of them that have not logged in.
+    pub strangers: usize,
+    /// Which addresses may connect.
+    pub filters: Filters,
+    /// The proxies: they say who the client is, and nobody else does.
+    pub proxies: Vec<Network>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    sessions: usize,
+    strangers: usize,
+}
+
+type Sites = Arc<Mutex<HashMap<IpAddr, Counts>>>;
 
 /// The doorkeeper of a service.
 #[derive(Clone, Debug)]
 pub struct Listener {
     sessions: Arc<Semaphore>,
-    strangers: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    sites: Sites,
+}
+
+/// A connection that has a place among all of the service.
+#[derive(Debug)]
+pub struct Caller {
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
 }
 
 /// A connection that was let in.
@@ -29,71 +62,92 @@ pub struct Listener {
 pub struct Guest {
     /// The connection.
     pub stream: TcpStream,
-    /// Its other end.
+    /// The client, wherever the connection comes from.
     pub peer: SocketAddr,
     /// Dropped with the session: its place is free again.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
     /// Dropped when the client has logged in.
     pub stranger: Stranger,
+}
+
+/// A place among all sessions, and among those of the address.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    sites: Sites,
+    address: IpAddr,
 }
 
 /// Counts a client that has not logged in.
 #[derive(Debug)]
 pub struct Stranger {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    sites: Sites,
     address: IpAddr,
+    limit: usize,
 }
 
 /// Where the clients of an address are counted.
 #[derive(Clone, Debug)]
 pub struct Door {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    sites: Sites,
     address: IpAddr,
+    /// How many that have not logged in.
+    limit: usize,
 }
 
 impl Stranger {
     /// Where it is counted.
     pub fn door(&self) -> Door {
-        Door { counts: Arc::clone(&self.counts), address: self.address }
+        Door { sites: Arc::clone(&self.sites), address: self.address, limit: self.limit }
     }
 }
 
 impl Door {
     /// Counts a client that is not logged in any more; `None`: there are too many.
     pub fn stranger(&self) -> Option<Stranger> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(self.address).or_insert(0);
-        if *count >= STRANGERS {
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = sites.entry(self.address).or_default();
+        if counts.strangers >= self.limit {
             return None;
         }
-        *count += 1;
-        Some(Stranger { counts: Arc::clone(&self.counts), address: self.address })
+        counts.strangers += 1;
+        Some(Stranger { sites: Arc::clone(&self.sites), address: self.address, limit: self.limit })
+    }
+}
+
+fn release(sites: &Sites, address: IpAddr, release: impl FnOnce(&mut Counts)) {
+    let mut sites = sites.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(counts) = sites.get_mut(&address) {
+        release(counts);
+        if counts.sessions == 0 && counts.strangers == 0 {
+            sites.remove(&address);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        release(&self.sites, self.address, |counts| counts.sessions = counts.sessions.saturating_sub(1));
     }
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
+        release(&self.sites, self.address, |counts| counts.strangers = counts.strangers.saturating_sub(1));
     }
 }
 
 impl Listener {
     /// A doorkeeper that lets `limit` sessions in, over however many sockets.
     pub fn new(limit: usize) -> Listener {
-        Listener { sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), strangers: Arc::default() }
+        Listener { sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), sites: Arc::default() }
     }
 
-    /// The next connection of this socket that is let in; `full` is what the others are told.
+    /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
     ///
     /// # Errors
     /// What `accept(2)` said, other than that one connection failed.
-    pub async fn next(&self, socket: &TcpListener, full: &'static [u8]) -> io::Result<Guest> {
+    pub async fn next(&self, socket: &TcpListener, speaks: bool) -> io::Result<Caller> {
         loop {
             let (stream, peer) = match socket.accept().await {
                 Ok(accepted) => accepted,
@@ -105,32 +159,87 @@ impl Listener {
                 Err(error) => return Err(error),
             };
             drop(stream.set_nodelay(true));
-            let place = Arc::clone(&self.sessions).try_acquire_owned();
-            match (place, self.stranger(peer.ip())) {
-                (Ok(place), Some(stranger)) => return Ok(Guest { stream, peer, place, stranger }),
-                (place, _) => {
-                    let why = if place.is_ok() { "of this address" } else { "in all" };
-                    log::warning(Category::Network, format!("too many sessions {why}: [{}] sent away", peer.ip()));
-                    tokio::spawn(send_away(stream, full));
+            match Arc::clone(&self.sessions).try_acquire_owned() {
+                Ok(place) => return Ok(Caller { stream, peer, place }),
+                Err(_) => {
+                    log::warning(Category::Network, format!("too many sessions in all: [{}] sent away", peer.ip()));
+                    tokio::spawn(send_away(stream, if speaks { FULL } else { b"" }));
                 }
             }
         }
     }
 
-    fn stranger(&self, address: IpAddr) -> Option<Stranger> {
-        let address = site(address);
-        let mut counts = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
-        if *count >= STRANGERS {
-            return None;
+    /// Looks at who it is. `None`: sent away, with a word when `speaks`, and a line in the log.
+    pub async fn admit(&self, caller: Caller, rules: &Rules, speaks: bool) -> Option<Guest> {
+        let Caller { mut stream, peer, place } = caller;
+        let is_proxy = rules.proxies.iter().any(|proxy| proxy.contains(peer.ip()));
+        let client = match is_proxy {
+            false => Ok(peer),
+            true => timeout(HEADER, header(&mut stream)).await.unwrap_or_else(|late| Err(late.into())),
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => {
+                log::warning(Category::Network, format!("the proxy [{}] sends no PROXY header: {error}", peer.ip()));
+                return None;
+            }
+        };
+        let client = SocketAddr::new(client.ip().to_canonical(), client.port());
+        let (why, words) = match self.enter(client, rules, place) {
+            Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
+            Err(refusal) => refusal,
+        };
+        log::warning(Category::Network, format!("{why}: [{}] sent away", client.ip()));
+        send_away(stream, if speaks { words } else { b"" }).await;
+        None
+    }
+
+    /// Counts a client in; the permit is gone when it is not let in.
+    fn enter(
+        &self,
+        client: SocketAddr,
+        rules: &Rules,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(Place, Stranger), (&'static str, &'static [u8])> {
+        if !rules.filters.permit("imap", client.ip()) {
+            return Err(("the access filters", DENIED));
         }
-        *count += 1;
-        Some(Stranger { counts: Arc::clone(&self.strangers), address })
+        let address = site(client.ip());
+        let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = sites.get(&address).copied().unwrap_or_default();
+        if counts.sessions >= rules.sessions || counts.strangers >= rules.strangers {
+            return Err(("too many sessions of this address", FULL));
+        }
+        sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
+        let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
+        Ok((
+            Place { _permit: permit, sites: ours, address },
+            Stranger { sites: theirs, address, limit: rules.strangers },
+        ))
+    }
+}
+
+const FULL: &[u8] = b"* BYE Too many connections, try again later\r\n";
+const DENIED: &[u8] = b"* BYE Access denied\r\n";
+
+/// Reads the header of a proxy and nothing behind it; returns the client.
+async fn header(stream: &mut TcpStream) -> io::Result<SocketAddr> {
+    let mut bytes = Vec::new();
+    loop {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        match proxy::parse(&bytes).map_err(invalid)? {
+            Header::Complete { client, .. } => return client.map_or_else(|| stream.peer_addr(), Ok),
+            Header::More { least } => {
+                let begun = bytes.len();
+                bytes.resize(begun + least, 0);
+                stream.read_exact(bytes.get_mut(begun..).unwrap_or_default()).await?;
+            }
+        }
     }
 }
 
 /// Whom an address belongs to: an IPv6 host has the whole of its /64.
-fn site(address: IpAddr) -> IpAddr {
+pub(super) fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
@@ -139,7 +248,7 @@ fn site(address: IpAddr) -> IpAddr {
 
 async fn send_away(mut stream: TcpStream, words: &'static [u8]) {
     // A client that does not read is closed all the same.
-    drop(tokio::time::timeout(FAREWELL, stream.write_all(words)).await);
+    drop(timeout(FAREWELL, stream.write_all(words)).await);
 }
 
 /// Errors of `accept` after which the next one may do: the client went away, or descriptors are short for now.
@@ -172,6 +281,10 @@ mod tests {
         assert_eq!(site("192.0.2.1"), "192.0.2.1");
     }
 
+    fn rules() -> Rules {
+        Rules { sessions: 100, strangers: 100, ..Rules::default() }
+    }
+
     #[test]
     fn places_are_bounded_and_given_back() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -180,19 +293,58 @@ mod tests {
             let address = socket.local_addr().unwrap();
             let listener = Listener::new(1);
             let _first = TcpStream::connect(address).await.unwrap();
-            let guest = listener.next(&socket, b"").await.unwrap();
+            let caller = listener.next(&socket, true).await.unwrap();
+            let guest = listener.admit(caller, &rules(), true).await.unwrap();
             let mut second = TcpStream::connect(address).await.unwrap();
             let waiting = tokio::spawn({
                 let listener = listener.clone();
-                async move { listener.next(&socket, b"* BYE full\r\n").await.map(|guest| guest.peer) }
+                async move { listener.next(&socket, true).await.map(|caller| caller.peer) }
             });
             let mut words = Vec::new();
             second.read_to_end(&mut words).await.unwrap();
-            assert_eq!(words, b"* BYE full\r\n");
+            assert_eq!(words, FULL);
             drop(guest);
-            assert!(listener.strangers.lock().unwrap().is_empty());
+            assert!(listener.sites.lock().unwrap().is_empty());
             let third = TcpStream::connect(address).await.unwrap();
             assert_eq!(waiting.await.unwrap().unwrap(), third.local_addr().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_proxy_says_who_the_client_is() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let listener = Listener::new(10);
+            let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
+            let filters = Filters::new("", "imap: 192.0.2.66");
+            let rules = Rules { strangers: 2, proxies, filters, ..rules() };
+            let mut admitted = Vec::new();
+            for (line, client) in [
+                ("PROXY TCP4 192.0.2.1 192.0.2.2 7 143\r\na noop\r\n", Some("192.0.2.1:7")),
+                ("PROXY TCP4 192.0.2.1 192.0.2.2 8 143\r\na noop\r\n", Some("192.0.2.1:8")),
+                // Two of the address are there.
+                ("PROXY TCP4 192.0.2.1 192.0.2.2 9 143\r\na noop\r\n", None),
+                ("PROXY TCP6 ::ffff:192.0.2.3 ::1 9 143\r\na noop\r\n", Some("192.0.2.3:9")),
+                ("PROXY TCP4 192.0.2.66 192.0.2.2 9 143\r\na noop\r\n", None),
+                ("a noop\r\na noop\r\na noop\r\n", None),
+            ] {
+                let mut proxy = TcpStream::connect(address).await.unwrap();
+                proxy.write_all(line.as_bytes()).await.unwrap();
+                let caller = listener.next(&socket, true).await.unwrap();
+                let guest = listener.admit(caller, &rules, false).await;
+                assert_eq!(guest.as_ref().map(|guest| guest.peer.to_string()).as_deref(), client, "{line}");
+                if let Some(mut guest) = guest {
+                    let mut rest = [0; 8];
+                    guest.stream.read_exact(&mut rest).await.unwrap();
+                    assert_eq!(&rest, b"a noop\r\n");
+                    admitted.push((proxy, guest));
+                }
+            }
+            drop(admitted);
+            assert!(listener.sites.lock().unwrap().is_empty());
+            assert_eq!(listener.sessions.available_permits(), 10);
         });
     }
 }

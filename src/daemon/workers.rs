@@ -13,10 +13,16 @@ pub struct Workers {
     passwords: Arc<Semaphore>,
 }
 
-/// The work ended in a bug: what travelled with it is lost.
+/// The work ended in a bug, with these words: what travelled with it is lost.
 #[derive(Debug, thiserror::Error)]
-#[error("a worker ended unexpectedly")]
-pub struct Lost;
+#[error("{0}")]
+pub struct Lost(pub String);
+
+/// What a panic said.
+pub fn bug(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("(no words)")
+}
 
 /// More threads than this wait for the disk only.
 const THREADS: usize = 64;
@@ -39,8 +45,11 @@ impl Workers {
     /// # Errors
     /// [`Lost`].
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
-        let _permit = self.store.acquire().await.map_err(|_| Lost)?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| Lost)
+        let _permit = self.store.acquire().await.map_err(|error| Lost(error.to_string()))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+            Ok(payload) => Lost(bug(&*payload).to_owned()),
+            Err(error) => Lost(error.to_string()),
+        })
     }
 
     /// Runs work that checks a password: slow, and large in memory.
@@ -48,7 +57,7 @@ impl Workers {
     /// # Errors
     /// [`Lost`].
     pub async fn run_password<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Lost> {
-        let _one = self.passwords.acquire().await.map_err(|_| Lost)?;
+        let _one = self.passwords.acquire().await.map_err(|error| Lost(error.to_string()))?;
         self.run(work).await
     }
 }
@@ -87,7 +96,7 @@ mod tests {
                 task.await.unwrap();
             }
             assert_eq!(most.load(Ordering::SeqCst), 2);
-            assert!(workers.run(|| panic!("a bug")).await.is_err());
+            assert_eq!(workers.run(|| panic!("a {}", "bug")).await.unwrap_err().to_string(), "a bug");
             assert_eq!(workers.run(|| 7).await.unwrap(), 7);
         });
     }

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod edit;
 mod file;
+pub mod filter;
 pub mod ldif;
 pub mod logins;
 pub mod password;

@@ -41,7 +41,8 @@ impl TextDecoder {
         TextDecoder { decoder: known.map(Encoding::new_decoder_without_bom_handling) }
     }
 
-    /// Decodes the next octets, cut anywhere, and appends the text.
+    /// Decodes the next octets, cut anywhere, and appends the text. A charset that is a guess is guessed from the piece in which the first octet
+    /// above 127 stands.
     pub fn push(&mut self, bytes: &[u8], out: &mut String) {
         let mut rest = bytes;
         if self.decoder.is_none() {

@@ -13,8 +13,10 @@ use super::date::{self, Stamp};
 const LOOK_AHEAD: usize = 4 * 1024 * 1024;
 /// Octets given out at a time, about.
 const CHUNK: usize = 64 * 1024;
-/// Longest `From ` line.
+/// Longest `From ` line, behind its first word.
 const MAX_FROM_LINE: usize = 1000;
+/// Octets from which it is seen that a line is longer.
+const FROM_LINE_AHEAD: usize = MAX_FROM_LINE + 6;
 /// Most `>` before a `From ` that count as quoting.
 const MAX_QUOTES: usize = 998;
 
@@ -143,7 +145,7 @@ impl<R: BufRead> Reader<R> {
             skipped.clear();
         }
         let line = loop {
-            let end = self.line_end(MAX_FROM_LINE)?;
+            let end = self.line_end(FROM_LINE_AHEAD)?;
             let line = self.ahead(end);
             match parse_from_line(line) {
                 Some(from) => break Some((from, end)),
@@ -235,17 +237,21 @@ impl<R: BufRead> Reader<R> {
         let Some(mut at) = usize::try_from(length).ok().filter(|length| *length <= LOOK_AHEAD) else {
             return Ok(false);
         };
-        self.fill(at + MAX_FROM_LINE)?;
-        let ahead = self.buffer.get(self.at..).unwrap_or_default();
-        if at > ahead.len() {
+        self.fill(at + FROM_LINE_AHEAD)?;
+        let body = self.buffer.get(self.at..).and_then(|ahead| ahead.get(..at));
+        let Some(at_line_start) = body.map(|body| body.ends_with(b"\n")) else {
             return Ok(false);
-        }
-        let at_line_start = ahead.get(..at).is_some_and(|body| body.ends_with(b"\n"));
+        };
         let mut blank = false;
-        while let Some(b'\n' | b'\r') = ahead.get(at) {
+        while let Some(b'\n' | b'\r') = self.buffer.get(self.at + at) {
             blank = true;
             at += 1;
+            if at > LOOK_AHEAD {
+                return Ok(false);
+            }
+            self.fill(at + FROM_LINE_AHEAD)?;
         }
+        let ahead = self.buffer.get(self.at..).unwrap_or_default();
         let Some(rest) = ahead.get(at..).filter(|rest| !rest.is_empty()) else { return Ok(true) };
         let line = memchr(b'\n', rest).map_or(rest, |lf| rest.get(..lf).unwrap_or(rest));
         Ok((at_line_start || blank) && parse_from_line(line).is_some())
@@ -260,17 +266,17 @@ impl<R: BufRead> Reader<R> {
         self.offset += len as u64;
     }
 
-    /// Length of the line ahead with its LF, or of its first `limit` octets; 0 at the end of the file.
+    /// Length of the line ahead with its LF, `limit` octets at most, however many are there already; 0 at the end of the file.
     fn line_end(&mut self, limit: usize) -> io::Result<usize> {
         let mut seen = 0;
         loop {
             let ahead = self.buffer.get(self.at..).unwrap_or_default();
             if let Some(lf) = memchr(b'\n', ahead.get(seen..).unwrap_or_default()) {
-                return Ok(seen + lf + 1);
+                return Ok((seen + lf + 1).min(limit));
             }
             seen = ahead.len();
             if self.at_eof || seen >= limit {
-                return Ok(seen);
+                return Ok(seen.min(limit));
             }
             self.fill(seen + 1)?;
         }

@@ -6,6 +6,7 @@
 mod deliver;
 mod disk;
 mod files;
+mod hostile;
 mod messages;
 mod names;
 mod wire;

@@ -2,13 +2,17 @@
 
 use super::Effect::{Creation, Refresh};
 use super::Kind::*;
-use super::{Parameter, row};
+use super::{MAX, Parameter, row};
 
 /// The table: name, kind and range, default, unit, when a change takes effect, what it does.
 #[rustfmt::skip]
 pub(super) static TABLE: &[Parameter] = &[
     row("service.imap.requiretls", Bool, "yes", "", Refresh, "Refuse logins over IMAP without encryption, except from the loopback address."),
-    row("service.authfailpause", Int(0, 600), "2", "seconds", Refresh, "Delay of the answer to a failed login."),
+    row("service.authfailpause", Int(0, 600), "2", "seconds", Refresh, "Delay of the answer to a failed login, and what the waits of the next tries grow from; 0: none at all."),
+    row("service.imap.maxsessionsperaddress", Int(0, MAX), "0", "connections", Refresh, "Most simultaneous IMAP connections of one address (IPv6: one /64); 0: no more bound than service.imap.maxsessions."),
+    row("service.imap.maxunauthenticatedperaddress", Int(0, MAX), "100", "connections", Refresh, "Most simultaneous IMAP connections of one address (IPv6: one /64) that have not logged in; 0: no bound."),
+    row("service.imap.maxcommandrate", Int(0, 1_000_000), "0", "commands per second", Refresh, "Commands a second, on the average of ten, beyond which an IMAP client has to wait; 0: as many as it likes."),
+    row("service.proxyprotocol.networks", Words, "", "", Refresh, "Addresses and networks of proxies that begin each connection with a PROXY header (version 1 or 2), as they must."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 

@@ -19,8 +19,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.imap.idletimeout", Int(30, MAX), "30", "minutes", Refresh, "Idle time after which an IMAP connection is dropped."),
     row("service.imap.plaintextmincipher", Int(-1, 65_535), "0", "bits", Refresh, "Clear-text passwords: 0 always, above 0 only under encryption that strong, -1 never."),
     row("service.imap.allowanonymouslogin", Bool, "no", "", Refresh, "Accept anonymous logins."),
-    row("service.imap.domainallowed", Text, "", "", Restart, "Client hosts that may connect."),
-    row("service.imap.domainnotallowed", Text, "", "", Restart, "Client hosts that may not connect."),
+    row("service.imap.domainallowed", Text, "", "", Refresh, "Client hosts that may connect."),
+    row("service.imap.domainnotallowed", Text, "", "", Refresh, "Client hosts that may not connect."),
     row("service.imap.banner", Text, "%h %p service (%P %V)", "", Refresh, "Greeting line: %h host, %p protocol, %P product, %v version, %V full version, %% a percent sign."),
     row("service.imap.capability.<name>", Bool, "", "", Restart, "Advertise or hide a single IMAP capability."),
     // service.pop

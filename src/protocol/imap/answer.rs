@@ -76,11 +76,21 @@ impl Answer {
     }
 
     fn incident(words: &str, code: Code, error: &dyn std::fmt::Display) -> Answer {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        log::error(Category::Store, format!("incident {number}: {error}"));
-        Answer::no_with(code, format!("{words}, incident {}.{number}", std::process::id()))
+        Answer::no_with(code, format!("{words}, incident {}", numbered(Category::Store, error)))
     }
+}
+
+/// Writes `incident N: ERROR` to the log; returns `PID.N`, which is what a client may be told.
+fn numbered(category: Category, error: &dyn std::fmt::Display) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    log::error(category, format!("incident {number}: {error}"));
+    format!("{}.{number}", std::process::id())
+}
+
+/// The same for a bug of ours, which ends a session.
+pub fn incident(error: impl std::fmt::Display) -> String {
+    numbered(Category::General, &error)
 }
 
 impl From<StoreError> for Answer {

@@ -239,9 +239,10 @@ impl Framer {
             Some(at) => (rest.get(..at).unwrap_or_default(), at + 1, true),
             None => (rest, rest.len(), false),
         };
-        let line_bytes = self.buffer.len() - self.line_start + piece.len();
-        if line_bytes > self.limits.line_bytes + 1 {
-            let room = (self.limits.line_bytes + 1).saturating_sub(line_bytes - piece.len());
+        let in_line = (self.limits.line_bytes + 1).saturating_sub(self.buffer.len() - self.line_start);
+        let in_command = (self.limits.command_bytes + 1).saturating_sub(self.buffer.len());
+        let room = in_line.min(in_command);
+        if piece.len() > room {
             let fits = piece.get(..room).unwrap_or_default();
             self.buffer.extend_from_slice(fits);
             return (fits.len(), self.refuse_line());
@@ -288,7 +289,8 @@ impl Framer {
             self.state = State::Undecided { literal };
             return Some(Event::Message { head, literal });
         }
-        let total = (self.buffer.len() as u64).saturating_add(literal.size);
+        // With the line end that stands before it.
+        let total = (self.buffer.len() as u64 + 2).saturating_add(literal.size);
         if total > self.limits.command_bytes as u64 {
             self.tag = self.tag();
             self.swallow(Refusal::Literal, literal);

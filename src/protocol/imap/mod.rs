@@ -12,6 +12,7 @@
 //! 5530 (response codes).
 
 pub mod answer;
+mod capability;
 pub mod command;
 pub mod frame;
 pub mod parse;

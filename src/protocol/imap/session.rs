@@ -81,52 +81,6 @@ pub struct Session {
 /// Failed logins after which a client is sent away.
 const FAILURES: u32 = 10;
 
-/// What is named by CAPABILITY, without the login mechanisms.
-const CAPABILITIES: &[&str] = &[
-    "IMAP4rev1",
-    "LITERAL+",
-    "SASL-IR",
-    "ID",
-    "ENABLE",
-    "NAMESPACE",
-    "UIDPLUS",
-    "CHILDREN",
-    "UNSELECT",
-    "IDLE",
-    "MOVE",
-    "MULTIAPPEND",
-    "SPECIAL-USE",
-    "CREATE-SPECIAL-USE",
-    "LIST-EXTENDED",
-    "LIST-STATUS",
-    "ESEARCH",
-    "CONDSTORE",
-    "QRESYNC",
-    "OBJECTID",
-    "SAVEDATE",
-    "STATUS=SIZE",
-    "SEARCHRES",
-    "WITHIN",
-    "PARTIAL",
-    "SORT",
-    "SORT=DISPLAY",
-    "ESORT",
-    "THREAD=ORDEREDSUBJECT",
-    "THREAD=REFERENCES",
-    "INPROGRESS",
-    "BINARY",
-    "PREVIEW",
-    "REPLACE",
-    "UTF8=ACCEPT",
-    "QUOTA",
-    "QUOTASET",
-    "QUOTA=RES-STORAGE",
-    "QUOTA=RES-MESSAGE",
-];
-
-/// What is named only after the login: these commands are of use only then.
-const AUTHENTICATED: &[&str] = &["UNAUTHENTICATE", "COMPRESS=DEFLATE"];
-
 impl Session {
     /// A session with a client at `peer`.
     pub fn new(server: Arc<Server>, peer: SocketAddr) -> Session {
@@ -162,11 +116,11 @@ impl Session {
         self.cleartext
     }
 
-    fn login_allowed(&self) -> bool {
+    pub(super) fn login_allowed(&self) -> bool {
         self.server.privacy.allows_login(self.peer.ip(), self.bits)
     }
 
-    fn password_allowed(&self) -> bool {
+    pub(super) fn password_allowed(&self) -> bool {
         self.server.privacy.allows_password(self.peer.ip(), self.bits)
     }
 
@@ -180,7 +134,7 @@ impl Session {
         self.exchange.as_ref().is_some_and(Exchange::awaits_password)
     }
 
-    fn starttls(&self) -> bool {
+    pub(super) fn starttls(&self) -> bool {
         // TLS goes below compression, never above it (RFC 4978 section 4).
         self.server.starttls && self.bits.is_none() && self.login.is_none() && !self.compressed
     }
@@ -198,25 +152,6 @@ impl Session {
     /// The folder to watch: the selected one.
     pub fn watched(&self) -> Option<(AccountId, FolderId)> {
         self.selected.as_ref().map(|selected| (selected.account, selected.folder))
-    }
-
-    /// The list of capabilities as it is now.
-    pub fn capabilities(&self) -> String {
-        let limit = format!("APPENDLIMIT={}", self.server.message_bytes);
-        let mut list: Vec<&str> = CAPABILITIES.iter().copied().chain([limit.as_str()]).collect();
-        if self.login.is_some() {
-            list.extend(AUTHENTICATED);
-        } else {
-            if self.starttls() {
-                list.push("STARTTLS");
-            }
-            list.extend(if self.password_allowed() { &["AUTH=PLAIN", "AUTH=LOGIN"][..] } else { &["LOGINDISABLED"] });
-            if self.login_allowed() && self.server.directory.scram_for_all() {
-                list.push("AUTH=SCRAM-SHA-256");
-            }
-        }
-        list.retain(|name| !self.server.hidden.contains(*name));
-        list.join(" ")
     }
 
     /// Answers commands that need nothing but the session itself. `None`: this one needs a worker.

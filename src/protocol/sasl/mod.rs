@@ -138,6 +138,19 @@ impl Exchange {
         }
     }
 
+    /// Who the client says it is, when `message` is the one that the exchange is decided by.
+    pub fn claims(&self, message: &[u8]) -> Option<String> {
+        match &self.state {
+            State::Plain => match plain(message) {
+                Some(Step::Password { authcid, .. }) => Some(authcid),
+                _ => None,
+            },
+            State::LoginUser => None,
+            State::LoginPassword(user) => Some(user.clone()),
+            State::Scram(scram) => scram.claims().map(str::to_owned),
+        }
+    }
+
     /// Takes the next message of the client. It may ask the directory, so it belongs on a worker. `complete` makes a login name whole, where
     /// a domain is assumed.
     ///

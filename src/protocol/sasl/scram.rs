@@ -45,6 +45,14 @@ pub(super) fn nonce() -> String {
 }
 
 impl Scram {
+    /// Who the client is if the next message proves it.
+    pub(super) fn claims(&self) -> Option<&str> {
+        match self {
+            Scram::Proof { who, .. } => Some(&who.authcid),
+            _ => None,
+        }
+    }
+
     /// Takes a message. `found` gives the keys of a user, known or not.
     pub(super) fn respond(
         &mut self,

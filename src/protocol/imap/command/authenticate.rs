@@ -67,6 +67,12 @@ pub fn respond(session: &mut Session, response: &[u8], initial: bool, now_s: i64
     }
 }
 
+/// Whom a response would log in if it is right, in the form that [`login::claimed`] has; `None` for one that decides nothing.
+pub fn claimed(session: &Session, response: &[u8]) -> Option<String> {
+    let message = STANDARD.decode(response).ok()?;
+    Some(login::claimed(session, &session.exchange.as_ref()?.claims(&message)?))
+}
+
 fn done(answered: Answered) -> Result<Outcome, Answer> {
     answered.map(Outcome::Done)
 }

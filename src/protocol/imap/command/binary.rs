@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::fetch::{Opened, Trouble};
+use super::opened::{Opened, Trouble};
 use super::pieces::{Piece, Pieces};
 use super::section;
 use crate::message::charset::{TextDecoder, Transfer};

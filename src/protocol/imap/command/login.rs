@@ -61,6 +61,11 @@ pub fn admit(
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
 }
 
+/// A login name as tries are counted by it.
+pub fn claimed(session: &Session, user: &str) -> String {
+    session.server.completed(user).to_lowercase()
+}
+
 /// Logs a failed login; returns the answer to it.
 pub(super) fn refused(session: &Session, mechanism: &str, authcid: &str, error: &DirectoryError) -> Answer {
     log::notice(Category::Account, format!("badlogin: [{}] {mechanism} {authcid} {error}", session.peer));

@@ -20,6 +20,7 @@ pub mod lsub;
 mod matching;
 pub mod mv;
 pub mod namespace;
+mod opened;
 mod pieces;
 pub mod quota;
 pub mod rename;
