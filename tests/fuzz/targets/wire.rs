@@ -7,7 +7,7 @@ use msgstore::daemon::proxy::{self, Header};
 use msgstore::directory::filter::Filters;
 use msgstore::directory::{Directory, Options, access, ldif};
 use msgstore::protocol::imap::frame::{Event, Framer, Limits};
-use msgstore::protocol::imap::parse::{self, Command};
+use msgstore::protocol::imap::parse::{self, Command, Names};
 use msgstore::protocol::sasl::{Exchange, Mechanism, Step};
 use msgstore::text::network::Network;
 use msgstore::text::utf7;
@@ -36,7 +36,7 @@ fn events<'a>(input: impl Iterator<Item = &'a [u8]>, refuse: bool) -> Vec<String
                 Event::Chunk(bytes) => message.extend_from_slice(bytes),
                 Event::MessageEnd => found.push(format!("message {:?}", std::mem::take(&mut message))),
                 Event::Message { head, literal } => {
-                    let head = parse::append_head(&head).map_err(|_| parse::append_next(&head));
+                    let head = parse::append_head(&head, Names::Utf7).map_err(|_| parse::append_next(&head, refuse));
                     found.push(format!("{literal:?} {head:?}"));
                     if refuse { framer.refuse() } else { framer.accept() }
                 }
@@ -70,7 +70,17 @@ pub fn imap(bytes: &[u8]) {
 
 /// The parser of one command, without a framer before it.
 pub fn command(bytes: &[u8]) {
-    match parse::parse(bytes) {
+    for names in [Names::Utf7, Names::Utf8] {
+        let _ = parse::append_head(bytes, names);
+        one_command(bytes, names);
+    }
+    for closing in [false, true] {
+        let _ = parse::append_next(bytes, closing);
+    }
+}
+
+fn one_command(bytes: &[u8], names: Names) {
+    match parse::parse_with(bytes, names) {
         Ok(request) => assert!(!request.tag.is_empty()),
         Err(refused) => {
             assert!(refused.tag == "*" || refused.tag.bytes().all(parse::is_tag_byte));
@@ -79,8 +89,6 @@ pub fn command(bytes: &[u8]) {
             assert!(!said.contains(['\r', '\n', '\0']), "{said:?}");
         }
     }
-    let _ = parse::append_head(bytes);
-    let _ = parse::append_next(bytes);
 }
 
 /// A sequence set, and what it means in mailboxes of several sizes.
