@@ -308,6 +308,7 @@ impl Connection {
         let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
         let workers = self.workers.clone();
         let job = move || {
+            crate::panic_point!("imap.worker");
             let mut out = Vec::new();
             let progress = session.begin(request, clock::now_s(), &mut out);
             (session, (progress, out))

@@ -68,10 +68,10 @@ fn fetch_items() {
         ("BINARY[0]", "Invalid body section in Fetch"),
         ("BINARY[1.]", "Invalid body section in Fetch"),
         ("BINARY[HEADER]", "Invalid body section in Fetch"),
-        ("BINARY.SIZE[1]<0.1>", "Unexpected extra arguments to Fetch"),
+        ("BINARY.SIZE[1]<0.1>", "Invalid syntax in Fetch"),
         ("PREVIEW ()", "Invalid attribute in Fetch"),
         ("PREVIEW (EAGER)", "Invalid attribute in Fetch"),
-        ("PREVIEW LAZY", "Unexpected extra arguments to Fetch"),
+        ("PREVIEW LAZY", "Invalid syntax in Fetch"),
     ] {
         assert_eq!(bad(&format!("a FETCH 1 {text}")), why, "{text}");
     }
