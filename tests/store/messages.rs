@@ -76,6 +76,16 @@ fn flags_change_in_runs() {
         .unwrap();
     assert_eq!(guarded.refused.ranges(), &[(5, 7)]);
     assert_eq!(guarded.changed.ranges(), &[(4, 4), (8, 8)]);
+    // Also where the flags are what is wanted: somebody has changed the message.
+    let set = f.store.store_flags(joe, INBOX, &some, &add(Flags::FLAGGED, &[]), Some(stored.modseq)).unwrap();
+    assert_eq!((set.modseq, set.refused), (0, some.clone()));
+    // Who knows all up to the first change has not seen the second one; up to the second one, all.
+    let both = f.store.store_flags(joe, INBOX, &all, &add(Flags::ANSWERED, &[]), None).unwrap();
+    assert_eq!(both.before.iter().map(|run| u64::from(run.count)).sum::<u64>(), 300);
+    assert!(both.before.iter().all(|run| !run.flags.contains(Flags::ANSWERED)));
+    assert_eq!(both.followed_from(stored.modseq).ranges(), &[(1, 3), (9, 129), (132, 300)]);
+    assert_eq!(both.followed_from(later.modseq).ranges(), &[(1, 3), (5, 7), (9, 300)]);
+    assert_eq!(both.followed_from(guarded.modseq), both.changed);
     let view = f.store.view(joe).unwrap();
     assert_eq!(view.keywords().unwrap(), ["$Forwarded"]);
     assert_eq!(view.folder(INBOX).unwrap().unwrap().unseen, 0);
@@ -103,6 +113,15 @@ fn expunge_and_bring_back() {
     assert_eq!(f.uids(joe, INBOX), [1, 5, 6, 7, 8, 10]);
     let gone = f.store.view(joe).unwrap().expunged_since(INBOX, before).unwrap().unwrap();
     assert_eq!(gone.ranges(), &[(2, 4), (9, 9)]);
+    let since = |modseq| f.store.view(joe).unwrap().expunged_since(INBOX, modseq).unwrap();
+    assert_eq!(f.store.forget_expunged(joe, INBOX, only.modseq).unwrap(), 1);
+    assert_eq!((since(before), since(only.modseq - 1)), (None, None));
+    assert_eq!(since(only.modseq), Some(UidSet::from_ranges([(4, 4), (9, 9)])));
+    assert_eq!(f.store.forget_expunged(joe, INBOX, before).unwrap(), 0);
+    // The horizon stays where it is, and never lies above what has happened.
+    assert_eq!((since(before), since(rest.modseq)), (None, Some(UidSet::new())));
+    assert_eq!(f.store.forget_expunged(joe, INBOX, u64::MAX).unwrap(), 2);
+    assert_eq!(since(rest.modseq), Some(UidSet::new()));
     // A session that was not told yet may still read it (RFC 2180 4.1).
     assert!(f.store.open_body(joe, INBOX, 2).is_ok());
     f.check();
