@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -33,6 +33,28 @@ macro_rules! each {
             Stream::Closed => Poll::Ready($closed),
         }
     };
+}
+
+impl Stream {
+    /// Reads what is there, or waits for it; room for it is made in `input` when it comes, so that a client that says nothing costs none. What
+    /// another layer may hold back already (TLS, DEFLATE) cannot be waited for in this way. 0: the end.
+    ///
+    /// # Errors
+    /// What the network did.
+    pub async fn read_some(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        if let Stream::Plain(stream) = self {
+            loop {
+                stream.readable().await?;
+                input.reserve(room);
+                match stream.try_read_buf(input) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read,
+                }
+            }
+        }
+        input.reserve(room);
+        self.read_buf(input).await
+    }
 }
 
 impl AsyncRead for Stream {
