@@ -55,6 +55,11 @@ fn log(it: &Instance) -> String {
     std::fs::read_to_string(it.base().join("data/log/imap")).unwrap()
 }
 
+/// The failure that the log has told is counted next, by the thread that then waits.
+fn counted() {
+    std::thread::sleep(Duration::from_millis(500));
+}
+
 #[test]
 pub fn connections_of_one_address() {
     let it = behind_a_proxy(&["joe"]);
@@ -187,6 +192,7 @@ fn an_attack_on_an_account_is_not_felt_where_its_owner_was_before() {
     let mut attacker = greeted(&imapd, "192.0.2.66");
     attacker.send("a login joe guess\r\n");
     wait_until("no failure", || log(&it).contains("badlogin: [192.0.2.66:7]"));
+    counted();
     assert_eq!(greeted(&imapd, "192.0.2.1").ask("login joe secret"), ok);
     assert_eq!(greeted(&imapd, "192.0.2.2").ask("login ann secret"), ok);
     // From elsewhere joe waits, and so does anybody at the attacker's address.
@@ -201,13 +207,33 @@ fn an_attack_on_an_account_is_not_felt_where_its_owner_was_before() {
 }
 
 #[test]
+fn one_account_is_one_name_however_it_is_written() {
+    let it = behind_a_proxy(&["joe"]);
+    set(&it, "service.authfailpause", "600");
+    let imapd = Imapd::start(&it);
+    // The failure is answered when the service ends; the next try, from elsewhere and under another spelling, waits behind it.
+    let mut guess = greeted(&imapd, "192.0.2.1");
+    guess.send("a login joe wrong\r\n");
+    wait_until("no failed login", || log(&it).contains("badlogin"));
+    counted();
+    for (number, name) in ["\"joe \"", "JOE@example.org", "\" joe\""].into_iter().enumerate() {
+        let mut client = greeted(&imapd, &format!("192.0.2.{}", number + 10));
+        client.stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        client.send(format!("a login {name} secret\r\n"));
+        let line = client.line_in_time();
+        assert!(line.starts_with("(nothing"), "{name}: {line}");
+    }
+    imapd.stop();
+}
+
+#[test]
 fn a_bug_ends_one_session_and_has_a_number() {
     for (point, told) in [("imap.worker", true), ("imap.connection", false)] {
         let it = Instance::new();
         it.accounts(&["joe"]);
         set(&it, "service.imap.maxsessions", "2");
         // Two logins, then the command that has the bug.
-        let mut imapd = Imapd::start_with(&it, &[("PANIC_POINT", &format!("{point}:3"))]);
+        let imapd = Imapd::start_with(&it, &[("PANIC_POINT", &format!("{point}:3"))]);
         let (mut first, mut second) = (imapd.login("joe"), imapd.login("joe"));
         first.send("a status INBOX (messages)\r\n");
         let line = first.line();
@@ -222,6 +248,10 @@ fn a_bug_ends_one_session_and_has_a_number() {
         wait_until("the place stays taken", || imapd.dial().line().starts_with("* OK "));
         drop(second);
         wait_until("no second place", || imapd.dial().line().starts_with("* OK "));
-        imapd.still_runs();
+        // The connections above may still take the places.
+        wait_until("imapd does not go on", || {
+            let mut client = imapd.dial();
+            client.line().starts_with("* OK ") && client.ask("noop") == ["OK Completed"]
+        });
     }
 }

@@ -162,3 +162,21 @@ fn a_partition_that_moves_is_told_in_the_log() {
     it.run_with("deliver", &["joe"], "Subject: x\n\nx\n").ended(0);
     assert_eq!(it.uids("user/joe/INBOX"), [1]);
 }
+
+#[test]
+fn one_directory_is_never_two_partitions() {
+    let it = Instance::new();
+    it.user("joe");
+    let imapd = Imapd::start(&it);
+    // Written by hand: configutil would have refused it.
+    let conf = it.base().join("config/msg.conf");
+    let twin = format!("\"store.partition.twin.path\" = \"{}\"\n", it.base().join("disk2").display());
+    let text = fs::read_to_string(&conf).unwrap();
+    msgstore::os::durable::replace(&conf, format!("{text}{twin}").as_bytes(), 0o600).unwrap();
+    it.entry_in("eve", "twin");
+    let answer = imapd.connect().ask("login eve secret").remove(0);
+    assert!(answer.starts_with("NO [UNAVAILABLE]"), "{answer}");
+    imapd.stop();
+    msgstore::os::durable::replace(&conf, text.as_bytes(), 0o600).unwrap();
+    assert_eq!(it.run("mboxutil", &["-l", "-s"]).ok(), "user/joe/INBOX\n");
+}

@@ -54,6 +54,8 @@ const GREETED_MIN: u32 = 1;
 const NONSENSE: u32 = 20;
 /// A client that takes longer to read what one write holds is gone.
 const STALLED: Duration = Duration::from_secs(300);
+/// A client that takes longer to read a sign of life is gone when the command is over.
+const PROMPT: Duration = Duration::from_secs(5);
 /// Read buffer while nothing is going on, and while a message streams in.
 const SMALL: usize = 4 * 1024;
 const LARGE: usize = 64 * 1024;
@@ -320,7 +322,10 @@ impl Connection {
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
-                () = tokio::time::sleep(clock::silence()), if told.is_ok() && !login => told = self.write(&words).await,
+                () = tokio::time::sleep(clock::silence()), if told.is_ok() && !login => {
+                    // Meanwhile nobody looks at the work: a client that does not read must not hold its worker for long.
+                    told = timeout(PROMPT, self.write(&words)).await.unwrap_or(Err(End::Gone));
+                }
             }
         };
         let begun = self.back_from(done)?;
@@ -540,6 +545,8 @@ impl Connection {
     }
 
     async fn append_end(&mut self, rest: Vec<u8>) -> Flow<()> {
+        // A command that did not come by way of `command`.
+        self.pace().await?;
         if let Some((tag, answer)) = self.refused.take() {
             return self.answer(&tag, &answer).await;
         }
@@ -553,6 +560,8 @@ impl Connection {
     }
 
     async fn refused(&mut self, tag: String, why: Refusal) -> Flow<()> {
+        self.pace().await?;
+        self.claimed = None;
         let mode = std::mem::replace(&mut self.mode, Mode::Commands);
         self.session()?.forget_exchange();
         if let Mode::Idle { tag, .. } | Mode::Authenticate { tag } = mode {

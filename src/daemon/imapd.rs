@@ -269,7 +269,12 @@ impl Guests {
             let (workers, stopped, alive) = (self.workers.clone(), self.stopped.clone(), self.alive.clone());
             let listener = self.listener.clone();
             let session = tokio::spawn(async move {
-                if let Some(guest) = listener.admit(caller, &service.rules, speaks).await {
+                let mut stopping = stopped.clone();
+                let guest = tokio::select! {
+                    guest = listener.admit(caller, &service.rules, speaks) => guest,
+                    _ = stopping.wait_for(|stop| *stop) => None,
+                };
+                if let Some(guest) = guest {
                     connection::serve(guest, door.tls, service, workers, stopped).await;
                 }
                 drop(alive);

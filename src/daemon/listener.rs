@@ -264,6 +264,14 @@ fn is_passing(error: &io::Error) -> bool {
                 | libc::ENOMEM
                 | libc::EPROTO
                 | libc::EPERM
+                // Errors of the network that wait on the connection: accept(2) wants them taken as EAGAIN.
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
         )
     )
 }

@@ -44,6 +44,8 @@ impl Stream {
     pub async fn read_some(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         if let Stream::Plain(stream) = self {
             loop {
+                // A client that never stops sending gives the others their turn; `readable` alone would not.
+                tokio::task::coop::consume_budget().await;
                 stream.readable().await?;
                 input.reserve(room);
                 match stream.try_read_buf(input) {

@@ -75,7 +75,13 @@ impl Throttle {
             failures.map_or(Duration::ZERO, |failures| failures.next.saturating_duration_since(now))
         };
         if memory.known.contains_key(&place) {
-            return Some(wait(memory.live(place, now).as_deref()));
+            let Some(failures) = memory.live(place, now) else {
+                return Some(Duration::ZERO);
+            };
+            // Behind the tries that wait already.
+            let turn = failures.next.saturating_duration_since(now);
+            failures.next = now + turn + penalty(base, failures.count);
+            return Some(turn);
         }
         let account = wait(memory.live(self.hash(&Key::Account(user)), now).as_deref());
         let Some(address) = memory.live(self.hash(&Key::Address(site(peer))), now) else {
@@ -208,6 +214,7 @@ mod tests {
         throttle.failed(BASE, address(1), Some("joe"), now);
         throttle.failed(BASE, address(1), Some("joe"), now);
         assert_eq!([turn(1, "joe"), turn(1, "ann")], [Some(seconds(4)), Some(seconds(0))]);
+        assert_eq!(turn(1, "joe"), Some(seconds(8)));
         throttle.succeeded(address(1), "joe", now);
         assert_eq!(turn(1, "joe"), Some(seconds(0)));
     }

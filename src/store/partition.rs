@@ -42,6 +42,11 @@ impl Inner {
                     .ok_or_else(|| StoreError::NoPartition { nickname: nickname.to_owned() })?
             }
         };
+        if !self.settings.partitions.iter().any(|(name, _)| name == nickname) {
+            // Nobody has looked at it when the store was opened: it may be the directory of another partition.
+            adopt(self.common_env, &self.common, self.store_id, nickname, path)?;
+            return Ok(path);
+        }
         let missing = match std::fs::symlink_metadata(path.join(MARK)) {
             Ok(_) => return Ok(path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,

@@ -22,7 +22,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.imap.domainallowed", Text, "", "", Refresh, "Client hosts that may connect."),
     row("service.imap.domainnotallowed", Text, "", "", Refresh, "Client hosts that may not connect."),
     row("service.imap.banner", Text, "%h %p service (%P %V)", "", Refresh, "Greeting line: %h host, %p protocol, %P product, %v version, %V full version, %% a percent sign."),
-    row("service.imap.capability.<name>", Bool, "", "", Restart, "Advertise or hide a single IMAP capability."),
+    row("service.imap.capability.<name>", Bool, "", "", Refresh, "Advertise or hide a single IMAP capability."),
     // service.pop
     row("service.pop.enable", Bool, "yes", "", Restart, "Offer the POP service on this server."),
     row("service.pop.port", Port, "110", "", Restart, "Port of the POP service."),
@@ -58,9 +58,9 @@ pub(super) static TABLE: &[Parameter] = &[
     // auth
     row("service.authcachesize", Int(1, MAX), "10000", "entries", Refresh, "Number of users kept in the login cache."),
     row("service.authcachettl", Int(0, MAX), "900", "seconds", Refresh, "Lifetime of a login-cache entry; 0: there is none."),
-    row("service.defaultdomain", Text, "", "", Restart, "Domain assumed for a login name without one."),
+    row("service.defaultdomain", Text, "", "", Refresh, "Domain assumed for a login name without one."),
     row("service.loginseparator", Text, "@", "", Restart, "Character(s) between user and domain in a login name."),
-    row("service.plaintextloginpause", Int(0, MAX), "0", "seconds", Restart, "Delay after a successful clear-text login."),
+    row("service.plaintextloginpause", Int(0, MAX), "0", "seconds", Refresh, "Delay after a successful clear-text login."),
     row("service.readtimeout", Int(1, MAX), "10", "seconds", Restart, "Time allowed for a server's greeting and for its answer to a configuration refresh."),
     row("service.listenaddr", Text, "", "", Restart, "Address the services listen on; unset: every address."),
     row("service.dnsresolveclient", Bool, "no", "", Restart, "Look up client host names in reverse."),

@@ -62,7 +62,7 @@ impl Connection {
             self.framer.set_limits(Limits::SESSION);
             self.began_s = clock::now_s();
             if self.session()?.is_cleartext() {
-                sleep(self.service.login_pause).await;
+                self.pause(self.service.login_pause).await?;
             }
         }
         Ok(())

@@ -61,9 +61,9 @@ pub fn admit(
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
 }
 
-/// A login name as tries are counted by it.
+/// A login name as tries are counted by it: one account is one name, however it is written.
 pub fn claimed(session: &Session, user: &str) -> String {
-    session.server.completed(user).to_lowercase()
+    canonical_userid(&session.server.completed(user), session.server.default_domain.as_deref())
 }
 
 /// Logs a failed login; returns the answer to it.
