@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::log::{self, Category};
 use crate::protocol::imap::command::enable::Enabled;
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::pictures::Picture;
@@ -325,11 +326,13 @@ impl Selected {
                 self.numbers.push(first, count);
                 arrived = true;
             }
-            if arrived {
-                self.claim_recent(store)?;
-            }
+            // With the numbers: what is known of new messages is known once.
             self.modseq = modseq;
             self.uidnext = uidnext;
+            if arrived && let Err(error) = self.claim_recent(store) {
+                // They are new to another session as well, then.
+                log::error(Category::Store, format!("recent messages of {}: {error}", self.name));
+            }
         }
         if told.expunges && !self.pending.is_empty() {
             let pending = std::mem::take(&mut self.pending);

@@ -55,7 +55,7 @@ impl Decoding {
         let Some(transfer) = self.transfer.as_mut() else {
             return Ok(false);
         };
-        let count = (self.end - self.at).min(READ_BYTES);
+        let count = self.end.saturating_sub(self.at).min(READ_BYTES);
         if count == 0 {
             if let Some(transfer) = self.transfer.take() {
                 transfer.finish(out);
@@ -221,7 +221,7 @@ impl Opened<'_> {
 
     fn preview_of(&mut self, part: &Part) -> Result<String, Trouble> {
         let html = part.subtype == "html";
-        let count = (part.body.end - part.body.start).min(if html { PREVIEW_HTML } else { PREVIEW_PLAIN });
+        let count = part.body.end.saturating_sub(part.body.start).min(if html { PREVIEW_HTML } else { PREVIEW_PLAIN });
         if matches!(encoding(part), Encoding::Unknown) || count == 0 {
             return Ok(String::new());
         }

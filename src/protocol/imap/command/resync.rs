@@ -29,7 +29,8 @@ pub(super) fn changed(
 /// (RFC 7162 section 3.2.6).
 pub(super) fn vanished(view: &View<'_>, folder: &Folder, uids: &UidSet, since: Modseq) -> Result<UidSet, StoreError> {
     // A UID that was never given out cannot have gone.
-    let given = UidSet::from_ranges([(1, folder.uidnext.saturating_sub(1).max(1))]).intersection(uids);
+    let last = folder.uidnext.saturating_sub(1);
+    let given = UidSet::from_ranges((last > 0).then_some((1, last))).intersection(uids);
     match view.expunged_since(folder.id, since)? {
         Some(expunged) => Ok(expunged.intersection(&given)),
         None => Ok(given.difference(&changed(view, folder.id, &given, since)?.0)),

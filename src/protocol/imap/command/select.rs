@@ -38,7 +38,7 @@ pub(in crate::protocol::imap) fn run(
         if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, folder.id)? };
     let view = store.view(account)?;
     // The row again: the mailbox may have changed between the two snapshots.
-    let Some(folder) = view.folder(folder.id)? else {
+    let Some(folder) = view.folder(folder.id)?.filter(|folder| !folder.noselect) else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
     let picture = session.server.pictures.of(&view, account, &folder)?;
