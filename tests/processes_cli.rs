@@ -42,10 +42,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Ok(state) = service_state(&self.base().join("data/proc"), "store")
-            && let Some(pid) = state.pid()
-        {
-            let _ = tell(pid, Order::Kill);
+        for service in ["imap", "store"] {
+            if let Ok(state) = service_state(&self.base().join("data/proc"), service)
+                && let Some(pid) = state.pid()
+            {
+                let _ = tell(pid, Order::Kill);
+            }
         }
     }
 }
