@@ -16,8 +16,8 @@ use crate::config::Conf;
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// It is switched off.
-    #[error("nsserversecurity is off")]
+    /// It is switched off, or was never set up.
+    #[error("nsserversecurity is off, or there is no certificate (encryption.nscertfile)")]
     Off,
     /// A file cannot be used.
     #[error("{what} {} cannot be used: {why}", path.display())]

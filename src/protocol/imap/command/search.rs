@@ -23,7 +23,7 @@ const BATCH_BODIES: u32 = 32;
 pub struct SearchRun {
     uid: bool,
     /// The tag and what to tell of the result; `None`: all, as RFC 3501 has it.
-    form: Option<(String, Returned)>,
+    form: Option<Form>,
     test: Test,
     left: VecDeque<(Uid, Uid)>,
     index: Option<IndexReader>,
@@ -56,20 +56,17 @@ enum Seek {
 pub(in crate::protocol::imap) fn start(
     session: &mut Session,
     uid: bool,
-    form: Option<(String, Returned)>,
+    form: Option<Form>,
     charset: Option<&str>,
     key: Key,
     now_s: i64,
 ) -> Result<Running, Answer> {
-    let mut run = SearchRun::new(session, uid, charset, key, now_s);
-    if let (Some((_, Returned { save: true, .. })), Err(Answer { status: Status::No, .. })) = (&form, &run) {
-        // RFC 5182 section 2.1: a search that ends in NO leaves nothing behind.
-        session.mailbox()?.saved = UidSet::new();
-    }
-    if let (Ok(run), Some((_, returned))) = (&mut run, &form) {
+    let run = SearchRun::new(session, uid, charset, key, now_s);
+    let mut run = begun(session, form.as_ref(), run)?;
+    if let Some((_, returned)) = &form {
         (run.seek, run.wanted) = enough(returned);
     }
-    Ok(Running::Search(Box::new(SearchRun { form, ..run? })))
+    Ok(Running::Search(Box::new(SearchRun { form, ..run })))
 }
 
 /// Where only an end or a piece is wanted, the search ends behind it: the direction, and how many matches that are.
@@ -144,16 +141,12 @@ impl SearchRun {
         session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Result<Option<Answer>, Answer> {
-        let saves = matches!(self.form, Some((_, Returned { save: true, .. })));
         let done = self.advance(session);
-        if saves && (done.is_err() || self.damaged) {
-            session.mailbox()?.saved = UidSet::new();
-        }
-        if !done? {
+        if !advanced(session, self.form.as_ref(), done, self.damaged)? {
             return Ok(None);
         }
         self.found.settle();
-        if let Some((_, returned)) = self.form.as_ref().filter(|_| saves && !self.damaged) {
+        if let Some((_, returned)) = self.form.as_ref().filter(|form| saves(form) && !self.damaged) {
             save(session, self.uid, self.found.saved(returned))?;
         }
         self.write(out);
@@ -308,6 +301,45 @@ impl SearchRun {
         }
         respond::text(out, "\r\n");
     }
+}
+
+/// The tag of a command, and what RETURN asks for.
+pub(in crate::protocol::imap) type Form = (String, Returned);
+
+/// Does RETURN have SAVE?
+pub(super) fn saves(form: &Form) -> bool {
+    form.1.save
+}
+
+/// A search has begun, or not: one that ends in NO leaves nothing behind (RFC 5182 section 2.1).
+///
+/// # Errors
+/// That of `run`.
+pub(super) fn begun(
+    session: &mut Session,
+    form: Option<&Form>,
+    run: Result<SearchRun, Answer>,
+) -> Result<SearchRun, Answer> {
+    if form.is_some_and(saves) && matches!(&run, Err(Answer { status: Status::No, .. })) {
+        session.mailbox()?.saved = UidSet::new();
+    }
+    run
+}
+
+/// A search has gone on: one that failed, or could not read everything, leaves nothing behind. False: there is more.
+///
+/// # Errors
+/// That of `done`.
+pub(super) fn advanced(
+    session: &mut Session,
+    form: Option<&Form>,
+    done: Result<bool, Answer>,
+    damaged: bool,
+) -> Result<bool, Answer> {
+    if form.is_some_and(saves) && (done.is_err() || damaged) {
+        session.mailbox()?.saved = UidSet::new();
+    }
+    done
 }
 
 /// Makes a result, UIDs or numbers, what `$` stands for (RFC 5182 section 2.1).

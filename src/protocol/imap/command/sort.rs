@@ -9,15 +9,15 @@ use std::collections::BinaryHeap;
 
 use super::copy::runs;
 use super::hits::positions;
-use super::search::{SearchRun, save};
+use super::search::{Form, SearchRun, advanced, begun, save, saves};
 use super::walk::{Headers, Walk};
 use crate::message::address::{self, Address};
 use crate::message::{charset, subject};
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{By, Criterion, Key, Returned};
-use crate::protocol::imap::respond::{self, Code, Status};
+use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Message, Modseq, Uid, UidSet};
+use crate::store::{Message, Modseq, Uid};
 
 /// Octets of a text that are compared: what lies behind them in longer ones does not count.
 const TEXT_BYTES: usize = 1024;
@@ -32,7 +32,7 @@ const MERGED: usize = 20_000;
 pub struct SortRun {
     uid: bool,
     /// The tag and what to tell of the result; `None`: all, as RFC 5256 has it.
-    form: Option<(String, Returned)>,
+    form: Option<Form>,
     criteria: Vec<Criterion>,
     part: Part,
     damaged: bool,
@@ -56,15 +56,12 @@ type SortKey = Box<[u8]>;
 pub(in crate::protocol::imap) fn start(
     session: &mut Session,
     uid: bool,
-    form: Option<(String, Returned)>,
+    form: Option<Form>,
     (criteria, charset, key): (Vec<Criterion>, &str, Key),
     now_s: i64,
 ) -> Result<Running, Answer> {
     let search = SearchRun::new(session, true, Some(charset), key, now_s);
-    if let (Some((_, Returned { save: true, .. })), Err(Answer { status: Status::No, .. })) = (&form, &search) {
-        session.mailbox()?.saved = UidSet::new();
-    }
-    let part = Part::Search(Box::new(search?));
+    let part = Part::Search(Box::new(begun(session, form.as_ref(), search)?));
     Ok(Running::Sort(Box::new(SortRun { uid, form, criteria, part, damaged: false, modseq: None, sorted: Vec::new() })))
 }
 
@@ -75,15 +72,11 @@ impl SortRun {
         session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Result<Option<Answer>, Answer> {
-        let saves = matches!(self.form, Some((_, Returned { save: true, .. })));
         let done = self.advance(session);
-        if saves && (done.is_err() || self.damaged) {
-            session.mailbox()?.saved = UidSet::new();
-        }
-        if !done? {
+        if !advanced(session, self.form.as_ref(), done, self.damaged)? {
             return Ok(None);
         }
-        if let Some((_, returned)) = self.form.as_ref().filter(|_| saves && !self.damaged) {
+        if let Some((_, returned)) = self.form.as_ref().filter(|form| saves(form) && !self.damaged) {
             save(session, self.uid, saved(&self.sorted, returned))?;
         }
         self.write(out);
