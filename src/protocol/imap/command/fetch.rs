@@ -93,9 +93,13 @@ pub(in crate::protocol::imap) fn start(
         return Err(Answer::bad("QRESYNC is not enabled"));
     }
     let selected = session.mailbox()?;
-    let Some(uids) = selected.uids(set, uid) else {
+    let Some(mut uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Fetch"));
     };
+    if let Some(window) = modifiers.partial {
+        // RFC 9394 section 3.4: first the piece, then those of it that CHANGEDSINCE leaves.
+        uids = UidSet::from_ranges(hits::of_ranges(uids.ranges()).within(window));
+    }
     if uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
@@ -105,10 +109,6 @@ pub(in crate::protocol::imap) fn start(
     let mut run = prepare(session, uid, &uids, items)?;
     if let Some(since) = modifiers.changed_since {
         run.only_since(session, (set, &uids), since, modifiers.vanished)?;
-    }
-    if let Some(window) = modifiers.partial {
-        // RFC 9394 section 3.4: of those that CHANGEDSINCE leaves.
-        run.left = hits::of_ranges(run.left.make_contiguous()).within(window).into();
     }
     Ok(Running::Fetch(Box::new(run)))
 }

@@ -55,7 +55,7 @@ impl Hits {
         piece
     }
 
-    /// What becomes `$` (RFC 5182 section 2.1, RFC 9394 section 3.1): MIN, MAX and PARTIAL save what they tell; with ALL or COUNT, or with
+    /// What becomes `$` (RFC 5182 section 2.1, RFC 9394 section 3.2): MIN, MAX and PARTIAL save what they tell; with ALL or COUNT, or with
     /// nothing beside SAVE, it is everything.
     pub(super) fn saved(&self, returned: &Returned) -> Vec<(u32, u32)> {
         let Returned { min, max, all, count, partial, .. } = *returned;
