@@ -214,6 +214,22 @@ impl View<'_> {
         rows::keywords(&self.read, self.account)
     }
 
+    /// Are there folders below this one?
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn has_children(&self, id: FolderId) -> Result<bool, StoreError> {
+        Ok(!rows::children(&self.read, self.account, id)?.is_empty())
+    }
+
+    /// Has the account subscribed to this name?
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_subscribed(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.read.get(&schema::key(self.account, kind::SUBSCRIPTION, FolderId::TOP, name.as_bytes()))?.is_some())
+    }
+
     /// The names the account has subscribed to.
     ///
     /// # Errors

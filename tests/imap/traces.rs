@@ -77,7 +77,7 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
 }
 
 /// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD, VANISHED, PREVIEW and names in UTF-8
-/// are not compiled into it, nor are CHILDINFO and mod-sequences.
+/// are not compiled into it, nor are CHILDINFO, OLDNAME and mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
     // RFC 3516 section 4.4 has the origin, its grammar has forgotten it.
@@ -118,7 +118,7 @@ fn understood(seen: &[u8]) -> Result<(), String> {
 
 /// The extended data at the end of a LIST response (RFC 5258 section 6).
 static CHILDINFO: std::sync::LazyLock<regex::bytes::Regex> = std::sync::LazyLock::new(|| {
-    regex::bytes::Regex::new(r#" \("CHILDINFO" \("[A-Z-]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
+    regex::bytes::Regex::new(r#" \("(?:CHILDINFO|OLDNAME)" \("[^"]+"(?: "[A-Z-]+")*\)\)\r\n$"#).unwrap()
 });
 
 /// A FETCH, SEARCH or STATUS response of one line without the items of later extensions.

@@ -5,6 +5,7 @@ use super::session::Session;
 /// What is named by CAPABILITY, without the login mechanisms.
 const CAPABILITIES: &[&str] = &[
     "IMAP4rev1",
+    "IMAP4rev2",
     "LITERAL+",
     "SASL-IR",
     "ID",
@@ -64,7 +65,11 @@ impl Session {
                 list.push("AUTH=SCRAM-SHA-256");
             }
         }
-        let word = |name: &str| if name == limit { "APPENDLIMIT".to_owned() } else { name.to_owned() };
+        let word = |name: &str| match name {
+            "IMAP4rev2" => "IMAP4REV2".to_owned(),
+            name if name == limit => "APPENDLIMIT".to_owned(),
+            name => name.to_owned(),
+        };
         list.retain(|name| !self.server.hidden.contains(&word(name)));
         list.join(" ")
     }

@@ -223,6 +223,17 @@ pub fn list_with_children(out: &mut Vec<u8>, attributes: &[&str], name: &str, cr
     text(out, "\r\n");
 }
 
+/// `* LIST (attributes) "/" name`, and with `old` how it was called: `("OLDNAME" ("old"))` (RFC 9051 section 6.3.9.7).
+pub fn list_with_oldname(out: &mut Vec<u8>, attributes: &[&str], name: &str, old: Option<&str>) {
+    name_with_attributes(out, "LIST", attributes, name);
+    if let Some(old) = old {
+        text(out, " (\"OLDNAME\" (");
+        mailbox(out, old);
+        text(out, "))");
+    }
+    text(out, "\r\n");
+}
+
 fn name_with_attributes(out: &mut Vec<u8>, word: &str, attributes: &[&str], name: &str) {
     text(out, &format!("* {word} ({}) \"/\" ", attributes.join(" ")));
     mailbox(out, name);

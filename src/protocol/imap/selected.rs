@@ -164,6 +164,8 @@ pub struct Selected {
     pub name: String,
     /// Opened by EXAMINE.
     pub read_only: bool,
+    /// The client is told nothing of `\Recent` (RFC 9051 appendix E, 12).
+    pub rev2: bool,
     /// The messages the client knows of.
     pub numbers: Numbers,
     /// Messages that are `\Recent` in this session.
@@ -203,6 +205,7 @@ impl Selected {
             uidvalidity: folder.uidvalidity,
             name,
             read_only,
+            rev2: false,
             numbers: picture.numbers.clone(),
             recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
@@ -249,7 +252,7 @@ impl Selected {
     /// Flags as they are written in a response, without the parentheses.
     pub fn flag_list(&self, uid: Uid, flags: Flags, keywords: Keywords) -> String {
         let mut list = system_flags(flags);
-        if self.recent.contains(uid) {
+        if !self.rev2 && self.recent.contains(uid) {
             list.push("\\Recent");
         }
         list.extend(keywords.bits().filter_map(|bit| self.keywords.get(bit)).map(String::as_str));
@@ -267,9 +270,22 @@ impl Selected {
     pub fn write_flags(&self, out: &mut Vec<u8>) {
         let defined = self.defined_flags();
         respond::flags(out, &defined);
-        let permanent = if self.read_only { String::new() } else { format!("{defined} \\*") };
+        // RFC 9051 section 7.1: where no keyword can be added, `\*` is not there.
+        let full = self.rev2 && self.keywords.len() >= Keywords::LIMIT;
+        let permanent = match (self.read_only, full) {
+            (true, _) => String::new(),
+            (false, true) => defined,
+            (false, false) => format!("{defined} \\*"),
+        };
         let code = respond::Code::PermanentFlags(permanent);
         respond::status(out, "*", respond::Status::Ok, Some(&code), "Ok");
+    }
+
+    /// Writes RECENT, which IMAP4rev2 does not have (RFC 9051 appendix E, 12).
+    pub fn write_recent(&self, out: &mut Vec<u8>) {
+        if !self.rev2 {
+            respond::counted(out, u32::try_from(self.recent.len()).unwrap_or(u32::MAX), "RECENT");
+        }
     }
 
     /// Reads the account's keywords again; tells the client when there are more.
@@ -349,7 +365,7 @@ impl Selected {
         }
         if arrived {
             respond::counted(out, self.numbers.count(), "EXISTS");
-            respond::counted(out, u32::try_from(self.recent.len()).unwrap_or(u32::MAX), "RECENT");
+            self.write_recent(out);
         }
         if enabled.qresync && !self.pending.is_empty() {
             // The mod-sequences of this command may lie above those of expunges that are not told yet (RFC 7162 section 3.2.2).
@@ -422,8 +438,7 @@ impl Selected {
                 continue;
             };
             let flags = self.flag_list(uid, run.flags, run.keywords);
-            // With QRESYNC the UID is always there (RFC 7162 section 3.2.4).
-            let uid = if with_uid || enabled.qresync { format!(" UID {uid}") } else { String::new() };
+            let uid = if with_uid || enabled.tells_uid() { format!(" UID {uid}") } else { String::new() };
             respond::text(out, &format!("* {number} FETCH (FLAGS ({flags}){uid}{modseq})\r\n"));
         }
     }

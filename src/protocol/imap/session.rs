@@ -11,7 +11,7 @@ use super::command;
 use super::command::append::Append;
 use super::command::authenticate::Outcome;
 use super::command::enable::{self, Enabled};
-use super::parse::{Command, Request};
+use super::parse::{Command, Request, Returned};
 use super::respond::{self, Code, Status};
 pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
@@ -247,7 +247,9 @@ impl Session {
                 Err(Answer::bad("CHARSET is not allowed when UTF8=ACCEPT is enabled"))
             }
             Command::Search { uid, returned, charset, key } => {
-                let form = returned.map(|returned| (tag.clone(), returned));
+                // RFC 9051 section 6.4.4: the answer is an ESEARCH, also where no options are given.
+                let all = self.enabled.rev2.then(Returned::everything);
+                let form = returned.or(all).map(|returned| (tag.clone(), returned));
                 command::search::start(self, uid, form, charset.as_deref(), key, now_s).map(Started::Running)
             }
             Command::Sort { uid, returned, criteria, charset, key } => {
@@ -276,9 +278,9 @@ impl Session {
         use Command as C;
         match command {
             C::Login { user, password } => command::login::run(self, &user, &password, now_s),
-            C::Create { mailbox, uses } => command::create::run(self, &mailbox, uses.as_deref(), now_s),
-            C::Delete(name) => command::delete::run(self, &name, now_s),
-            C::Rename { from, to } => command::rename::run(self, &from, &to, now_s),
+            C::Create { mailbox, uses } => command::create::run(self, &mailbox, uses.as_deref(), now_s, out),
+            C::Delete(name) => command::delete::run(self, &name, now_s, out),
+            C::Rename { from, to } => command::rename::run(self, &from, &to, now_s, out),
             C::Subscribe(name) => command::subscribe::run(self, &name, true),
             C::Unsubscribe(name) => command::subscribe::run(self, &name, false),
             C::List(listing) => command::list::run(self, &listing, out),
@@ -475,7 +477,7 @@ impl Session {
 
     /// The path of a mailbox name of a client.
     pub(super) fn path(&self, name: &str) -> Result<FolderPath, Answer> {
-        Ok(FolderPath::parse(name)?)
+        self.normalised(FolderPath::parse(name)?)
     }
 
     /// The same for a mailbox that is to be made: modified UTF-7 must not hide a control character, which no list could show.

@@ -13,12 +13,13 @@ use crate::text::utf7;
 impl Session {
     /// How the client writes mailbox names.
     pub fn names(&self) -> Names {
-        if self.enabled.utf8 { Names::Utf8 } else { Names::Utf7 }
+        // RFC 6855 section 3; RFC 9051 section 5.1.
+        if self.enabled.utf8 || self.enabled.rev2 { Names::Utf8 } else { Names::Utf7 }
     }
 
     /// A mailbox name as the client is told it.
     pub(super) fn shown<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        match utf7::decode(name.as_bytes()).filter(|_| self.enabled.utf8) {
+        match utf7::decode(name.as_bytes()).filter(|_| self.names() == Names::Utf8) {
             Some(name) => name.into(),
             None => name.into(),
         }

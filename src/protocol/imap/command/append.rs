@@ -15,6 +15,8 @@ use crate::store::{AccountId, Appended, Flags, FolderId, Kind, NewMessage, Stage
 /// An APPEND under way.
 pub struct Append {
     tag: String,
+    /// The mailbox as the client wrote it.
+    mailbox: String,
     to: (AccountId, FolderId),
     partition: String,
     next: Next,
@@ -108,6 +110,7 @@ impl Session {
         };
         Ok(Append {
             tag: tag.to_owned(),
+            mailbox: head.mailbox,
             to,
             partition: folder.partition,
             next: head.item.into(),
@@ -200,6 +203,12 @@ impl Session {
         } else {
             self.append_all(&append, now_s).unwrap_or_else(|answer| answer)
         };
+        if answer.status == Status::Ok
+            && let Ok(path) = self.path(&append.mailbox)
+        {
+            // RFC 9051 section 6.3.12.
+            self.tell_normal(&append.mailbox, &path, out);
+        }
         self.tell_expunges();
         self.finish(&append.tag, &answer, out)
     }

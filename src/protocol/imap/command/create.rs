@@ -12,7 +12,7 @@ pub(super) const SHARED: &str = "Shared Folders";
 ///
 /// # Errors
 /// NO: the name is taken or not allowed; a use is not known, not to be had or another mailbox's.
-pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i64) -> Answered {
+pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i64, out: &mut Vec<u8>) -> Answered {
     let account = session.account()?;
     let path = session.new_path(name)?;
     if path.is_inbox() {
@@ -24,6 +24,7 @@ pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i6
     let special_use = uses.map(special_use).transpose()?;
     let options = CreateOptions { special_use, partition: None };
     let created = session.server.store.folder_create(account, &path, &options, now_s)?;
+    session.tell_normal(name, &path, out);
     Ok(Answer::completed_with(Code::MailboxId(mailbox_id(&created))))
 }
 

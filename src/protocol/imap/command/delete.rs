@@ -8,7 +8,7 @@ use crate::protocol::imap::session::Session;
 ///
 /// # Errors
 /// NO: there is no such mailbox, or it is INBOX, or a name that only holds others.
-pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
+pub fn run(session: &mut Session, name: &str, now_s: i64, out: &mut Vec<u8>) -> Answered {
     let account = session.account()?;
     let path = session.path(name)?;
     if path.is_inbox() {
@@ -26,6 +26,7 @@ pub fn run(session: &mut Session, name: &str, now_s: i64) -> Answered {
     }
     drop(view);
     session.server.store.folder_delete(account, &path, now_s)?;
+    session.tell_normal(name, &path, out);
     if session.selected.as_ref().is_some_and(|selected| selected.account == account && selected.folder == folder.id) {
         session.selected = None;
     }

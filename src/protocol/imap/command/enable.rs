@@ -14,6 +14,15 @@ pub struct Enabled {
     pub qresync: bool,
     /// Names and quoted strings are UTF-8 (RFC 6855).
     pub utf8: bool,
+    /// Responses are those of IMAP4rev2 (RFC 9051): names in UTF-8, ESEARCH, no `\Recent`.
+    pub rev2: bool,
+}
+
+impl Enabled {
+    /// FETCH responses that nobody asked for have the UID (RFC 7162 section 3.2.4; RFC 9051 appendix E, 21).
+    pub fn tells_uid(self) -> bool {
+        self.qresync || self.rev2
+    }
 }
 
 /// Enables those of `names` that there are, and writes which.
@@ -28,8 +37,10 @@ pub fn run(session: &mut Session, names: &[String], out: &mut Vec<u8>) -> Answer
                 session.enabled.qresync = true;
             }
             "UTF8=ACCEPT" => session.enabled.utf8 = true,
+            "IMAP4REV2" => session.enable_rev2(),
             _ => continue,
         }
+        let name = if name == "IMAP4REV2" { "IMAP4rev2" } else { name };
         if !done.split(' ').any(|known| known == name) {
             done.push(' ');
             done.push_str(name);
@@ -40,6 +51,15 @@ pub fn run(session: &mut Session, names: &[String], out: &mut Vec<u8>) -> Answer
 }
 
 impl Session {
+    /// From now on responses are those of RFC 9051 (section 6.3.1 and appendix A); what it has done away with is understood, but told only where it
+    /// is asked for.
+    fn enable_rev2(&mut self) {
+        self.enabled.rev2 = true;
+        if let Some(selected) = &mut self.selected {
+            selected.rev2 = true;
+        }
+    }
+
     /// From now on FETCH responses that tell of changes have mod-sequences; what was told before had none, so the client learns up to
     /// which one it knows the mailbox.
     pub(in crate::protocol::imap) fn enable_condstore(&mut self, out: &mut Vec<u8>) {

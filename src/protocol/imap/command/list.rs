@@ -27,7 +27,7 @@ pub(super) fn whole(reference: &str, pattern: &str) -> Result<String, Answer> {
 }
 
 /// The patterns of a command, ready; empty ones match nothing (RFC 5258 section 3). All together are not longer than one may be.
-fn wildcards(listing: &Listing) -> Result<Vec<Wildcard>, Answer> {
+fn wildcards(session: &Session, listing: &Listing) -> Result<Vec<Wildcard>, Answer> {
     let mut bytes = 0usize;
     let mut found = Vec::new();
     for pattern in listing.patterns.iter().filter(|pattern| !pattern.is_empty()) {
@@ -36,6 +36,7 @@ fn wildcards(listing: &Listing) -> Result<Vec<Wildcard>, Answer> {
         if bytes > PATTERN {
             return Err(Answer::no_with(Code::Limit, "Patterns too long"));
         }
+        found.extend(session.normal_form(&pattern).map(|pattern| Wildcard::list(&pattern)));
         found.push(Wildcard::list(&pattern));
     }
     Ok(found)
@@ -97,7 +98,7 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
         return Ok(Answer::completed());
     }
     let account = session.account()?;
-    let wildcards = wildcards(listing)?;
+    let wildcards = wildcards(session, listing)?;
     let view = session.server.store.view(account)?;
     let mut names = names(&view, listing)?;
     for name in &mut names {

@@ -121,8 +121,8 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str, now_s: i64) ->
         Key::Text(bytes) => Test::Text(needle(&bytes)),
         Key::Internal(op, date) => Test::Internal(op, date),
         Key::Sent(op, date) => Test::Sent(op, date),
-        Key::Larger(bytes) => Test::Larger(u64::from(bytes)),
-        Key::Smaller(bytes) => Test::Smaller(u64::from(bytes)),
+        Key::Larger(bytes) => Test::Larger(bytes),
+        Key::Smaller(bytes) => Test::Smaller(bytes),
         Key::EmailId(id) => match id.strip_prefix('M').and_then(Guid::parse) {
             Some(guid) => Test::Content(guid),
             None => Test::Any(Vec::new()),

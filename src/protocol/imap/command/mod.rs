@@ -20,6 +20,7 @@ pub mod lsub;
 mod matching;
 pub mod mv;
 pub mod namespace;
+mod oldname;
 mod opened;
 mod pieces;
 pub mod quota;

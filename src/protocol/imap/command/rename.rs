@@ -8,9 +8,9 @@ use crate::protocol::imap::session::Session;
 ///
 /// # Errors
 /// NO: the old one is not there, or the new one is, or lies inside of the old one.
-pub fn run(session: &mut Session, from: &str, to: &str, now_s: i64) -> Answered {
+pub fn run(session: &mut Session, from: &str, to: &str, now_s: i64, out: &mut Vec<u8>) -> Answered {
     let account = session.account()?;
-    let (from, to) = (session.path(from)?, session.new_path(to)?);
+    let (old, from, to) = (from, session.path(from)?, session.new_path(to)?);
     if to.is_inbox() {
         return Err(Answer::no_with(Code::AlreadyExists, "Mailbox already exists"));
     }
@@ -21,5 +21,6 @@ pub fn run(session: &mut Session, from: &str, to: &str, now_s: i64) -> Answered 
         return Err(Answer::no_with(Code::Cannot, "A mailbox cannot be moved into itself"));
     }
     session.server.store.folder_rename(account, &from, &to, now_s)?;
+    session.tell_renamed(old, (&from, &to), out);
     Ok(Answer::completed())
 }

@@ -1,7 +1,8 @@
-//! SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2) with the parameters CONDSTORE and QRESYNC (RFC 7162).
+//! SELECT and EXAMINE (RFC 3501 sections 6.3.1 and 6.3.2, RFC 9051 sections 6.3.2 and 6.3.3) with the parameters CONDSTORE and QRESYNC (RFC 7162).
 
 use super::create::mailbox_id;
 use super::fetch;
+use super::oldname;
 use super::resync::missed;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::Opening;
@@ -42,7 +43,14 @@ pub(in crate::protocol::imap) fn run(
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
     let picture = session.server.pictures.of(&view, account, &folder)?;
-    let selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
+    let mut selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
+    selected.rev2 = session.enabled.rev2;
+    let mut listed = Vec::new();
+    if selected.rev2 {
+        // RFC 9051 section 6.3.2.
+        let old = session.differs(&opening.mailbox, &path);
+        oldname::write(session, (&view, &path), Some(&folder), old.as_ref(), &mut listed)?;
+    }
     // From the same snapshot as HIGHESTMODSEQ: what changes later has a greater mod-sequence.
     let missed = match &opening.resync {
         Some(resync) => missed(&view, &folder, &selected.numbers, resync)?,
@@ -51,8 +59,10 @@ pub(in crate::protocol::imap) fn run(
     drop(view);
     selected.write_flags(out);
     respond::counted(out, selected.numbers.count(), "EXISTS");
-    respond::counted(out, u32::try_from(selected.recent.len()).unwrap_or(u32::MAX), "RECENT");
-    let unseen = picture.unseen.and_then(|uid| selected.numbers.number(uid)).map(Code::Unseen);
+    selected.write_recent(out);
+    // RFC 9051 appendix E, 11.
+    let unseen = picture.unseen.filter(|_| !selected.rev2).and_then(|uid| selected.numbers.number(uid));
+    let unseen = unseen.map(Code::Unseen);
     let told = [
         Code::UidValidity(folder.uidvalidity),
         Code::UidNext(folder.uidnext),
@@ -64,6 +74,7 @@ pub(in crate::protocol::imap) fn run(
     for code in unseen.into_iter().chain(told) {
         respond::status(out, "*", Status::Ok, Some(&code), "Ok");
     }
+    out.append(&mut listed);
     session.selected = Some(selected);
     session.counts.selected += 1;
     let answer = Answer::completed_with(if read_only { Code::ReadOnly } else { Code::ReadWrite });

@@ -128,7 +128,7 @@ impl Told<'_> {
                 // Not changed by this command. Where it is conditional the client hears so (RFC 7162 section 3.1.3).
                 continue;
             }
-            if self.arguments.uid || self.enabled.qresync {
+            if self.arguments.uid || self.enabled.tells_uid() {
                 items.push(format!("UID {uid}"));
             }
             if self.enabled.condstore {

@@ -73,8 +73,8 @@ pub enum Text {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Partial {
-    pub offset: u32,
-    pub length: u32,
+    pub offset: u64,
+    pub length: u64,
 }
 
 /// Items of one FETCH: what a message needs of each is in memory at once.
@@ -239,11 +239,12 @@ fn partial(c: &mut Cursor<'_>) -> Parsed<Option<Partial>> {
         return Ok(None);
     }
     let invalid = |c: &Cursor<'_>| c.invalid(What::Partial);
-    let offset = c.number().map_err(|_| invalid(c))?;
+    // 63 bits (RFC 9051 section 9, `number64`).
+    let offset = c.number63(What::Partial).map_err(|_| invalid(c))?;
     if !c.eat(b'.') {
         return Err(invalid(c));
     }
-    let length = c.number().map_err(|_| invalid(c))?;
+    let length = c.number63(What::Partial).map_err(|_| invalid(c))?;
     if length == 0 || !c.eat(b'>') {
         return Err(invalid(c));
     }

@@ -28,8 +28,8 @@ pub enum Key {
     Internal(DateOp, NaiveDate),
     /// Compared with the Date header, zone disregarded.
     Sent(DateOp, NaiveDate),
-    Larger(u32),
-    Smaller(u32),
+    Larger(u64),
+    Smaller(u64),
     /// The internal date is at least so many seconds ago (RFC 5032).
     Older(u32),
     /// It is at most so many seconds ago.
@@ -92,6 +92,11 @@ pub struct Returned {
 }
 
 impl Returned {
+    /// ALL, which is what RETURN without options means.
+    pub fn everything() -> Returned {
+        Returned { all: true, ..Returned::default() }
+    }
+
     /// True when there is something to be told: with SAVE alone there is not (RFC 5182 section 2.1).
     pub fn tells(&self) -> bool {
         self.min || self.max || self.all || self.count || self.partial.is_some()
@@ -310,7 +315,8 @@ fn with_argument(c: &mut Cursor<'_>, word: &str) -> Parsed<Key> {
         "THREADID" => Key::ThreadId(object_id(c)?),
         "LARGER" | "SMALLER" => {
             c.space()?;
-            let number = c.number()?;
+            // 63 bits (RFC 9051 section 9, `number64`).
+            let number = c.number63(What::Number)?;
             if word == "LARGER" { Key::Larger(number) } else { Key::Smaller(number) }
         }
         "MODSEQ" => Key::Modseq(condstore::search_modseq(c)?),
