@@ -176,7 +176,7 @@ fn starttls_changes_what_may_be_said() {
     let mut client = Offer::of(&certificate(&it)).secure(plain.stream).unwrap();
     let after = client.ask("capability").remove(0);
     assert!(!after.contains("STARTTLS") && !after.contains("LOGINDISABLED"), "{after}");
-    assert!(after.contains(" AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256"), "{after}");
+    assert!(after.contains(" AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-1"), "{after}");
     assert_eq!(client.ask("starttls"), ["BAD TLS is active already"]);
     assert_eq!(client.ask("login joe secret"), ["OK User logged in"]);
     assert_eq!(client.ask("starttls"), ["BAD Already logged in"]);
@@ -418,11 +418,40 @@ pub fn tls_can_be_switched_off_and_cannot_be_had_without_a_certificate() {
     assert!(log(&it).contains("no TLS: certificate"), "{}", log(&it));
 }
 
-/// The client's side of SCRAM-SHA-256 over a connection; the tagged answer.
-fn scram(ask: &mut dyn FnMut(&str) -> String, authzid: &str, user: &str, password: &str) -> String {
+/// A mechanism of SCRAM, as a client has it.
+struct Mechanism {
+    name: &'static str,
+    digest: &'static digest::Algorithm,
+    sign: &'static hmac::Algorithm,
+    derive: &'static pbkdf2::Algorithm,
+}
+
+static SCRAM: [Mechanism; 2] = [
+    Mechanism {
+        name: "scram-sha-256",
+        digest: &digest::SHA256,
+        sign: &hmac::HMAC_SHA256,
+        derive: &pbkdf2::PBKDF2_HMAC_SHA256,
+    },
+    Mechanism {
+        name: "scram-sha-1",
+        digest: &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        sign: &hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        derive: &pbkdf2::PBKDF2_HMAC_SHA1,
+    },
+];
+
+/// The client's side of SCRAM over a connection; the tagged answer.
+fn scram(
+    mechanism: &Mechanism,
+    ask: &mut dyn FnMut(&str) -> String,
+    authzid: &str,
+    user: &str,
+    password: &str,
+) -> String {
     let header = if authzid.is_empty() { "n,,".to_owned() } else { format!("n,a={authzid},") };
     let bare = format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL");
-    let first = ask(&format!("a authenticate scram-sha-256 {}", STANDARD.encode(format!("{header}{bare}"))));
+    let first = ask(&format!("a authenticate {} {}", mechanism.name, STANDARD.encode(format!("{header}{bare}"))));
     let Some(challenge) = first.strip_prefix("+ ") else { return first };
     let challenge = String::from_utf8(STANDARD.decode(challenge).unwrap()).unwrap();
     let field = |name: &str| {
@@ -430,11 +459,11 @@ fn scram(ask: &mut dyn FnMut(&str) -> String, authzid: &str, user: &str, passwor
     };
     let (nonce, salt, passes) = (field("r="), STANDARD.decode(field("s=")).unwrap(), field("i="));
     assert!(nonce.len() > 24 && nonce.starts_with("fyko+d2lbbFgONRv9qkxdawL"));
-    let mut salted = [0; 32];
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, passes.parse().unwrap(), &salt, password.as_bytes(), &mut salted);
-    let sign = |key: &[u8], message: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+    let mut salted = vec![0; mechanism.digest.output_len()];
+    pbkdf2::derive(*mechanism.derive, passes.parse().unwrap(), &salt, password.as_bytes(), &mut salted);
+    let sign = |key: &[u8], message: &[u8]| hmac::sign(&hmac::Key::new(*mechanism.sign, key), message);
     let client_key = sign(&salted, b"Client Key");
-    let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
+    let stored_key = digest::digest(mechanism.digest, client_key.as_ref());
     let without = format!("c={},r={nonce}", STANDARD.encode(&header));
     let message = format!("{bare},{challenge},{without}");
     let signature = sign(stored_key.as_ref(), message.as_bytes());
@@ -452,9 +481,10 @@ fn scram_lets_in_who_knows_the_password() {
     let it = Instance::with(&[("service.imap.plaintextmincipher", "-1"), ("store.admins", "boss")]);
     it.accounts(&["joe", "boss"]);
     let imapd = Imapd::start(&it);
-    let login = |authzid: &str, user: &str, password: &str| {
+    let login_by = |mechanism: &Mechanism, authzid: &str, user: &str, password: &str| {
         let mut client = imapd.connect();
         let answer = scram(
+            mechanism,
             &mut |line| {
                 client.send(format!("{line}\r\n"));
                 client.line()
@@ -465,6 +495,7 @@ fn scram_lets_in_who_knows_the_password() {
         );
         (answer, client)
     };
+    let login = |authzid: &str, user: &str, password: &str| login_by(&SCRAM[0], authzid, user, password);
     let ok = "a OK User logged in";
     let no = "a NO [AUTHENTICATIONFAILED] Login failed: authentication failure";
     for (authzid, user, password, expected) in [
@@ -478,17 +509,34 @@ fn scram_lets_in_who_knows_the_password() {
         ("nobody", "boss", "secret", no),
         ("", "", "secret", "a BAD Invalid response"),
     ] {
-        assert_eq!(login(authzid, user, password).0, expected, "{user} for {authzid:?}");
+        for mechanism in &SCRAM {
+            let answer = login_by(mechanism, authzid, user, password).0;
+            assert_eq!(answer, expected, "{user} for {authzid:?} by {}", mechanism.name);
+        }
     }
     let (_, mut client) = login("joe", "boss", "secret");
     assert!(client.ask("create by-proxy")[0].starts_with("OK [MAILBOXID (F"));
     assert!(it.run("mboxutil", &["-l", "-s"]).ok().contains("user/joe/by-proxy\n"));
     // A new password is the only one.
     it.run_with("user", &["passwd", "joe"], "better\n").ended(0);
-    assert_eq!((login("", "joe", "secret").0.as_str(), login("", "joe", "better").0.as_str()), (no, ok));
-    // It is not offered once somebody has a password and no keys.
+    for mechanism in &SCRAM {
+        let [old, new] = ["secret", "better"].map(|password| login_by(mechanism, "", "joe", password).0);
+        assert_eq!((old.as_str(), new.as_str()), (no, ok), "{}", mechanism.name);
+    }
+    // A directory of before has keys for SHA-256 only: SHA-1 is not offered, and its user is answered as nobody is.
     let directory = it.base().join("config/directory.ldif");
     let mut text = std::fs::read_to_string(&directory).unwrap();
+    // The line and those into which it is folded.
+    let keys = text.split_once("authPassword: SCRAM-SHA-256$").unwrap().1.replace("\n ", "");
+    let keys = format!("authPassword: SCRAM-SHA-256${}", keys.lines().next().unwrap());
+    text += &format!("\ndn: uid=former,dc=example,dc=org\nuid: former\nuserPassword: {{SHA}}x\n{keys}\n");
+    std::fs::write(&directory, &text).unwrap();
+    for mechanism in &SCRAM {
+        assert_eq!(login_by(mechanism, "", "former", "x").0, no);
+    }
+    let capability = imapd.connect().ask("capability").remove(0);
+    assert!(capability.contains(" AUTH=SCRAM-SHA-256") && !capability.contains("AUTH=SCRAM-SHA-1"), "{capability}");
+    // Neither is offered once somebody has a password and no keys.
     text += "\ndn: uid=old,dc=example,dc=org\nuid: old\nuserPassword: {SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n";
     std::fs::write(&directory, text).unwrap();
     assert_eq!(login("", "joe", "secret").0, no);
@@ -502,16 +550,19 @@ fn scram_under_tls() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     let imapd = Imapd::start(&it);
-    let mut client = starttls(&it, &imapd);
-    let answer = scram(
-        &mut |line| {
-            client.send(format!("{line}\r\n"));
-            client.line()
-        },
-        "",
-        "joe",
-        "secret",
-    );
-    assert_eq!(answer, "a OK User logged in");
-    assert_eq!(client.ask("select inbox").last().unwrap(), "OK [READ-WRITE] Completed");
+    for mechanism in &SCRAM {
+        let mut client = starttls(&it, &imapd);
+        let answer = scram(
+            mechanism,
+            &mut |line| {
+                client.send(format!("{line}\r\n"));
+                client.line()
+            },
+            "",
+            "joe",
+            "secret",
+        );
+        assert_eq!(answer, "a OK User logged in", "{}", mechanism.name);
+        assert_eq!(client.ask("select inbox").last().unwrap(), "OK [READ-WRITE] Completed");
+    }
 }

@@ -188,9 +188,9 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         ("mailDeliveryOption", "mailbox"),
         ("inetUserStatus", "active"),
         ("mailUserStatus", "active"),
-        ("userPassword", &secrets.hash),
-        ("authPassword", &secrets.keys),
+        ("userPassword", secrets.hash.as_str()),
     ]);
+    attributes.extend(secrets.keys.iter().map(|keys| ("authPassword", keys.as_str())));
     edit::add(&context.instance.directory_ldif(), &dn, &attributes).map_err(refused)?;
     ui.line(format!("added {userid}"));
     let user = context.known(&userid)?;
@@ -227,7 +227,8 @@ fn passwd(ui: &mut Ui, context: &Context, userid: &str) -> anyhow::Result<Exit> 
     let user = context.known(userid)?;
     let secrets = secrets(ui)?;
     let path = context.instance.directory_ldif();
-    let changes: &[edit::Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &[&secrets.keys])];
+    let keys: Vec<&str> = secrets.keys.iter().map(String::as_str).collect();
+    let changes: &[edit::Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &keys)];
     edit::replace(&path, &user.dn, changes).map_err(refused)?;
     ui.line(format!("changed the password of {}", user.userid));
     Ok(Exit::Ok)
@@ -339,8 +340,8 @@ fn delete(ui: &mut Ui, context: &Context, userid: &str, yes: bool, dry_run: bool
 struct Secrets {
     /// `userPassword`, for mechanisms that send the password.
     hash: String,
-    /// `authPassword`, for SCRAM.
-    keys: String,
+    /// `authPassword`, for SCRAM: a value for each mechanism.
+    keys: Vec<String>,
 }
 
 /// Reads a password and makes what is kept of it.
@@ -355,7 +356,10 @@ fn secrets(ui: &mut Ui) -> anyhow::Result<Secrets> {
         one_line()?
     };
     let made = password::create(&text)
-        .and_then(|hash| Ok(Secrets { hash, keys: scram::Keys::create(&text)?.value() }))
+        .and_then(|hash| {
+            let keys = scram::Hash::ALL.iter().map(|mechanism| Ok(scram::Keys::create(*mechanism, &text)?.value()));
+            Ok(Secrets { hash, keys: keys.collect::<Result<_, password::PasswordError>>()? })
+        })
         .map_err(|error| {
             Failure::new(Exit::DataErr, error.to_string()).hint("give the password as one line on standard input")
         })?;

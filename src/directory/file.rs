@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ldif;
 use super::logins::Logins;
-use super::scram::{Bytes32, Keys, random};
+use super::scram::{Bytes32, Hash, Keys, random};
 use super::user::{self, Record, canonical_userid};
 use super::{Authenticated, DirectoryError, Home, Options};
 use crate::log::{self, Category};
@@ -36,8 +36,8 @@ pub struct LdifFile {
     default_domain: Option<String>,
     host: String,
     cache: Mutex<Option<(Version, Arc<Known>)>>,
-    /// True when whoever has a password has SCRAM keys, as of the last reading.
-    scram_for_all: AtomicBool,
+    /// True when whoever has a password has SCRAM keys, as of the last reading; in the order of [`Hash::ALL`].
+    scram_for_all: [AtomicBool; Hash::ALL.len()],
     pub(super) logins: Logins,
     /// From it come the salts that are not stored.
     pub(super) secret: Bytes32,
@@ -53,14 +53,15 @@ impl LdifFile {
             default_domain: options.default_domain.map(|domain| domain.to_ascii_lowercase()),
             host: host.to_ascii_lowercase(),
             cache: Mutex::new(None),
-            scram_for_all: AtomicBool::new(false),
+            scram_for_all: Default::default(),
             logins: options.logins,
             secret: options.secret.unwrap_or_else(random),
         }
     }
 
-    pub(super) fn scram_for_all(&self) -> bool {
-        self.scram_for_all.load(Ordering::Relaxed)
+    pub(super) fn scram_for_all(&self, hash: Hash) -> bool {
+        let mut each = Hash::ALL.into_iter().zip(&self.scram_for_all);
+        each.any(|(other, all)| other == hash && all.load(Ordering::Relaxed))
     }
 
     /// The users as the file holds them now.
@@ -91,8 +92,11 @@ impl LdifFile {
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
         }
-        let mut served = known.records.iter().filter(|record| self.is_here(record) && record.user.status.may_log_in());
-        self.scram_for_all.store(served.all(Record::may_use_scram), Ordering::Relaxed);
+        for (hash, all) in Hash::ALL.into_iter().zip(&self.scram_for_all) {
+            let mut served =
+                known.records.iter().filter(|record| self.is_here(record) && record.user.status.may_log_in());
+            all.store(served.all(|record| record.may_use_scram(hash)), Ordering::Relaxed);
+        }
         *cache = Some((version, Arc::clone(&known)));
         Ok(known)
     }
@@ -147,10 +151,10 @@ impl LdifFile {
     }
 
     /// The keys of whoever a login name means; of nobody, such as fit no password.
-    pub(super) fn scram_keys(&self, login: &str) -> Result<Keys, DirectoryError> {
+    pub(super) fn scram_keys(&self, login: &str, hash: Hash) -> Result<Keys, DirectoryError> {
         let known = self.read()?;
-        let keys = known.by_login(login).and_then(|record| record.scram_keys(&self.secret));
-        let nobody = || Keys::of_nobody(&self.secret, &canonical_userid(login, self.default_domain.as_deref()));
+        let keys = known.by_login(login).and_then(|record| record.scram_keys(hash, &self.secret));
+        let nobody = || Keys::of_nobody(hash, &self.secret, &canonical_userid(login, self.default_domain.as_deref()));
         Ok(keys.unwrap_or_else(nobody))
     }
 

@@ -218,16 +218,16 @@ impl Directory {
     ///
     /// # Errors
     /// As [`Directory::lookup`].
-    pub fn scram_keys(&self, login: &str) -> Result<scram::Keys, DirectoryError> {
+    pub fn scram_keys(&self, login: &str, hash: scram::Hash) -> Result<scram::Keys, DirectoryError> {
         let Directory::Ldif(file) = self;
-        file.scram_keys(login)
+        file.scram_keys(login, hash)
     }
 
     /// True when SCRAM can be offered: everybody who has a password can log in by it. As of the last question; this asks nothing and waits
     /// for nothing.
-    pub fn scram_for_all(&self) -> bool {
+    pub fn scram_for_all(&self, hash: scram::Hash) -> bool {
         let Directory::Ldif(file) = self;
-        file.scram_for_all()
+        file.scram_for_all(hash)
     }
 
     /// Lets somebody in (login names as in [`Directory::lookup`]) who has proved to know the password of these keys.
@@ -237,7 +237,8 @@ impl Directory {
     pub fn admit(&self, login: &str, keys: &scram::Keys) -> Result<Authenticated, DirectoryError> {
         let Directory::Ldif(file) = self;
         let known = file.read()?;
-        let found = known.by_login(login).filter(|record| record.scram_keys(&file.secret).as_ref() == Some(keys));
+        let own = |record: &&user::Record| record.scram_keys(keys.hash, &file.secret).as_ref() == Some(keys);
+        let found = known.by_login(login).filter(own);
         file.admit(found)
     }
 

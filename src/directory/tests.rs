@@ -1,3 +1,4 @@
+use super::scram::Hash;
 use super::*;
 use crate::os::durable;
 
@@ -149,42 +150,42 @@ fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
 #[test]
 fn keys_for_scram_are_for_those_who_have_them() {
     let (dir, directory) = directory();
-    assert!(!directory.scram_for_all());
+    assert!(!directory.scram_for_all(Hash::Sha256));
     directory.users().unwrap();
     // joe has only a hash.
-    assert!(!directory.scram_for_all());
+    assert!(!directory.scram_for_all(Hash::Sha256));
     let path = dir.path().join("directory.ldif");
-    let keys = scram::Keys::create("secret").unwrap();
+    let keys = scram::Keys::create(Hash::Sha256, "secret").unwrap();
     let dn = "uid=joe,ou=People,dc=example,dc=org";
     edit::replace(&path, dn, &[("authPassword", &["MD5$x$y", &keys.value()])]).unwrap();
-    assert_eq!(directory.scram_keys("JOE").unwrap(), keys);
-    assert_eq!(directory.scram_keys("joe.doe@example.org").unwrap(), keys);
-    assert!(directory.scram_for_all());
+    assert_eq!(directory.scram_keys("JOE", Hash::Sha256).unwrap(), keys);
+    assert_eq!(directory.scram_keys("joe.doe@example.org", Hash::Sha256).unwrap(), keys);
+    assert!(directory.scram_for_all(Hash::Sha256));
     // All names of somebody who does not exist are asked for the same salt, as those of a user are.
-    let nobody = directory.scram_keys("nobody").unwrap();
+    let nobody = directory.scram_keys("nobody", Hash::Sha256).unwrap();
     assert_eq!((nobody.passes, nobody.salt.len()), (keys.passes, keys.salt.len()));
     for name in ["Nobody", " nobody", "nobody@example.org"] {
-        assert_eq!(directory.scram_keys(name).unwrap().salt, nobody.salt, "{name}");
+        assert_eq!(directory.scram_keys(name, Hash::Sha256).unwrap().salt, nobody.salt, "{name}");
     }
-    assert_ne!(directory.scram_keys("nobody@siroe.com").unwrap().salt, nobody.salt);
+    assert_ne!(directory.scram_keys("nobody@siroe.com", Hash::Sha256).unwrap().salt, nobody.salt);
     assert_eq!(directory.admit("joe", &keys).unwrap().user.userid, "joe");
     assert!(matches!(directory.admit("nobody", &nobody), Err(DirectoryError::BadCredentials)));
     // A password in the clear has keys as well, the same each time.
-    let held = directory.scram_keys("held").unwrap();
-    assert_eq!((&directory.scram_keys("held").unwrap(), held.passes), (&held, keys.passes));
+    let held = directory.scram_keys("held", Hash::Sha256).unwrap();
+    assert_eq!((&directory.scram_keys("held", Hash::Sha256).unwrap(), held.passes), (&held, keys.passes));
     assert!(matches!(directory.admit("held", &held), Err(DirectoryError::Blocked(Status::Hold))));
     assert!(matches!(directory.admit("joe", &held), Err(DirectoryError::BadCredentials)));
     // A new password has other keys, who has no password has none, and two passwords are one too many.
-    let better = scram::Keys::create("better").unwrap();
+    let better = scram::Keys::create(Hash::Sha256, "better").unwrap();
     edit::replace(&path, dn, &[("authPassword", &[&better.value()])]).unwrap();
     assert!(matches!(directory.admit("joe", &keys), Err(DirectoryError::BadCredentials)));
     assert!(directory.admit("joe", &better).is_ok());
     edit::replace(&path, dn, &[("userPassword", &[])]).unwrap();
     assert!(matches!(directory.admit("joe", &better), Err(DirectoryError::BadCredentials)));
-    assert!(directory.scram_for_all());
+    assert!(directory.scram_for_all(Hash::Sha256));
     edit::replace(&path, dn, &[("userPassword", &["{CLEAR}a", "{CLEAR}b"])]).unwrap();
     directory.users().unwrap();
-    assert!(!directory.scram_for_all());
+    assert!(!directory.scram_for_all(Hash::Sha256));
     edit::replace(
         &path,
         dn,
@@ -192,11 +193,42 @@ fn keys_for_scram_are_for_those_who_have_them() {
     )
     .unwrap();
     assert!(directory.problems().unwrap().iter().any(|problem| problem.contains("joe: authPassword")));
-    assert!(!directory.scram_for_all());
+    assert!(!directory.scram_for_all(Hash::Sha256));
     // One who may not log in here does not count.
     edit::replace(&path, dn, &[("mailUserStatus", &["hold"])]).unwrap();
     directory.users().unwrap();
-    assert!(directory.scram_for_all());
+    assert!(directory.scram_for_all(Hash::Sha256));
+}
+
+#[test]
+fn keys_of_each_mechanism_are_for_themselves() {
+    let (dir, directory) = directory();
+    let path = dir.path().join("directory.ldif");
+    let keys = Hash::ALL.map(|hash| scram::Keys::create(hash, "secret").unwrap());
+    let [value, other] = keys.each_ref().map(scram::Keys::value);
+    let dn = "uid=joe,ou=People,dc=example,dc=org";
+    let offered = || {
+        directory.users().unwrap();
+        Hash::ALL.map(|hash| directory.scram_for_all(hash))
+    };
+    edit::replace(&path, dn, &[("authPassword", &[&value])]).unwrap();
+    assert_eq!(offered(), [true, false]);
+    // Somebody without keys of this kind is answered as somebody who does not exist.
+    let [joe, nobody] = ["joe", "nobody"].map(|name| directory.scram_keys(name, Hash::Sha1).unwrap());
+    assert_eq!((joe.hash, joe.passes, joe.salt.len()), (Hash::Sha1, nobody.passes, nobody.salt.len()));
+    assert!(matches!(directory.admit("joe", &joe), Err(DirectoryError::BadCredentials)));
+    edit::replace(&path, dn, &[("authPassword", &[&value, &other])]).unwrap();
+    assert_eq!(offered(), [true, true]);
+    for keys in &keys {
+        assert_eq!(directory.scram_keys("joe", keys.hash).unwrap(), *keys);
+        assert!(directory.admit("joe", keys).is_ok());
+    }
+    edit::replace(&path, dn, &[("authPassword", &[&other])]).unwrap();
+    assert_eq!(offered(), [false, true]);
+    // A password in the clear serves both; the salts are not the same.
+    let [held, also] = Hash::ALL.map(|hash| directory.scram_keys("held", hash).unwrap());
+    assert!(held.salt != also.salt && also.hash == Hash::Sha1);
+    assert!(matches!(directory.admit("held", &also), Err(DirectoryError::Blocked(Status::Hold))));
 }
 
 #[test]

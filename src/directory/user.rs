@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::ldif::Entry;
 use super::password;
-use super::scram::{self, Bytes32, Keys};
+use super::scram::{self, Bytes32, Hash, Keys};
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,28 +161,35 @@ pub(super) struct Record {
     pub(super) user: User,
     pub(super) host: Option<String>,
     pub(super) passwords: Vec<String>,
-    /// The keys in `authPassword`.
-    pub(super) keys: Option<Keys>,
-    /// Those of a password in the clear, once somebody has asked.
-    pub(super) clear_keys: OnceLock<Option<Keys>>,
+    /// The keys in `authPassword`, of each mechanism the first.
+    pub(super) keys: Vec<Keys>,
+    /// Those of a password in the clear, once somebody has asked; in the order of [`Hash::ALL`].
+    pub(super) clear_keys: [OnceLock<Option<Keys>>; Hash::ALL.len()],
     pub(super) line: usize,
 }
 
 impl Record {
     /// What SCRAM needs: the keys of `authPassword`, else such as a password in the clear gives. Who has no password has none.
-    pub(super) fn scram_keys(&self, secret: &Bytes32) -> Option<Keys> {
-        if self.passwords.is_empty() || self.keys.is_some() {
-            return self.keys.clone().filter(|_| !self.passwords.is_empty());
+    pub(super) fn scram_keys(&self, hash: Hash, secret: &Bytes32) -> Option<Keys> {
+        if self.passwords.is_empty() {
+            return None;
         }
-        let made = || Keys::of_clear(self.clear()?, secret, &self.user.userid).ok();
-        self.clear_keys.get_or_init(made).clone()
+        if let Some(keys) = self.stored_keys(hash) {
+            return Some(keys.clone());
+        }
+        let (_, kept) = Hash::ALL.into_iter().zip(&self.clear_keys).find(|(other, _)| *other == hash)?;
+        kept.get_or_init(|| Keys::of_clear(hash, self.clear()?, secret, &self.user.userid).ok()).clone()
     }
 
     /// False for a user with a password who cannot log in by SCRAM with it.
-    pub(super) fn may_use_scram(&self) -> bool {
+    pub(super) fn may_use_scram(&self, hash: Hash) -> bool {
         let prepared = || self.clear().is_some_and(|password| scram::prepare(password).is_ok());
         // SCRAM knows one password of several.
-        self.passwords.is_empty() || (self.passwords.len() == 1 && (self.keys.is_some() || prepared()))
+        self.passwords.is_empty() || (self.passwords.len() == 1 && (self.stored_keys(hash).is_some() || prepared()))
+    }
+
+    fn stored_keys(&self, hash: Hash) -> Option<&Keys> {
+        self.keys.iter().find(|keys| keys.hash == hash)
     }
 
     fn clear(&self) -> Option<&str> {
@@ -223,12 +230,14 @@ pub(super) fn read(
         }
     };
     let (mail_quota, msg_quota) = (quota("mailquota"), quota("mailmsgquota"));
-    let keys = entry.all("authpassword").find_map(|value| {
-        Keys::parse(&value).unwrap_or_else(|error| {
-            warn(format!("{userid}: authPassword: {error}"));
-            None
-        })
-    });
+    let mut keys: Vec<Keys> = Vec::new();
+    for value in entry.all("authpassword") {
+        match Keys::parse(&value) {
+            Ok(Some(found)) if keys.iter().all(|known| known.hash != found.hash) => keys.push(found),
+            Ok(_) => {}
+            Err(error) => warn(format!("{userid}: authPassword: {error}")),
+        }
+    }
     let services: Vec<String> = entry.all("mailallowedserviceaccess").collect();
     let lower = |name: &str| entry.all(name).map(|text| text.to_lowercase()).collect();
     let user = User {
@@ -250,7 +259,7 @@ pub(super) fn read(
         host: entry.first("mailhost").map(|host| host.to_ascii_lowercase()).filter(|host| !host.is_empty()),
         passwords: entry.all("userpassword").collect(),
         keys,
-        clear_keys: OnceLock::new(),
+        clear_keys: Default::default(),
         line: entry.line,
     }))
 }

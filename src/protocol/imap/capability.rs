@@ -1,6 +1,7 @@
 //! What CAPABILITY names (RFC 3501 section 6.1.1): only what works, and what is of use to the client now.
 
 use super::session::Session;
+use crate::directory::scram::Hash;
 
 /// What is named by CAPABILITY, without the login mechanisms.
 const CAPABILITIES: &[&str] = &[
@@ -61,8 +62,10 @@ impl Session {
                 list.push("STARTTLS");
             }
             list.extend(if self.password_allowed() { &["AUTH=PLAIN", "AUTH=LOGIN"][..] } else { &["LOGINDISABLED"] });
-            if self.login_allowed() && self.server.directory.scram_for_all() {
-                list.push("AUTH=SCRAM-SHA-256");
+            for (hash, name) in [(Hash::Sha256, "AUTH=SCRAM-SHA-256"), (Hash::Sha1, "AUTH=SCRAM-SHA-1")] {
+                if self.login_allowed() && self.server.directory.scram_for_all(hash) {
+                    list.push(name);
+                }
             }
         }
         let word = |name: &str| match name {

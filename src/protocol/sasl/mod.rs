@@ -1,4 +1,4 @@
-//! **Here**: the mechanisms by which a client tells who it is (RFC 4422): PLAIN, LOGIN, SCRAM-SHA-256. Bytes in, bytes out.
+//! **Here**: the mechanisms by which a client tells who it is (RFC 4422): PLAIN, LOGIN, SCRAM-SHA-1, SCRAM-SHA-256. Bytes in, bytes out.
 //! **Not here**: base64 and lines (the protocols), passwords and keys (`directory`), who may act for whom (the protocols' login).
 //! **Start**: [`Exchange::start`], then [`Exchange::respond`] until it says who.
 //! **Rules**: what a client sends does not print; unknown users and wrong passwords fail alike, at the same step.
@@ -7,7 +7,7 @@ mod scram;
 
 use scram::Scram;
 
-use crate::directory::scram::Keys;
+use crate::directory::scram::{Hash, Keys};
 use crate::directory::{Directory, DirectoryError};
 
 /// A mechanism.
@@ -17,15 +17,17 @@ pub enum Mechanism {
     Plain,
     /// User name and password one after the other, as old clients do (draft-murchison-sasl-login).
     Login,
-    /// RFC 7677: the password is never sent.
-    ScramSha256,
+    /// RFC 5802 and RFC 7677: the password is never sent.
+    Scram(Hash),
 }
 
 impl Mechanism {
     /// The mechanism of this name, in any case.
     pub fn find(name: &str) -> Option<Mechanism> {
-        [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256]
+        let scram = Hash::ALL.map(Mechanism::Scram);
+        [Mechanism::Plain, Mechanism::Login]
             .into_iter()
+            .chain(scram)
             .find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
@@ -34,13 +36,13 @@ impl Mechanism {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
-            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::Scram(hash) => hash.scheme(),
         }
     }
 
     /// True when the password itself goes over the wire.
     pub fn sends_password(self) -> bool {
-        self != Mechanism::ScramSha256
+        !matches!(self, Mechanism::Scram(_))
     }
 }
 
@@ -106,7 +108,7 @@ enum State {
     Plain,
     LoginUser,
     LoginPassword(String),
-    Scram(Box<Scram>),
+    Scram(Hash, Box<Scram>),
 }
 
 impl Exchange {
@@ -115,7 +117,7 @@ impl Exchange {
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginUser,
-            Mechanism::ScramSha256 => State::Scram(Box::default()),
+            Mechanism::Scram(hash) => State::Scram(hash, Box::default()),
         };
         Exchange { mechanism, state }
     }
@@ -147,7 +149,7 @@ impl Exchange {
             },
             State::LoginUser => None,
             State::LoginPassword(user) => Some(user.clone()),
-            State::Scram(scram) => scram.claims().map(str::to_owned),
+            State::Scram(_, scram) => scram.claims().map(str::to_owned),
         }
     }
 
@@ -173,8 +175,8 @@ impl Exchange {
                 let authcid = std::mem::take(user);
                 Ok(Step::Password { authzid: authcid.clone(), authcid, password: message.to_vec() })
             }
-            State::Scram(scram) => {
-                let found = |user: &str| Ok(directory.scram_keys(&complete(user))?);
+            State::Scram(hash, scram) => {
+                let found = |user: &str| Ok(directory.scram_keys(&complete(user), *hash)?);
                 scram.respond(message, scram::nonce, found)
             }
         }

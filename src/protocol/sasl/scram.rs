@@ -1,10 +1,10 @@
-//! SCRAM-SHA-256, the server's side. Source: RFC 5802 (sections 3, 5, 7), RFC 7677. Channel binding is not offered.
+//! SCRAM-SHA-1 and SCRAM-SHA-256, the server's side; which of the two it is, is a matter of the keys. Source: RFC 5802 (sections 3, 5, 7), RFC 7677. Channel binding is not offered.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{SaslError, Step};
-use crate::directory::scram::{Bytes32, Keys, random};
+use crate::directory::scram::{Keys, random};
 
 /// Most bytes of a message; the longest name and nonce are far below.
 const MESSAGE: usize = 4096;
@@ -75,7 +75,8 @@ impl Scram {
                 Ok(Step::Ask(answer.into_bytes()))
             }
             Scram::Proof { who, keys, header, nonce, so_far } => {
-                let (without, proof) = second(text, &header, &nonce).ok_or(SaslError::Malformed)?;
+                let size_bytes = keys.hash.size_bytes();
+                let (without, proof) = second(text, &header, &nonce, size_bytes).ok_or(SaslError::Malformed)?;
                 let message = format!("{so_far},{without}");
                 if !keys.proves(message.as_bytes(), &proof) {
                     return Err(SaslError::Denied { authcid: who.authcid });
@@ -116,15 +117,15 @@ fn first(text: &str) -> Option<First<'_>> {
     Some(First { header, bare, who: Who { authzid, authcid }, nonce })
 }
 
-/// `client-final-message`: the part before the proof, and the proof.
-fn second<'a>(text: &'a str, header: &str, nonce: &str) -> Option<(&'a str, Bytes32)> {
+/// `client-final-message`: the part before the proof, and the proof, which is as long as a digest.
+fn second<'a>(text: &'a str, header: &str, nonce: &str, size_bytes: usize) -> Option<(&'a str, Vec<u8>)> {
     let (without, proof) = text.rsplit_once(",p=")?;
     let mut attributes = without.split(',');
     let binding = STANDARD.decode(attributes.next()?.strip_prefix("c=")?).ok()?;
     if binding != header.as_bytes() || attributes.next()?.strip_prefix("r=")? != nonce {
         return None;
     }
-    Some((without, STANDARD.decode(proof).ok()?.try_into().ok()?))
+    Some((without, STANDARD.decode(proof).ok().filter(|proof| proof.len() == size_bytes)?))
 }
 
 /// A name: `=2C` is a comma, `=3D` an equals sign, no other `=` is allowed (RFC 5802 section 5.1). SASLprep as for passwords.
@@ -181,6 +182,27 @@ mod tests {
         assert_eq!(run(&mut scram, SECOND).unwrap(), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
         assert_eq!(run(&mut scram, "").unwrap(), "user by user");
         assert!(run(&mut scram, "").is_err());
+    }
+
+    /// RFC 5802 section 5.
+    #[test]
+    fn the_exchange_with_sha_1() {
+        let value = "SCRAM-SHA-1$4096:QSXCR+Q6sek8bf92$6dlGYMOdZcOPutkcNY8U2g7vK9Y=:D+CSWLOshSulAsxiupA+qs2/fTE=";
+        let keys = || Ok(Keys::parse(value).unwrap().unwrap());
+        let mut scram = Scram::default();
+        let mut said =
+            |message: &str| match scram.respond(message.as_bytes(), || "3rfcNHYJY1ZVvWVs7j".to_owned(), |_| keys()) {
+                Ok(Step::Ask(challenge)) => String::from_utf8(challenge).unwrap(),
+                Ok(Step::Proven { authcid, .. }) => authcid,
+                other => format!("{other:?}"),
+            };
+        assert_eq!(
+            said("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"),
+            "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
+        );
+        let last = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+        assert_eq!(said(last), "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
+        assert_eq!(said(""), "user");
     }
 
     #[test]

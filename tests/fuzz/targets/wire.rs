@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use msgstore::config::file::{Change, edited, entries};
 use msgstore::daemon::proxy::{self, Header};
 use msgstore::directory::filter::Filters;
+use msgstore::directory::scram::Hash;
 use msgstore::directory::{Directory, Options, access, ldif};
 use msgstore::protocol::imap::frame::{Event, Framer, Limits};
 use msgstore::protocol::imap::parse::{self, Command, Names};
@@ -111,7 +112,8 @@ pub fn sasl(bytes: &[u8]) {
     let path = std::path::Path::new("/dev/null");
     let directory = DIRECTORY.get_or_init(|| Directory::open(path, Options::default()));
     let (seed, bytes) = choice(bytes);
-    let mechanism = [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256][usize::from(seed % 3)];
+    let scram = if seed < 128 { Hash::Sha256 } else { Hash::Sha1 };
+    let mechanism = [Mechanism::Plain, Mechanism::Login, Mechanism::Scram(scram)][usize::from(seed % 3)];
     let mut exchange = Exchange::start(mechanism);
     let mut nonce = Vec::new();
     for message in bytes.split(|byte| *byte == b'\n').take(8) {
