@@ -14,18 +14,19 @@ use msgstore::config::works::{Status, WORKS, status};
 
 use crate::bad_input::send_anyway;
 use crate::defence;
-use crate::imap::{Client, PATIENCE};
+use crate::imap::{Client, PATIENCE, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls` or `defence`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
     ("encryption.nskeyfile", tls::a_certificate_is_changed_under_running_sessions),
     ("local.defdomain", domains_of_logins),
     ("local.hostname", the_greeting_and_what_may_be_said),
+    ("local.imap.immediateflagupdate", immediate::both),
     ("local.servergid", the_account_of_the_services),
     ("local.serveruid", the_account_of_the_services),
     ("local.store.shards", shards_of_a_new_store),
@@ -77,7 +78,10 @@ fn every_working_parameter_has_a_test_here() {
     assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
     // The name, or a member of the family, is used below the table.
     let source = include_str!("parameters.rs");
-    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs") + include_str!("defence.rs");
+    let tests = source.split_once("\n];\n").unwrap().1.to_owned()
+        + include_str!("tls.rs")
+        + include_str!("defence.rs")
+        + include_str!("imap/immediate.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

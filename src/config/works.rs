@@ -31,6 +31,7 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.imap.maxsessionsperaddress", "\"maxsessionsperaddress\""),
     ("service.imap.maxunauthenticatedperaddress", "\"maxunauthenticatedperaddress\""),
     ("service.imap.maxcommandrate", "\"maxcommandrate\""),
+    ("local.imap.immediateflagupdate", ""),
     ("service.imap.domainallowed", "\"domainallowed\""),
     ("service.imap.domainnotallowed", "\"domainnotallowed\""),
     ("service.proxyprotocol.networks", ""),

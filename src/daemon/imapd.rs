@@ -42,6 +42,7 @@ impl Protocol for Server {
             hidden: hidden(conf),
             banner: parameters.banner(&host_name(conf), "IMAP4"),
             message_bytes: MESSAGE_BYTES,
+            immediate: conf.bool("local.imap.immediateflagupdate"),
         }
     }
 

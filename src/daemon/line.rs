@@ -90,6 +90,8 @@ pub struct Line {
     /// The moment at which so many commands would be due as came.
     due: Instant,
     deadline: Instant,
+    /// The deadline stays: the client has said nothing since it was set.
+    silent: bool,
     began_s: i64,
     bytes_in: u64,
     bytes_out: u64,
@@ -124,6 +126,7 @@ impl Line {
             claimed: None,
             due: Instant::now(),
             deadline: Instant::now() + clock::minute() * GREETED_MIN,
+            silent: false,
             began_s: clock::now_s(),
             bytes_in: 0,
             bytes_out: 0,
@@ -170,7 +173,9 @@ impl Line {
             self.input = Vec::new();
         }
         let logged_in = self.stranger.is_none();
-        let deadline = if logged_in { Instant::now() + self.terms.idle } else { self.deadline };
+        if logged_in && !std::mem::take(&mut self.silent) {
+            self.deadline = Instant::now() + self.terms.idle;
+        }
         tokio::select! {
             read = self.stream.read_some(&mut self.input, room) => match read {
                 Ok(0) | Err(_) => Err(End::Gone),
@@ -181,8 +186,13 @@ impl Line {
             },
             () = wake => Ok(true),
             _ = self.stop.wait_for(|stop| *stop), if between => Err(End::Stopping),
-            () = tokio::time::sleep_until(deadline) => Err(if logged_in { End::Idle } else { End::Late }),
+            () = tokio::time::sleep_until(self.deadline) => Err(if logged_in { End::Idle } else { End::Late }),
         }
+    }
+
+    /// What [`Line::fill`] was woken by is not to keep the client from being sent away for its silence.
+    pub fn still_silent(&mut self) {
+        self.silent = true;
     }
 
     /// Sends bytes; a client that does not read them is gone.

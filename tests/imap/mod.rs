@@ -5,6 +5,7 @@
 mod binary;
 mod compress;
 mod esearch;
+pub mod immediate;
 mod limits;
 mod model;
 mod objects;

@@ -69,7 +69,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.imap.enableuserlist", Bool, "", "", Restart, "Keep the list of users connected over IMAP, for the connection utility."),
     row("local.http.enableuserlist", Bool, "", "", Restart, "Keep the list of users connected over web mail, for the connection utility."),
     row("local.enablelastaccess", Bool, "", "", Restart, "Record the last login and logout time of each user."),
-    row("local.imap.immediateflagupdate", Bool, "", "", Restart, "Let other sessions see a flag change at once instead of at their next check."),
+    row("local.imap.immediateflagupdate", Bool, "no", "", Refresh, "Let other sessions see a flag change at once instead of at their next check, which is their next command."),
     row("local.imap.forcetelemetry", Bool, "", "", Restart, "Record every IMAP session as telemetry, not only those of users with a telemetry directory."),
     row("local.http.forcetelemetry", Bool, "", "", Restart, "Record every web mail session, not only those of users with a telemetry directory."),
     row("local.imap.adminbypassquota", Bool, "", "", Restart, "Let administrators append past the quota of a mailbox."),

@@ -1,5 +1,6 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
+mod between;
 mod switches;
 
 use std::io::Write;
@@ -8,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+
+use between::Between;
 
 use crate::daemon::line::{BUG, End, Flow, Line};
 use crate::log::{self, Category};
@@ -62,6 +65,7 @@ struct Connection {
     session: Option<Session>,
     mode: Mode,
     changed: Arc<Notify>,
+    between: Between,
     /// Boxed: it is large, and most sessions have none.
     staging: Option<Box<Staging>>,
     gathered: Vec<u8>,
@@ -73,13 +77,16 @@ struct Connection {
 
 /// Serves a client until it goes, is sent away, or the service ends. `tls`: encryption comes before the first word (RFC 8314).
 pub async fn serve(server: Arc<Server>, line: Line, tls: bool) {
+    let changed = Arc::new(Notify::new());
+    let between = Between::new(server.immediate, Arc::clone(&changed));
     let session = Session::new(server, line.peer());
     let mut connection = Connection {
         line,
         session: Some(session),
         framer: Framer::new(Limits::GREETED),
         mode: Mode::Commands,
-        changed: Arc::new(Notify::new()),
+        changed,
+        between,
         staging: None,
         gathered: Vec::new(),
         refused: None,
@@ -148,13 +155,20 @@ impl Connection {
         found
     }
 
-    /// Reads more, or tells an idling client what is new.
+    /// Reads more, or tells a client that idles, or one between its commands, what is new.
     async fn fill(&mut self) -> Flow<()> {
         let idling = matches!(self.mode, Mode::Idle { .. });
+        let between = self.framer.is_idle();
+        let told = idling || (between && self.between.follow(self.session.as_ref()));
         let changed = Arc::clone(&self.changed);
-        let wake = async move { if idling { changed.notified().await } else { std::future::pending().await } };
-        let woken = self.line.fill(self.staging.is_some(), self.framer.is_idle(), wake).await?;
-        if woken { Box::pin(self.news()).await } else { Ok(()) }
+        let wake = async move { if told { changed.notified().await } else { std::future::pending().await } };
+        if !self.line.fill(self.staging.is_some(), between, wake).await? {
+            return Ok(());
+        }
+        if !idling {
+            self.line.still_silent();
+        }
+        Box::pin(self.news()).await
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Flow<()> {
@@ -316,10 +330,11 @@ impl Connection {
     }
 
     async fn news(&mut self) -> Flow<()> {
+        let idling = matches!(self.mode, Mode::Idle { .. });
         let (progress, out) = self
-            .on_worker(false, |session| {
+            .on_worker(false, move |session| {
                 let mut out = Vec::new();
-                (session.news(&mut out), out)
+                (session.news(idling, &mut out), out)
             })
             .await?;
         self.progress(progress, out, false).await

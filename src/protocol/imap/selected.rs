@@ -149,7 +149,12 @@ pub struct Told {
     pub uid: bool,
     /// A tagged OK has HIGHESTMODSEQ where QRESYNC is enabled.
     pub modseq: bool,
+    /// No command is in progress: the client may be writing, and not read what is more than the network holds for it.
+    pub between: bool,
 }
+
+/// Messages whose flags are told between commands, about 50 bytes each; with more changes the client is told at its next command.
+const BETWEEN: u64 = 500;
 
 /// The selected mailbox.
 #[derive(Debug)]
@@ -327,8 +332,13 @@ impl Selected {
                 return Ok(Err(Deleted));
             };
             if folder.highest_modseq > self.modseq {
+                let news = self.look(&view, &folder, told)?;
+                let count: u64 = news.changed.iter().map(|run| u64::from(run.count)).sum();
+                if told.between && count > BETWEEN {
+                    return Ok(Ok(()));
+                }
                 self.reload_keywords(&view, out)?;
-                Some(self.look(&view, &folder, told)?)
+                Some(news)
             } else {
                 None
             }
@@ -367,7 +377,7 @@ impl Selected {
             respond::counted(out, self.numbers.count(), "EXISTS");
             self.write_recent(out);
         }
-        if enabled.qresync && !self.pending.is_empty() {
+        if enabled.qresync && !self.pending.is_empty() && !(told.between && out.is_empty()) {
             // The mod-sequences of this command may lie above those of expunges that are not told yet (RFC 7162 section 3.2.2).
             let code = respond::Code::HighestModseq(self.known_modseq());
             respond::status(out, "*", respond::Status::Ok, Some(&code), "Some expunges are told later");

@@ -31,4 +31,6 @@ pub struct Server {
     pub banner: String,
     /// Largest message that APPEND takes, bytes.
     pub message_bytes: u64,
+    /// Changes of flags are told between commands (`local.imap.immediateflagupdate`).
+    pub immediate: bool,
 }

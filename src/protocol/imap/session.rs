@@ -419,11 +419,14 @@ impl Session {
         }
     }
 
-    /// Tells what happened in the selected mailbox while the client idles (RFC 2177).
-    pub fn news(&mut self, out: &mut Vec<u8>) -> Progress {
-        let told = Told { expunges: true, ..Told::default() };
+    /// Tells what happened in the selected mailbox while the client idles (RFC 2177), or else between its commands (RFC 3501 section 5.3), where
+    /// whatever cannot be told then is left to the next one.
+    pub fn news(&mut self, idling: bool, out: &mut Vec<u8>) -> Progress {
+        let told = Told { expunges: idling, between: !idling, ..Told::default() };
         match self.refresh(&told, out) {
             Ok(Ok(())) => Progress::Done,
+            // The next command says so.
+            Ok(Err(Deleted)) | Err(_) if !idling => Progress::Done,
             Ok(Err(Deleted)) => {
                 respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
                 Progress::Bye
@@ -555,7 +558,7 @@ fn told_after(command: &Command) -> Told {
         Command::Sort { uid, .. } | Command::Thread { uid, .. } => (*uid, *uid),
         _ => (true, false),
     };
-    Told { expunges, uid, known: Vec::new(), modseq: false }
+    Told { expunges, uid, ..Told::default() }
 }
 
 /// `1998/12/3 6:54:32` in local time, as the documented line has it.
