@@ -234,7 +234,7 @@ impl Session {
         if enable::implied(&command) {
             self.enable_condstore(out);
         }
-        self.told = told_after(&command);
+        self.told = told_after(&command, self.enabled);
         let login = matches!(command, Command::Login { .. });
         let answered = match command {
             Command::Fetch { uid, set, items, modifiers } => {
@@ -551,11 +551,13 @@ pub(super) enum Started {
 }
 
 /// What may be told at the end of which command (RFC 3501 section 7.4.1: no expunges where numbers are in use).
-fn told_after(command: &Command) -> Told {
+fn told_after(command: &Command, enabled: Enabled) -> Told {
     let (expunges, uid) = match command {
-        Command::Fetch { uid, .. } | Command::Store { uid, .. } | Command::Search { uid, .. } => (*uid, *uid),
-        // RFC 5256 section 3: as for SEARCH.
-        Command::Sort { uid, .. } | Command::Thread { uid, .. } => (*uid, *uid),
+        Command::Fetch { uid, .. } | Command::Store { uid, .. } => (*uid, *uid),
+        // RFC 5256 section 3: SORT and THREAD as SEARCH. RFC 7162 section 3.2.10.2: no VANISHED where the keys have numbers.
+        Command::Search { uid, key, .. } | Command::Sort { uid, key, .. } | Command::Thread { uid, key, .. } => {
+            (*uid && !(enabled.qresync && key.has_numbers()), *uid)
+        }
         _ => (true, false),
     };
     Told { expunges, uid, ..Told::default() }

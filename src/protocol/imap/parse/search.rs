@@ -46,6 +46,17 @@ pub enum Key {
 }
 
 impl Key {
+    /// True when messages are named by their numbers.
+    pub fn has_numbers(&self) -> bool {
+        match self {
+            Key::Sequence(set) => !set.is_saved(),
+            Key::And(keys) => keys.iter().any(Key::has_numbers),
+            Key::Or(one, other) => one.has_numbers() || other.has_numbers(),
+            Key::Not(key) => key.has_numbers(),
+            _ => false,
+        }
+    }
+
     /// True when MODSEQ occurs: the response then has the greatest mod-sequence found.
     pub fn has_modseq(&self) -> bool {
         match self {
