@@ -12,6 +12,7 @@ mod objects;
 mod progress;
 mod replace;
 mod resync;
+mod rev2;
 mod sessions;
 mod sort;
 mod special_use;
