@@ -80,14 +80,14 @@ say('corpus', #corpus:select_all())
 corpus:is_larger(5000):move_messages(account.Archive)
 say('small', #corpus:select_all())
 say('large', #account.Archive:select_all())
-say('structures', (function()
-    local count = 0
-    for _, message in ipairs(account.Archive:select_all()) do
-        local _, uid = table.unpack(message)
-        count = count + (account.Archive[uid]:fetch_structure() and 1 or 0)
+local unread = {}
+for _, message in ipairs(account.Archive:select_all()) do
+    local uid = message[2]
+    if not pcall(function() return account.Archive[uid]:fetch_structure() end) then
+        unread[#unread + 1] = uid
     end
-    return count
-end)())
+end
+say('unread', table.concat(unread, ','))
 
 -- Waits until another session delivers.
 inbox:select_all()
