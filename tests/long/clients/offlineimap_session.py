@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""offlineimap_session.py PORT USER PASSWORD DIR: offlineimap (Python) keeps Maildirs and the server equal in both directions, with compression.
+"""offlineimap_session.py PORT USER PASSWORD DIR: offlineimap (Python) keeps Maildirs and the server equal in both directions.
 
-Once with three connections over STARTTLS and once over the port with TLS; in between both sides change.
+With three connections over STARTTLS, then over the port with TLS; in between both sides change. Without compression: imaplib2, on which it is
+built, waits for more from the server while the rest of a well compressed answer lies in its own buffer.
 """
 
 import email
@@ -35,7 +36,7 @@ remotehost = localhost
 remoteuser = {check.USER}
 remotepass = {check.PASSWORD}
 sslcacertfile = {server.TRUST}
-usecompression = yes
+usecompression = no
 maxconnections = 3
 """
 KINDS = {"starttls": f"remoteport = {check.PORT}\nssl = no\nstarttls = yes\n", "tls": f"remoteport = {server.TLS_PORT}\nssl = yes\n"}
