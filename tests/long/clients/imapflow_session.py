@@ -26,6 +26,7 @@ def main():
         json.dump([base64.b64encode(text).decode() for text in server.mail()], file)
     asked = {"port": int(check.PORT), "tlsPort": server.TLS_PORT, "user": check.USER, "pass": check.PASSWORD, "ca": server.TRUST, "corpus": f"{server.DIR}/corpus.json"}
     said = json.loads(server.run("node", "session.mjs", env={"SESSION": json.dumps(asked)}))
+    print(f"commands: {said['spoken']}", flush=True)
     check.CHECKS += said["checks"]
     for word in ("COMPRESS", "ENABLE", "STARTTLS", "IDLE", "UID MOVE"):
         check.true(f"{word} was used: {said['spoken']}", word in said["spoken"])

@@ -6,7 +6,7 @@ client believes with what imaplib and mboxutil find on the server, and ends with
 user, and the log of imapd must hold no incident. DIR is for the client's files; `trusted.pem` and `tlsport` lie there.
 
 A client that is not installed is named and left out; with --all, or when it was asked for by name, that is a failure. Debian's packages:
-roundcube-core roundcube-sqlite3 php-cli php-cgi php-sqlite3; imapfilter; alpine; offlineimap3; libmail-imapclient-perl; imapflow takes node and npm.
+roundcube-core roundcube-sqlite3 php-cli php-cgi php-sqlite3; imapfilter; offlineimap3; libmail-imapclient-perl libio-socket-ssl-perl; imapflow takes node and npm.
 """
 
 import argparse
@@ -27,9 +27,8 @@ NEEDS = {
     "roundcube": ["php", "/var/lib/roundcube/index.php", "/usr/share/doc/php-sqlite3"],
     "imapflow": ["node", "npm"],
     "imapfilter": ["imapfilter"],
-    "alpine": ["alpine"],
     "offlineimap": ["offlineimap"],
-    "mailimapclient": ["perl", "/usr/share/perl5/Mail/IMAPClient.pm"],
+    "mailimapclient": ["perl", "/usr/share/perl5/Mail/IMAPClient.pm", "/usr/share/perl5/IO/Socket/SSL.pm"],
 }
 # Seconds that a whole session may take: a guard against hanging only.
 PATIENCE_S = 3600
