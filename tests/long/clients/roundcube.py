@@ -6,7 +6,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -65,11 +64,11 @@ class WebServer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        environment = {**os.environ, "ROUNDCUBE_CONFIG_DIR": f"{PLACE}/config", "PHP_CLI_SERVER_WORKERS": "3"}
+        environment = {**os.environ, "ROUNDCUBE_CONFIG_DIR": f"{PLACE}/config"}
         self.log = open(f"{PLACE}/logs/php", "wb")
-        words = ["php", "-d", "post_max_size=64M", "-d", "upload_max_filesize=64M", "-S", f"127.0.0.1:{self.port}", "-t", ROOT]
-        # A group of its own: the server begins workers, which end with it.
-        self.child = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        # It ends with this process, however that ends.
+        words = ["setpriv", "--pdeathsig", "TERM", "php", "-d", "post_max_size=64M", "-d", "upload_max_filesize=64M", "-S", f"127.0.0.1:{self.port}", "-t", ROOT]
+        self.child = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         begun = time.monotonic()
         while True:
             try:
@@ -81,7 +80,7 @@ class WebServer:
                 time.sleep(0.05)
 
     def __exit__(self, *_):
-        os.killpg(self.child.pid, signal.SIGTERM)
+        self.child.terminate()
         self.child.wait()
         self.log.close()
 

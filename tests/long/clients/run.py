@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,8 +139,10 @@ def main():
     base = os.path.abspath(asked.keep) if asked.keep else tempfile.mkdtemp(prefix="clients")
     instance = Instance(os.path.abspath(asked.program or built()), f"{base}/mail")
     began = time.monotonic()
-    instance.start()
+    # The services are stopped then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     try:
+        instance.start()
         for client in chosen:
             session(instance, client, os.path.abspath(asked.corpus), f"{base}/{client}")
     finally:
