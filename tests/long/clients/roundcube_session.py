@@ -197,6 +197,9 @@ def main():
         check.true("over the port with TLS", 'id="login-form"' not in other.log_in(f"ssl://localhost:{server.TLS_PORT}"))
         listed, _ = other.listed("INBOX")
         check.equal("the same", [text for text, _ in listed.values()], ["message 2", "message 1"])
+    with open(f"{roundcube.PLACE}/logs/imap.log", "rb") as file:
+        refused = re.findall(rb"S: A\d+ ((?:BAD|NO)[^\r\n]*)", file.read())
+    check.equal("only the wrong password was refused", [line.split(b"]")[0] for line in refused], [b"NO [AUTHENTICATIONFAILED"])
     check.done()
 
 
