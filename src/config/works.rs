@@ -31,6 +31,7 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.imap.maxsessionsperaddress", ""),
     ("service.imap.maxunauthenticatedperaddress", ""),
     ("service.imap.maxcommandrate", ""),
+    ("store.privatesharedfolders.restrictanyone", ""),
     ("service.imap.domainallowed", ""),
     ("service.imap.domainnotallowed", ""),
     ("service.proxyprotocol.networks", ""),

@@ -350,6 +350,7 @@ fn settings(instance: &Instance, conf: &Conf, store: Store, tls: Option<Tls>, th
         pictures: Default::default(),
         directory,
         admins: conf.list("store.admins").into_iter().collect(),
+        restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
         default_domain: domain("local.defdomain"),
         login_domain: domain("service.defaultdomain"),
         privacy,

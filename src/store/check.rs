@@ -475,6 +475,21 @@ mod tests {
     }
 
     #[test]
+    fn a_faulty_access_control_list_is_a_finding() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(&dir);
+        let joe = store.account_create("joe", None, 1_000).unwrap();
+        let mut row = store.view(joe).unwrap().folder(FolderId::INBOX).unwrap().unwrap();
+        row.acl.0.extend(row.acl.0.clone());
+        store.change(joe, |tx| rows::put_folder(tx.txn, joe, &row)).unwrap();
+        let findings = store.check(Depth::default()).unwrap();
+        let seen: Vec<_> = findings.iter().map(|found| (found.invariant, found.to_string())).collect();
+        let what = "user/joe/INBOX: joe has two entries in the access control list [I13]";
+        assert_eq!(seen, [("I13", what.to_owned())]);
+        assert!(findings[0].meaning().contains("access control list"));
+    }
+
+    #[test]
     fn a_damaged_row_is_a_finding_and_stops_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = opened(&dir);

@@ -72,9 +72,8 @@ fn a_hidden_mailbox_looks_as_if_it_were_not_there() {
             grant(&daemon, folder, rights);
         }
         for command in commands {
-            if command.contains(" 1 ") {
-                assert!(last(&mut ann, "select INBOX").starts_with("OK"));
-            }
+            let before = if command.contains(" 1 ") { "select INBOX" } else { "unselect" };
+            ann.ask(before);
             let mut told = |name: &str| {
                 let lines = ann.ask(&command.replacen("{}", &format!("\"{name}\""), 1));
                 lines.join("\n").replace(name, "NAME")
@@ -292,6 +291,25 @@ fn who_may_not_read_any_more_is_told_nothing() {
 }
 
 #[test]
+fn only_administrators_give_rights_to_everybody_where_that_is_restricted() {
+    let daemon = Daemon::start(
+        &["joe", "boss"],
+        &[("store.privatesharedfolders.restrictanyone", "yes"), ("store.admins", "boss")],
+    );
+    let (mut joe, mut boss) = (daemon.login("joe"), daemon.login("boss"));
+    assert!(last(&mut joe, "create Work").starts_with("OK"));
+    for identifier in ["anyone", "ANYONE", "anyone@example.org"] {
+        assert_eq!(last(&mut joe, &format!("setacl Work {identifier} lr")), "NO [NOPERM] Permission denied");
+        let nothing = format!("* LISTRIGHTS \"Work\" \"{identifier}\" \"\"");
+        assert_eq!(joe.ask(&format!("listrights Work {identifier}")), [nothing, "OK Completed".into()]);
+    }
+    assert_eq!(last(&mut joe, "setacl Work -anyone w"), "OK Completed");
+    assert_eq!(last(&mut boss, &format!("setacl {WORK} anyone lr")), "OK Completed");
+    assert_eq!(last(&mut joe, "deleteacl Work anyone"), "OK Completed");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)]
 fn groups_domains_and_denials_count() {
     let daemon = Daemon::start(&["joe", "ann", "eve@other.org"], &[]);
     let file = daemon.dir.path().join("config/directory.ldif");

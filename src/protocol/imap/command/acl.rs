@@ -4,6 +4,7 @@
 use crate::log::{self, Category};
 use crate::ops::acl;
 use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::place::denied;
 use crate::protocol::imap::respond;
 use crate::protocol::imap::session::Session;
 use crate::store::{AclChange, AclChanged, Rights};
@@ -22,6 +23,10 @@ const GRANTS: [&str; 11] = ["l", "r", "s", "w", "i", "p", "kx", "c", "te", "d", 
 pub fn set(session: &mut Session, name: &str, identifier: &str, change: AclChange) -> Answered {
     let identifier = canonical(session, identifier)?;
     let (place, folder) = session.found(name, Rights::ADMINISTER)?;
+    let gives = matches!(change, AclChange::Replace(rights) | AclChange::Add(rights) if rights != Rights::NONE);
+    if gives && is_restricted(session, &identifier) {
+        return Err(denied());
+    }
     let changed = session.store.change_acl(place.account, folder.id, &identifier, change)?;
     note(session, &identifier, &changed);
     Ok(Answer::completed())
@@ -64,7 +69,8 @@ pub fn list_rights(session: &mut Session, name: &str, identifier: &str, out: &mu
     out.push(b' ');
     quote::string(out, identifier.as_bytes());
     respond::text(out, if always { " la" } else { " \"\"" });
-    for grant in GRANTS.into_iter().filter(|grant| !always || !matches!(*grant, "l" | "a")) {
+    let grants: &[&str] = if is_restricted(session, &userid) { &[] } else { &GRANTS };
+    for grant in grants.iter().filter(|grant| !always || !matches!(**grant, "l" | "a")) {
         respond::text(out, &format!(" {grant}"));
     }
     respond::text(out, "\r\n");
@@ -104,6 +110,13 @@ fn letters(rights: Rights) -> String {
 fn canonical(session: &Session, identifier: &str) -> Result<String, Answer> {
     acl::identifier(identifier, session.server.default_domain.as_deref())
         .map_err(|why| Answer::bad(format!("Invalid identifier: {}", why.escape_debug())))
+}
+
+/// Rights for everybody, and only administrators may give them (`store.privatesharedfolders.restrictanyone`).
+fn is_restricted(session: &Session, identifier: &str) -> bool {
+    let everybody = identifier == "anyone" || identifier.starts_with("anyone@");
+    let admin = session.userid().is_some_and(|userid| session.server.admins.contains(userid));
+    everybody && session.server.restrict_anyone && !admin
 }
 
 /// Tells the log who changed what: `acl: joe at user/joe/Work: fred lrs (was lr)`.
