@@ -14,12 +14,12 @@ use msgstore::config::works::{Status, WORKS, status};
 
 use crate::bad_input::send_anyway;
 use crate::defence;
-use crate::imap::{Client, PATIENCE};
+use crate::imap::{Client, PATIENCE, acl};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls` or `defence`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence` or `imap::acl`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -66,6 +66,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.defaultpartition", partitions_of_new_mailboxes),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
+    ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
 ];
 
 #[test]
@@ -77,7 +78,8 @@ fn every_working_parameter_has_a_test_here() {
     assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
     // The name, or a member of the family, is used below the table.
     let source = include_str!("parameters.rs");
-    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs") + include_str!("defence.rs");
+    let elsewhere = [include_str!("tls.rs"), include_str!("defence.rs"), include_str!("imap/acl.rs")].concat();
+    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + &elsewhere;
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

@@ -291,7 +291,7 @@ fn who_may_not_read_any_more_is_told_nothing() {
 }
 
 #[test]
-fn only_administrators_give_rights_to_everybody_where_that_is_restricted() {
+pub fn only_administrators_give_rights_to_everybody_where_that_is_restricted() {
     let daemon = Daemon::start(
         &["joe", "boss"],
         &[("store.privatesharedfolders.restrictanyone", "yes"), ("store.admins", "boss")],

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod acl;
+pub mod acl;
 mod binary;
 mod compress;
 mod esearch;
