@@ -14,12 +14,12 @@ use msgstore::config::works::{Status, WORKS, status};
 
 use crate::bad_input::send_anyway;
 use crate::defence;
-use crate::imap::{Client, PATIENCE, immediate};
+use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `defence` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -67,6 +67,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.defaultpartition", partitions_of_new_mailboxes),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
+    ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
 ];
 
 #[test]
@@ -81,6 +82,7 @@ fn every_working_parameter_has_a_test_here() {
     let tests = source.split_once("\n];\n").unwrap().1.to_owned()
         + include_str!("tls.rs")
         + include_str!("defence.rs")
+        + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");

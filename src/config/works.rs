@@ -32,6 +32,7 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.imap.maxunauthenticatedperaddress", "\"maxunauthenticatedperaddress\""),
     ("service.imap.maxcommandrate", "\"maxcommandrate\""),
     ("local.imap.immediateflagupdate", ""),
+    ("store.privatesharedfolders.restrictanyone", ""),
     ("service.imap.domainallowed", "\"domainallowed\""),
     ("service.imap.domainnotallowed", "\"domainnotallowed\""),
     ("service.proxyprotocol.networks", ""),

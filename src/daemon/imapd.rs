@@ -35,6 +35,7 @@ impl Protocol for Server {
             pictures: Default::default(),
             directory,
             admins: conf.list("store.admins").into_iter().collect(),
+            restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
             privacy: parameters.privacy(),

@@ -1,6 +1,5 @@
 //! Local delivery: where a message goes, who may put it there, and how it gets into the store. For `deliver` and LMTP.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use memchr::memchr;
@@ -299,7 +298,7 @@ impl LocalDelivery<'_> {
                 Home::At(_) | Home::Nowhere => Vec::new(),
             },
         };
-        Ok(rights(acl, &authid, &groups, &self.default_domain).contains(Rights::POST))
+        Ok(acl.rights_of(&authid, &groups, &self.default_domain).contains(Rights::POST))
     }
 
     /// A staging file in the partition of the first place.
@@ -418,42 +417,6 @@ fn here(name: &str, home: Home) -> Result<User, DeliveryError> {
     }
 }
 
-/// The rights that a list gives: everything granted to identifiers of the user, less what is denied to one of them (RFC 4314 section 2).
-/// Identifiers: a userid, `anyone`, `anyone@domain`, `group=name`, each with `-` before it to deny. A domain without a dot matches one
-/// whose first label it is.
-pub fn rights(acl: &Acl, authid: &str, groups: &[String], default_domain: &str) -> Rights {
-    let domain = authid.rsplit_once('@').map_or(default_domain, |(_, domain)| domain);
-    let (mut granted, mut denied) = (0, 0);
-    let groups: BTreeSet<&str> = groups.iter().map(String::as_str).collect();
-    let matches = |identifier: &str| match identifier {
-        "anyone" => true,
-        "anonymous" => authid == "anonymous",
-        _ => match (identifier.strip_prefix("anyone@"), identifier.strip_prefix("group=")) {
-            (Some(wanted), _) => {
-                let label = domain.split('.').next().unwrap_or_default();
-                let same = domain.eq_ignore_ascii_case(wanted)
-                    || (!wanted.contains('.') && label.eq_ignore_ascii_case(wanted));
-                authid != "anonymous" && !wanted.is_empty() && same
-            }
-            (_, Some(group)) => groups.contains(group.to_lowercase().as_str()),
-            _ => {
-                let full = format!("{authid}@{default_domain}");
-                identifier.eq_ignore_ascii_case(authid)
-                    || (!authid.contains('@') && identifier.eq_ignore_ascii_case(&full))
-            }
-        },
-    };
-    for entry in &acl.0 {
-        match entry.identifier.strip_prefix('-') {
-            Some(identifier) if matches(identifier) => denied |= entry.rights.0,
-            Some(_) => {}
-            None if matches(&entry.identifier) => granted |= entry.rights.0,
-            None => {}
-        }
-    }
-    Rights(granted & !denied)
-}
-
 /// The value of a Return-Path line: `<address>`, whether it was written with brackets or without; empty means nobody.
 ///
 /// # Errors
@@ -568,27 +531,6 @@ mod tests {
         for bad in ["\\Recent", "\\", "", "a b", "a(", "x\u{e9}"] {
             assert!(Marks::default().add(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn rights_are_granted_less_denied() {
-        let acl = |text: &str| {
-            let words: Vec<&str> = text.split(' ').collect();
-            let entry =
-                |pair: &[&str]| AclEntry { identifier: pair[0].into(), rights: Rights::parse(pair[1]).unwrap() };
-            Acl(words.chunks(2).map(entry).collect())
-        };
-        let posts = |text: &str, who: &str| {
-            rights(&acl(text), who, &["staff".to_owned()], "example.org").contains(Rights::POST)
-        };
-        assert!(posts("joe lrsp", "joe") && posts("joe@example.org p", "joe") && !posts("joe p", "joe@other.org"));
-        assert!(posts("anyone p", "anonymous") && !posts("anyone p -anonymous p", "anonymous"));
-        assert!(posts("anyone@example.org p", "joe") && posts("anyone@example p", "joe"));
-        assert!(!posts("anyone@example.org p", "anonymous") && !posts("anyone@example.org p", "joe@other.org"));
-        assert!(posts("group=Staff p", "joe") && !posts("group=other p", "joe"));
-        assert!(
-            !posts("anyone p -group=staff p", "joe") && !posts("-joe p joe lrsp", "joe") && !posts("joe lrs", "joe")
-        );
     }
 
     #[test]

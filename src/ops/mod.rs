@@ -3,6 +3,7 @@
 //! **Start**: [`instance`] and [`store`] for what every process needs, [`maintenance`] for the store daemon.
 
 pub mod account;
+pub mod acl;
 pub mod certificate;
 pub mod delivery;
 pub mod import;

@@ -84,7 +84,7 @@ impl Store {
                 return Err(exists());
             }
             group.run(|txn, extra| {
-                let mut tx = Tx { txn, extra, store };
+                let mut tx = Tx { txn, extra, store, who: None };
                 if rows::account(tx.txn, claimed.account)?.is_some() {
                     return Err(exists());
                 }

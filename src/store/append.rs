@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::index_file::{self, Entry};
-use super::record::{Account, EntryPlace, Folder, Gone, Message, StateRun, push_run};
+use super::record::{Account, EntryPlace, Folder, Gone, Message, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
 
 /// From this many messages on, one flush of the partition's file system replaces a flush of each file.
@@ -210,6 +210,7 @@ impl Tx<'_, '_> {
     ) -> Result<Appended, StoreError> {
         self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, folder)?;
+        self.demand(account, &row, Rights::INSERT)?;
         let mut owner = rows::need_account(self.txn, account)?;
         if !ignore_quota {
             check_quota(&owner, items)?;
@@ -244,7 +245,10 @@ impl Tx<'_, '_> {
 
     fn append_one(&mut self, target: &mut Target<'_>, item: &NewMessage<'_>) -> Result<Uid, StoreError> {
         let (account, folder) = (target.account, target.row.id);
-        let keywords = rows::keyword_bits(self.txn, account, &item.keywords)?;
+        // Flags that whoever acts may not set are left out (RFC 4314 section 4).
+        let (flags, with_keywords) = super::acl::flags_of(self.rights(account, &target.row));
+        let keywords = if with_keywords { &item.keywords[..] } else { &[] };
+        let keywords = rows::keyword_bits(self.txn, account, keywords)?;
         let uid = self.link(target, item.staged.path())?;
         let redo = Writer::new(1).string(item.staged.partition()).string(item.staged.name()).finish();
         rows::put(self.txn, &schema::redo(account, folder, uid), redo)?;
@@ -260,7 +264,7 @@ impl Tx<'_, '_> {
             guid: item.staged.guid,
             entry: EntryPlace::default(),
         };
-        self.add(target, message, &Entry::of(scanned), item.flags, keywords)
+        self.add(target, message, &Entry::of(scanned), item.flags.and(flags), keywords)
     }
 
     /// Links `from` under the next free uid of the folder. A file that lies there already was left by a process that died before its commit.
@@ -353,6 +357,9 @@ impl Tx<'_, '_> {
     ) -> Result<super::Copied, StoreError> {
         self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, to)?;
+        self.demand(account, &row, Rights::INSERT)?;
+        // As for APPEND (RFC 4314 section 4).
+        let (allowed, with_keywords) = super::acl::flags_of(self.rights(account, &row));
         let owner = rows::need_account(self.txn, account)?;
         if grows {
             let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
@@ -365,8 +372,10 @@ impl Tx<'_, '_> {
         for source in sources {
             let (flags, keywords) = match states.get(&source.message.uid) {
                 Some(now) => *now,
+                None if !with_keywords => (source.flags, Keywords::default()),
                 None => (source.flags, rows::keyword_bits(self.txn, account, &source.keywords)?),
             };
+            let (flags, keywords) = (flags.and(allowed), if with_keywords { keywords } else { Keywords::default() });
             let uid = self.link(&mut target, &source.path).map_err(|error| source.gone_or(error))?;
             let place = dir.join(layout::message_file(uid));
             if let Some(nn) = place.parent().filter(|nn| self.extra.dirs.last().map(|last| last.as_path()) != Some(nn))

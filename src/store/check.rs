@@ -13,6 +13,7 @@
 //! | I10 | message rows and states name the same uids, below uidnext |
 //! | I11 | every row can be read |
 //! | I12 | a special use belongs to one folder of its account |
+//! | I13 | the entries of an access control list have an identifier each, with rights that there are |
 //!
 //! (I6, the lookup hints of shared folders, comes with these.)
 
@@ -58,6 +59,7 @@ impl Finding {
             "I9" => "no operation of a dead process is unfinished",
             "I10" => "the rows and the states of a mailbox name the same messages",
             "I12" => "no two mailboxes of an account are for the same special use",
+            "I13" => "an access control list has one entry for an identifier, with rights that there are",
             _ => "every row of the mailbox database can be read",
         }
     }
@@ -144,6 +146,9 @@ impl Store {
             held = held.with(row.special_use);
             if !twice.is_empty() && only.is_none_or(|only| path.starts_with(only)) {
                 findings.push(finding("I12", name(&path), format!("{twice} belongs to another mailbox, too")));
+            }
+            if let Some(fault) = row.acl.fault().filter(|_| only.is_none_or(|only| path.starts_with(only))) {
+                findings.push(finding("I13", name(&path), fault));
             }
             if row.highest_modseq > owner.highest_modseq && only.is_none_or(|only| path.starts_with(only)) {
                 findings.push(finding(
@@ -467,6 +472,21 @@ mod tests {
         let seen: Vec<_> = findings.iter().map(|found| (found.invariant, found.to_string())).collect();
         assert_eq!(seen, [("I12", "user/joe/Work: \\Sent belongs to another mailbox, too [I12]".to_owned())]);
         assert!(findings[0].meaning().contains("special use"));
+    }
+
+    #[test]
+    fn a_faulty_access_control_list_is_a_finding() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = opened(&dir);
+        let joe = store.account_create("joe", None, 1_000).unwrap();
+        let mut row = store.view(joe).unwrap().folder(FolderId::INBOX).unwrap().unwrap();
+        row.acl.0.extend(row.acl.0.clone());
+        store.change(joe, |tx| rows::put_folder(tx.txn, joe, &row)).unwrap();
+        let findings = store.check(Depth::default()).unwrap();
+        let seen: Vec<_> = findings.iter().map(|found| (found.invariant, found.to_string())).collect();
+        let what = "user/joe/INBOX: joe has two entries in the access control list [I13]";
+        assert_eq!(seen, [("I13", what.to_owned())]);
+        assert!(findings[0].meaning().contains("access control list"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Uid};
 use super::index_file::{Entry, IndexReader};
-use super::record::Message;
+use super::record::{Message, Rights};
 use super::{Store, Tx, layout, rows};
 
 /// What a copy gave (RFC 9051 7.1, COPYUID).
@@ -98,6 +98,11 @@ impl Store {
         now_s: i64,
     ) -> Result<Copied, StoreError> {
         if from.0 != to.0 {
+            // Before anything is copied: afterwards it would be too late to refuse.
+            let row = self.view(from.0)?.folder(from.1)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
+            if !self.rights(from.0, &row).contains(Rights::DELETE) {
+                return Err(StoreError::Denied);
+            }
             let copied = self.copy(from, uids, to, now_s)?;
             let moved: UidSet = copied.pairs.iter().map(|pair| pair.0).collect();
             self.change(from.0, |tx| tx.remove(from.0, from.1, &moved, now_s))?;
@@ -178,6 +183,9 @@ impl Store {
         let dir = place.path();
         let view = self.view(from.0)?;
         let folder = view.folder(from.1)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
+        if !self.rights(from.0, &folder).contains(Rights::READ) {
+            return Err(StoreError::Denied);
+        }
         let names = view.keywords()?;
         let mut found: Vec<(Message, Flags, Vec<String>)> = Vec::new();
         for (first, last) in uids.ranges() {

@@ -31,6 +31,8 @@ pub enum StoreError {
     NotFound { what: String },
     #[error("Unknown/invalid partition: {nickname}")]
     NoPartition { nickname: String },
+    #[error("permission denied")]
+    Denied,
     #[error("{what} already exists")]
     Exists { what: String },
     #[error("{what} is in use{}", by.as_deref().map(|by| format!(" ({by})")).unwrap_or_default())]
@@ -70,6 +72,7 @@ impl StoreError {
     pub fn kind(&self) -> Kind {
         match self {
             StoreError::NotFound { .. } => Kind::NotFound,
+            StoreError::Denied => Kind::Denied,
             StoreError::Exists { .. } => Kind::Exists,
             StoreError::InUse { .. } => Kind::InUse,
             StoreError::Invalid { .. } => Kind::Invalid,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::error::StoreError;
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
-use super::record::{Gone, StateRun, push_run};
+use super::record::{Gone, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
 
 /// Messages purged in one transaction: a few milliseconds of the shard's writer.
@@ -211,6 +211,7 @@ impl Tx<'_, '_> {
         now_s: i64,
     ) -> Result<Expunged, StoreError> {
         let mut row = self.open_folder(account, folder)?;
+        self.demand(account, &row, Rights::DELETE)?;
         let mut owner = rows::need_account(self.txn, account)?;
         let modseq = owner.highest_modseq + 1;
         let mut removed = UidSet::new();

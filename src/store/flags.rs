@@ -30,6 +30,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// What both have.
+    pub fn and(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+
     /// These without `other`.
     pub fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)

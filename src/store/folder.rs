@@ -1,4 +1,4 @@
-//! Folders: create, delete, rename, subscribe, access control.
+//! Folders: create, delete, rename, subscribe.
 
 use super::error::StoreError;
 use super::ids::{AccountId, FolderId, MailboxId};
@@ -137,19 +137,6 @@ impl Store {
         let key = schema::key(account, kind::SUBSCRIPTION, FolderId::TOP, name.as_bytes());
         self.change(account, |tx| if on { rows::put(tx.txn, &key, vec![1]) } else { tx.txn.del(&key).map(|_| ()) })
     }
-
-    /// Replaces the access control list of a folder.
-    ///
-    /// # Errors
-    /// The folder does not exist or is locked, or the disk fails.
-    pub fn set_acl(&self, account: AccountId, folder: FolderId, acl: &Acl) -> Result<(), StoreError> {
-        self.change(account, |tx| {
-            super::lock::respect(tx, account, folder)?;
-            let mut row = rows::need_folder(tx.txn, account, folder)?;
-            row.acl = acl.clone();
-            rows::put_folder(tx.txn, account, &row)
-        })
-    }
 }
 
 impl Tx<'_, '_> {
@@ -176,9 +163,18 @@ impl Tx<'_, '_> {
                     if last && !row.noselect {
                         return Err(StoreError::Exists { what: format!("user/{}/{path}", owner.userid) });
                     }
-                    if last { self.revive(account, &mut owner, row, options, now_s)? } else { row }
+                    if last {
+                        self.demand_create(account, above.as_ref())?;
+                        self.revive(account, &mut owner, above.as_ref(), row, options, now_s)?
+                    } else {
+                        row
+                    }
                 }
-                None => self.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?,
+                None => {
+                    // Below one that was made just now it is allowed as it was there: it has the same list.
+                    self.demand_create(account, above.as_ref())?;
+                    self.make_folder(account, &mut owner, above.as_ref(), component, options, now_s)?
+                }
             };
             above = Some(row);
         }
@@ -202,10 +198,6 @@ impl Tx<'_, '_> {
             .checked_add(1)
             .ok_or(StoreError::Limit { what: "folders", limit: u64::from(u32::MAX) })?;
         let inherited = above.map_or_else(|| owner.partition.clone(), |row| row.partition.clone());
-        let acl = above.map_or_else(
-            || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]),
-            |row| row.acl.clone(),
-        );
         let row = Folder {
             id: FolderId(owner.last_folder),
             parent: above.map_or(FolderId::TOP, |row| row.id),
@@ -220,7 +212,7 @@ impl Tx<'_, '_> {
             created_s: now_s,
             idx_generation: 1,
             idx_len: index_file::HEADER,
-            acl,
+            acl: inherited_acl(owner, above),
             ..Folder::default()
         };
         rows::put(self.txn, &schema::name(account, row.parent, component), row.id.0.to_le_bytes().to_vec())?;
@@ -231,16 +223,19 @@ impl Tx<'_, '_> {
         Ok(row)
     }
 
-    /// Makes a name without a mailbox a mailbox again, with a new UIDVALIDITY.
+    /// Makes a name without a mailbox a mailbox again, with a new UIDVALIDITY and the list of a new one.
     fn revive(
         &mut self,
         account: AccountId,
         owner: &mut Account,
+        above: Option<&Folder>,
         mut row: Folder,
         options: &CreateOptions,
         now_s: i64,
     ) -> Result<Folder, StoreError> {
         row.noselect = false;
+        // DELETE has taken the old list with the mailbox (RFC 4314 section 4).
+        row.acl = inherited_acl(owner, above);
         row.special_use = self.use_of_new(account, row.parent == FolderId::TOP, &row.component, options)?;
         row.uidvalidity = self.next_uidvalidity(now_s)?;
         row.mailbox_id = MailboxId(random()?);
@@ -259,4 +254,12 @@ impl Tx<'_, '_> {
         self.extra.dirs.extend(above.map(std::path::Path::to_owned));
         body::make_dir(dir)
     }
+}
+
+/// The access control list of a new folder: that of the one above, at the top everything for the owner.
+fn inherited_acl(owner: &Account, above: Option<&Folder>) -> Acl {
+    above.map_or_else(
+        || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]),
+        |row| row.acl.clone(),
+    )
 }

@@ -88,6 +88,7 @@ impl Store {
             mine.leave();
             lock::take(tx, account, FolderId::TOP, intent.purpose())?;
             rows::need_account(tx.txn, account)?;
+            tx.demand_intent(account, &intent)?;
             rows::put(tx.txn, &intent_key(account), intent.encode(Identity::me()))?;
             mine.enter();
             Ok(())
@@ -165,6 +166,11 @@ impl Store {
     }
 
     fn finish(&self, account: AccountId, intent: &Intent) -> Result<(), StoreError> {
+        // What was allowed when it began is carried out, by whomever.
+        self.unrestricted().finish_all(account, intent)
+    }
+
+    fn finish_all(&self, account: AccountId, intent: &Intent) -> Result<(), StoreError> {
         let done = match intent {
             Intent::DeleteFolder { folder, keep_name } => self.delete_folder_now(account, *folder, *keep_name),
             Intent::RenameFolder { folder, parent, component } => {

@@ -7,6 +7,7 @@
 //! **Sources**: docs/store-format.md.
 
 mod account;
+mod acl;
 mod append;
 mod bodies;
 mod body;
@@ -41,6 +42,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+pub use acl::{AclChange, AclChanged, Who, flags_of};
 pub use append::{Appended, Delivery, NewMessage};
 pub use bodies::Bodies;
 pub use body::{Staged, Staging};
@@ -81,6 +83,8 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    /// For whom it acts; `None`: for nobody whose rights count.
+    who: Option<Arc<Who>>,
 }
 
 struct Inner {
@@ -185,6 +189,8 @@ pub(crate) struct Tx<'a, 't> {
     pub(crate) txn: &'a mut Write<'t>,
     pub(crate) extra: &'a mut Extra,
     store: &'a Inner,
+    /// Whose rights count; `None`: nobody's.
+    who: Option<&'a Who>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -306,7 +312,7 @@ impl Store {
             homes: Mutex::default(),
             running: Mutex::default(),
         };
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store { inner: Arc::new(inner), who: None })
     }
 
     /// The settings it was opened with.
@@ -366,8 +372,8 @@ impl Store {
         account: AccountId,
         mut work: impl FnMut(&mut Tx<'_, '_>) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
-        let store = &*self.inner;
-        self.shard_of(account)?.group()?.run(|txn, extra| work(&mut Tx { txn, extra, store }))
+        let (store, who) = (&*self.inner, self.who.as_deref());
+        self.shard_of(account)?.group()?.run(|txn, extra| work(&mut Tx { txn, extra, store, who }))
     }
 
     /// Wake-ups of sessions that watch folders.

@@ -12,8 +12,28 @@ pub struct Rights(pub u16);
 impl Rights {
     /// The letters in the order in which they are printed.
     pub const LETTERS: &'static str = "lrswipcda";
-    /// Post: deliver to the folder by address.
+    /// None of them.
+    pub const NONE: Rights = Rights(0);
+    /// `l`: see that the folder is there.
+    pub const LOOKUP: Rights = Rights(1);
+    /// `r`: read it.
+    pub const READ: Rights = Rights(1 << 1);
+    /// `s`: set and clear \Seen.
+    pub const SEEN: Rights = Rights(1 << 2);
+    /// `w`: set and clear flags other than \Seen and \Deleted.
+    pub const WRITE: Rights = Rights(1 << 3);
+    /// `i`: put messages in.
+    pub const INSERT: Rights = Rights(1 << 4);
+    /// `p`: deliver to the folder by address.
     pub const POST: Rights = Rights(1 << 5);
+    /// `c`: create folders below it, rename and delete it (`k` and `x` of RFC 4314).
+    pub const CREATE: Rights = Rights(1 << 6);
+    /// `d`: set and clear \Deleted, expunge (`t` and `e` of RFC 4314).
+    pub const DELETE: Rights = Rights(1 << 7);
+    /// `a`: change the list.
+    pub const ADMINISTER: Rights = Rights(1 << 8);
+    /// What the owner of a folder and store administrators have whatever the list says.
+    pub const ALWAYS: Rights = Rights(1 | 1 << 8);
     /// All nine.
     pub const ALL: Rights = Rights(0x1ff);
 
@@ -25,6 +45,21 @@ impl Rights {
     /// True if all of `other` are there.
     pub fn contains(self, other: Rights) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// True if one of `other` is there.
+    pub fn has_any(self, other: Rights) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both together.
+    pub const fn with(self, other: Rights) -> Rights {
+        Rights(self.0 | other.0)
+    }
+
+    /// These without `other`.
+    pub const fn without(self, other: Rights) -> Rights {
+        Rights(self.0 & !other.0)
     }
 }
 

@@ -200,7 +200,7 @@ impl Store {
         }
         let store = &*self.inner;
         let gone = shard.group()?.run(|txn, extra| {
-            let mut tx = Tx { txn, extra, store };
+            let mut tx = Tx { txn, extra, store, who: None };
             let mut gone = Vec::new();
             for (at, (redo, place)) in due.iter().enumerate() {
                 // What was flushed must be the directory that the message lies in, not one that got its name meanwhile.

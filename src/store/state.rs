@@ -50,20 +50,37 @@ impl Stored {
 }
 
 impl FlagChange {
-    fn apply(&self, run: &StateRun, keywords: Keywords) -> (Flags, Keywords) {
-        match self.op {
-            FlagOp::Add => (run.flags | self.flags, Keywords(run.keywords.0 | keywords.0)),
-            FlagOp::Remove => (run.flags.without(self.flags), Keywords(run.keywords.0 & !keywords.0)),
-            FlagOp::Replace => (self.flags, keywords),
-        }
+    /// The flags after the change. Those outside of `allowed` stay, as do keywords where they are not allowed.
+    fn apply(&self, run: &StateRun, keywords: Keywords, allowed: (Flags, bool)) -> (Flags, Keywords) {
+        let flags = match self.op {
+            FlagOp::Add => run.flags | self.flags,
+            FlagOp::Remove => run.flags.without(self.flags),
+            FlagOp::Replace => self.flags,
+        };
+        let keywords = match self.op {
+            _ if !allowed.1 => run.keywords,
+            FlagOp::Add => Keywords(run.keywords.0 | keywords.0),
+            FlagOp::Remove => Keywords(run.keywords.0 & !keywords.0),
+            FlagOp::Replace => keywords,
+        };
+        (run.flags.without(allowed.0) | flags.and(allowed.0), keywords)
+    }
+
+    /// True if the change is about none of the allowed flags, though it is about some. A replacement is about all.
+    fn is_denied(&self, allowed: (Flags, bool)) -> bool {
+        let named = self.op == FlagOp::Replace || self.flags != Flags::NONE || !self.keywords.is_empty();
+        let flags = if self.op == FlagOp::Replace { allowed.0 } else { self.flags.and(allowed.0) };
+        let keywords = allowed.1 && (self.op == FlagOp::Replace || !self.keywords.is_empty());
+        named && flags == Flags::NONE && !keywords
     }
 }
 
 impl Store {
-    /// Changes flags of messages; UIDs that do not exist are passed over.
+    /// Changes flags of messages; UIDs that do not exist are passed over, and so are flags that whoever acts may not change, unless there are no
+    /// others (RFC 4314 section 4).
     ///
     /// # Errors
-    /// The folder does not exist or is locked, there are too many keywords, or the disk fails.
+    /// Whoever acts may change none of the flags; the folder does not exist or is locked, there are too many keywords, or the disk fails.
     pub fn store_flags(
         &self,
         account: AccountId,
@@ -131,7 +148,12 @@ impl Tx<'_, '_> {
     ) -> Result<Stored, StoreError> {
         let mut row = self.open_folder(account, folder)?;
         let mut owner = rows::need_account(self.txn, account)?;
+        let allowed = super::acl::flags_of(self.rights(account, &row));
+        if change.is_denied(allowed) {
+            return Err(StoreError::Denied);
+        }
         let keywords = match change.op {
+            _ if !allowed.1 => Keywords::default(),
             FlagOp::Remove => rows::known_bits(self.txn, account, &change.keywords)?,
             _ => rows::keyword_bits(self.txn, account, &change.keywords)?,
         };
@@ -143,7 +165,7 @@ impl Tx<'_, '_> {
             for run in runs {
                 for (first, last, inside) in split(&run, uids) {
                     let piece = StateRun { first, count: last - first + 1, ..run };
-                    let (flags, bits) = change.apply(&run, keywords);
+                    let (flags, bits) = change.apply(&run, keywords, allowed);
                     let same = (flags, bits) == (run.flags, run.keywords);
                     if !inside || same {
                         push_run(&mut after, piece);

@@ -6,14 +6,17 @@ use std::path::Path;
 
 use msgstore::store::check::Depth;
 use msgstore::store::{
-    AccountId, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, NewMessage, Settings,
-    Staged, Store, Uid, UidSet, layout,
+    AccountId, AclChange, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, NewMessage,
+    Rights, Settings, Staged, Store, Uid, UidSet, layout,
 };
 
 use super::model::{Op, Place};
 
 /// A time in November 2026.
 pub const NOW: i64 = 1_795_000_000;
+
+/// The user whose entry in the access control lists changes.
+const READER: &str = "reader";
 
 pub fn settings(root: &Path) -> Settings {
     Settings {
@@ -130,6 +133,10 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let change = FlagChange { op: FlagOp::Replace, flags: Flags(*flags), keywords: Vec::new() };
             store.store_flags(at.0, at.1, &named(store, at, markers), &change, None).unwrap();
         }
+        Op::Acl { place: at, rights } => {
+            let at = place(store, at);
+            store.change_acl(at.0, at.1, READER, AclChange::Replace(Rights(*rights))).unwrap();
+        }
         Op::Expunge { place: at, markers } => {
             let at = place(store, at);
             store.remove(at.0, at.1, &named(store, at, markers), NOW).unwrap();
@@ -218,7 +225,8 @@ pub fn verify(root: &Path, by_use: bool) {
 }
 
 fn tell(store: &Store, root: &Path, (user, account): (&str, AccountId), name: &FolderPath, row: &Folder) {
-    say(&format!("FOLDER\t{user}\t{name}\t{}\t{}\t{}", row.partition, row.uidvalidity, row.noselect));
+    let rights = row.acl.entry(READER).0;
+    say(&format!("FOLDER\t{user}\t{name}\t{}\t{}\t{}\t{rights}", row.partition, row.uidvalidity, row.noselect));
     for (nickname, partition) in settings(root).partitions {
         let dir = partition.join(layout::folder_directory(user, name));
         let own = std::fs::read_dir(&dir).map_or(0, |entries| {

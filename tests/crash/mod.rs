@@ -47,6 +47,9 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("expunge.after-rows", "expunge", 1),
     ("expunge.after-rows", "move", 1),
     ("flags.after-rows", "flag", 1),
+    ("acl.after-rows", "acl", 1),
+    ("store.before-commit", "acl", 1),
+    ("store.after-commit", "acl", 1),
     ("purge.after-mark", "purge", 1),
     ("purge.after-unlink", "purge", 1),
     ("create.after-rows", "create", 1),
@@ -142,6 +145,7 @@ mod script {
             Op::Move { from, markers, to } => format!("move\t{}\t{}\t{}", at(from), join(markers), at(to)),
             Op::Replace { from, old, to, marker } => format!("replace\t{}\t{old}\t{}\t{marker}", at(from), at(to)),
             Op::Flag { place, markers, flags } => format!("flag\t{}\t{}\t{flags}", at(place), join(markers)),
+            Op::Acl { place, rights } => format!("acl\t{}\t{rights}", at(place)),
             Op::Expunge { place, markers } => format!("expunge\t{}\t{}", at(place), join(markers)),
             Op::Restore { place } => format!("restore\t{}", at(place)),
             Op::Purge { place } => format!("purge\t{}", at(place)),
@@ -182,6 +186,7 @@ mod script {
                 marker: parts[6].parse().unwrap(),
             },
             "flag" => Op::Flag { place: at(1), markers: markers(3), flags: parts[4].parse().unwrap() },
+            "acl" => Op::Acl { place: at(1), rights: parts[3].parse().unwrap() },
             "expunge" => Op::Expunge { place: at(1), markers: markers(3) },
             "restore" => Op::Restore { place: at(1) },
             "purge" => Op::Purge { place: at(1) },
@@ -396,11 +401,12 @@ impl Run {
                     let row = User { partition: (*partition).to_owned(), ..User::default() };
                     found.users.insert((*user).to_owned(), row);
                 }
-                ["FOLDER", user, name, partition, uidvalidity, noselect] => {
+                ["FOLDER", user, name, partition, uidvalidity, noselect, rights] => {
                     let row = Folder {
                         partition: (*partition).to_owned(),
                         uidvalidity: uidvalidity.parse().ok(),
                         noselect: *noselect == "true",
+                        rights: rights.parse().unwrap(),
                         ..Folder::default()
                     };
                     found.users.get_mut(*user).unwrap().folders.insert((*name).to_owned(), row);

@@ -36,6 +36,8 @@ pub struct Folder {
     pub partition: String,
     pub uidvalidity: Option<u32>,
     pub noselect: bool,
+    /// Of one user in the access control list.
+    pub rights: u16,
     /// The highest UID when everything was last known: newer ones are above.
     pub floor: u32,
     pub messages: Vec<Message>,
@@ -65,6 +67,7 @@ pub enum Op {
     Move { from: Place, markers: Vec<u64>, to: Place },
     Replace { from: Place, old: u64, to: Place, marker: u64 },
     Flag { place: Place, markers: Vec<u64>, flags: u8 },
+    Acl { place: Place, rights: u16 },
     Expunge { place: Place, markers: Vec<u64> },
     Restore { place: Place },
     Purge { place: Place },
@@ -79,13 +82,14 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 19] = [
     "append",
     "deliver",
     "copy",
     "move",
     "replace",
     "flag",
+    "acl",
     "expunge",
     "restore",
     "purge",
@@ -194,6 +198,13 @@ impl Model {
                 }
                 Op::Flag { place, markers, flags }
             }
+            "acl" => {
+                let place = chance.pick(&open)?.clone();
+                // Others than before, or nothing would be written.
+                let rights = u16::try_from(chance.below(0x200)).unwrap();
+                let same = self.folder(&place)?.rights == rights;
+                Op::Acl { place, rights: if same { rights ^ 1 } else { rights } }
+            }
             "expunge" => {
                 let place = chance.pick(&full)?.clone();
                 let markers = Self::some(chance, self.folder(&place)?);
@@ -282,6 +293,12 @@ impl Model {
         above.map_or_else(|| row.partition.clone(), |folder| folder.partition.clone())
     }
 
+    /// A new folder has the list of the one above.
+    fn parent_rights(&self, user: &str, path: &str) -> u16 {
+        let above = path.rsplit_once('/').and_then(|(above, _)| self.users[user].folders.get(above));
+        above.map_or(0, |folder| folder.rights)
+    }
+
     /// The stores that may be found when `op` was under way: it is done whole; a delivery to several users is several operations, one a user.
     pub fn outcomes(&self, op: &Op) -> Vec<Model> {
         match op {
@@ -324,6 +341,7 @@ impl Model {
                     }
                 }
             }
+            Op::Acl { place, rights } => model.folder_mut(place).rights = *rights,
             Op::Expunge { place, markers } => model.take(place, markers),
             Op::Restore { place } => {
                 let folder = model.folder_mut(place);
@@ -337,13 +355,15 @@ impl Model {
             Op::Purge { place } => model.folder_mut(place).gone.clear(),
             Op::Create { place: (user, path) } => {
                 let partition = model.parent_partition(user, path);
+                let rights = model.parent_rights(user, path);
                 let folders = &mut model.users.get_mut(user).unwrap().folders;
                 match folders.get_mut(path) {
                     Some(folder) => {
                         folder.noselect = false;
                         folder.uidvalidity = None;
+                        folder.rights = rights;
                     }
-                    None => drop(folders.insert(path.clone(), Folder { partition, ..Folder::default() })),
+                    None => drop(folders.insert(path.clone(), Folder { partition, rights, ..Folder::default() })),
                 }
             }
             Op::Delete { place } => {
@@ -370,8 +390,9 @@ impl Model {
             }
             Op::InboxRename { user, to } => {
                 let partition = model.parent_partition(user, to);
+                let rights = model.parent_rights(user, to);
                 let folders = &mut model.users.get_mut(user).unwrap().folders;
-                folders.insert(to.clone(), Folder { partition, ..Folder::default() });
+                folders.insert(to.clone(), Folder { partition, rights, ..Folder::default() });
                 let inbox = (user.clone(), "INBOX".to_owned());
                 let markers: Vec<u64> = self.folder(&inbox).unwrap().messages.iter().map(|m| m.marker).collect();
                 model.bring(self, &inbox, &markers, &(user.clone(), to.clone()));
@@ -465,7 +486,7 @@ impl Model {
 
 impl Folder {
     fn differs(&self, found: &Folder) -> Option<String> {
-        if (self.noselect, &self.partition) != (found.noselect, &found.partition) {
+        if (self.noselect, self.rights, &self.partition) != (found.noselect, found.rights, &found.partition) {
             return Some(format!("{self:?}, found {found:?}"));
         }
         if self.uidvalidity.is_some_and(|known| Some(known) != found.uidvalidity) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod acl;
 mod binary;
 mod compress;
 mod esearch;

@@ -76,7 +76,7 @@ fn play(daemon: &Daemon, name: &str, user: &str, script: &str) -> Result<(), Str
     Ok(())
 }
 
-/// An independent parser understands everything that the daemon said; ID, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD, VANISHED, PREVIEW and names in UTF-8
+/// An independent parser understands everything that the daemon said; ID, ACL, LISTRIGHTS, MYRIGHTS, NAMESPACE, ENABLED, ESEARCH, SORT, THREAD, VANISHED, PREVIEW and names in UTF-8
 /// are not compiled into it, nor are CHILDINFO, OLDNAME and mod-sequences.
 fn understood(seen: &[u8]) -> Result<(), String> {
     use imap_codec::decode::Decoder;
@@ -89,6 +89,7 @@ fn understood(seen: &[u8]) -> Result<(), String> {
         let unknown =
             [&b"* ID "[..], b"* NAMESPACE ", b"* ENABLED", b"* ESEARCH ", b"* VANISHED ", b"* SORT", b"* THREAD"]
                 .iter()
+                .chain(&[&b"* ACL "[..], b"* LISTRIGHTS ", b"* MYRIGHTS "])
                 .any(|word| line.starts_with(word));
         let preview = line.windows(9).any(|word| word == b" PREVIEW " || word == b"(PREVIEW ");
         let without = without_later(&CHILDINFO.replace(line, &b"\r\n"[..]));

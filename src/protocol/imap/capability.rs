@@ -45,6 +45,9 @@ const CAPABILITIES: &[&str] = &[
     "QUOTASET",
     "QUOTA=RES-STORAGE",
     "QUOTA=RES-MESSAGE",
+    "ACL",
+    "RIGHTS=kxte",
+    "LIST-MYRIGHTS",
 ];
 
 /// What is named only after the login: these commands are of use only then.

@@ -17,6 +17,7 @@ pub mod command;
 pub mod frame;
 pub mod parse;
 pub mod pictures;
+mod place;
 pub mod respond;
 mod running;
 pub mod selected;

@@ -8,7 +8,8 @@ use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::pictures::Picture;
 use crate::protocol::imap::respond;
 use crate::store::{
-    AccountId, Flags, Folder, FolderId, Keywords, Modseq, StateRun, Store, StoreError, Uid, UidSet, View,
+    AccountId, Flags, Folder, FolderId, Keywords, Modseq, Rights, StateRun, Store, StoreError, Uid, UidSet, View,
+    flags_of,
 };
 
 /// The UIDs of the mailbox in the order of their sequence numbers, as runs of consecutive UIDs. Clones share them until one is changed.
@@ -171,6 +172,10 @@ pub struct Selected {
     pub read_only: bool,
     /// The client is told nothing of `\Recent` (RFC 9051 appendix E, 12).
     pub rev2: bool,
+    /// It takes `\Recent`: opened for writing, by the owner.
+    pub claims: bool,
+    /// What the user may do, as the client was told by FLAGS and PERMANENTFLAGS.
+    pub rights: Rights,
     /// The messages the client knows of.
     pub numbers: Numbers,
     /// Messages that are `\Recent` in this session.
@@ -200,8 +205,8 @@ impl Selected {
         view: &View<'_>,
         (account, folder): (AccountId, &Folder),
         picture: &Picture,
-        name: String,
-        read_only: bool,
+        (name, rights): (String, Rights),
+        (read_only, claims): (bool, bool),
         recent_from: Uid,
     ) -> Result<Selected, StoreError> {
         Ok(Selected {
@@ -211,6 +216,8 @@ impl Selected {
             name,
             read_only,
             rev2: false,
+            claims,
+            rights,
             numbers: picture.numbers.clone(),
             recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
@@ -271,17 +278,28 @@ impl Selected {
         list.join(" ")
     }
 
+    /// The flags that this session may change (RFC 4314 section 5.1.1).
+    fn permanent_flags(&self) -> String {
+        if self.read_only {
+            return String::new();
+        }
+        let (flags, keywords) = flags_of(self.rights);
+        let mut list = system_flags(flags);
+        if keywords {
+            list.extend(self.keywords.iter().map(String::as_str));
+            // RFC 9051 section 7.1: where no keyword can be added, `\*` is not there.
+            if !self.rev2 || self.keywords.len() < Keywords::LIMIT {
+                list.push("\\*");
+            }
+        }
+        list.join(" ")
+    }
+
     /// Writes FLAGS and PERMANENTFLAGS.
     pub fn write_flags(&self, out: &mut Vec<u8>) {
         let defined = self.defined_flags();
         respond::flags(out, &defined);
-        // RFC 9051 section 7.1: where no keyword can be added, `\*` is not there.
-        let full = self.rev2 && self.keywords.len() >= Keywords::LIMIT;
-        let permanent = match (self.read_only, full) {
-            (true, _) => String::new(),
-            (false, true) => defined,
-            (false, false) => format!("{defined} \\*"),
-        };
+        let permanent = self.permanent_flags();
         let code = respond::Code::PermanentFlags(permanent);
         respond::status(out, "*", respond::Status::Ok, Some(&code), "Ok");
     }
@@ -331,6 +349,14 @@ impl Selected {
             let Some(folder) = self.row(&view)? else {
                 return Ok(Err(Deleted));
             };
+            let rights = store.rights(self.account, &folder);
+            if !rights.contains(Rights::READ) {
+                // Nothing of it is the user's business any more; if he may read it again, he is told all.
+                return Ok(Ok(()));
+            }
+            if std::mem::replace(&mut self.rights, rights) != rights && !self.read_only {
+                self.write_flags(out);
+            }
             if folder.highest_modseq > self.modseq {
                 let news = self.look(&view, &folder, told)?;
                 let count: u64 = news.changed.iter().map(|run| u64::from(run.count)).sum();
@@ -429,7 +455,7 @@ impl Selected {
     }
 
     fn claim_recent(&mut self, store: &Store) -> Result<(), StoreError> {
-        let from = if self.read_only {
+        let from = if !self.claims {
             let view = store.view(self.account)?;
             view.folder(self.folder)?.map_or(Uid::MAX, |folder| store.recent_from(self.account, &folder))
         } else {

@@ -17,6 +17,8 @@ pub struct Server {
     pub directory: Directory,
     /// Who may act for others (`store.admins`).
     pub admins: HashSet<String>,
+    /// Only store administrators give rights to everybody (`store.privatesharedfolders.restrictanyone`).
+    pub restrict_anyone: bool,
     /// The domain whose users have plain userids.
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).

@@ -12,14 +12,14 @@ use super::command::append::Append;
 use super::command::authenticate::Outcome;
 use super::command::enable::{self, Enabled};
 use super::parse::{Command, Request, Returned};
+use super::place;
 use super::respond::{self, Code, Status};
 pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
 use crate::protocol::sasl::{Exchange, Mechanism};
-use crate::store::{AccountId, FolderId, FolderPath, Kind, NameError, Store, StoreError};
-use crate::text::utf7;
+use crate::store::{AccountId, FolderId, FolderPath, Kind, Rights, Store, StoreError};
 
 /// Who is logged in.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Session {
     pub(super) server: Arc<Server>,
     pub(super) peer: SocketAddr,
     pub(super) login: Option<Login>,
+    /// The mail store, acting for who is logged in.
+    pub(super) store: Store,
     pub(super) selected: Option<Selected>,
     pub(super) append: Option<Append>,
     /// An AUTHENTICATE that waits for a response.
@@ -85,6 +87,7 @@ impl Session {
     /// A session with a client at `peer`.
     pub fn new(server: Arc<Server>, peer: SocketAddr) -> Session {
         Session {
+            store: server.store.clone(),
             server,
             peer,
             login: None,
@@ -226,10 +229,21 @@ impl Session {
             answer.write(&tag, out);
             return Progress::Done;
         }
-        if uses_mailbox(&command) && self.is_deleted().unwrap_or(false) {
-            Answer::no_with(Code::NonExistent, "Mailbox does not exist").write(&tag, out);
-            respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
-            return Progress::Bye;
+        if uses_mailbox(&command) {
+            match self.selected_rights() {
+                Ok(None) => {
+                    place::nonexistent().write(&tag, out);
+                    respond::status(out, "*", Status::Bye, None, "Mailbox has been deleted");
+                    return Progress::Bye;
+                }
+                // Taken away since it was selected (RFC 4314 section 5.1.1).
+                Ok(Some(rights)) if !rights.contains(Rights::READ) => {
+                    place::denied().write(&tag, out);
+                    return Progress::Done;
+                }
+                // The command itself meets the error.
+                Ok(Some(_)) | Err(_) => {}
+            }
         }
         if enable::implied(&command) {
             self.enable_condstore(out);
@@ -305,6 +319,11 @@ impl Session {
             C::Enable(names) => Ok(command::enable::run(self, &names, out)),
             C::GetQuota(root) => command::quota::get(self, &root, out),
             C::GetQuotaRoot(mailbox) => command::quota::root(self, &mailbox, out),
+            C::SetAcl { mailbox, identifier, change } => command::acl::set(self, &mailbox, &identifier, change),
+            C::DeleteAcl { mailbox, identifier } => command::acl::delete(self, &mailbox, &identifier),
+            C::GetAcl(mailbox) => command::acl::get(self, &mailbox, out),
+            C::ListRights { mailbox, identifier } => command::acl::list_rights(self, &mailbox, &identifier, out),
+            C::MyRights(mailbox) => command::acl::my_rights(self, &mailbox, out),
             C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, out),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
@@ -440,14 +459,14 @@ impl Session {
 
     fn refresh(&mut self, told: &Told, out: &mut Vec<u8>) -> Result<Result<(), Deleted>, StoreError> {
         match self.selected.as_mut() {
-            Some(selected) => selected.refresh(&self.server.store, told, self.enabled, out),
+            Some(selected) => selected.refresh(&self.store, told, self.enabled, out),
             None => Ok(Ok(())),
         }
     }
 
     /// The mail store.
     pub fn store(&self) -> &Store {
-        &self.server.store
+        &self.store
     }
 
     /// True when somebody deleted the selected mailbox; a new one may have its name.
@@ -455,18 +474,15 @@ impl Session {
     /// # Errors
     /// What the store says.
     pub(super) fn is_deleted(&self) -> Result<bool, StoreError> {
-        match &self.selected {
-            Some(selected) => Ok(selected.row(&self.server.store.view(selected.account)?)?.is_none()),
-            None => Ok(false),
-        }
+        Ok(self.selected.is_some() && self.selected_rights()?.is_none())
     }
 
     /// Leaves the selected mailbox.
     pub fn leave(&mut self) {
-        let Some(selected) = self.selected.take().filter(|selected| !selected.read_only) else {
+        let Some(selected) = self.selected.take().filter(|selected| selected.claims) else {
             return;
         };
-        if let Err(error) = self.server.store.settle_recent(selected.account, selected.folder)
+        if let Err(error) = self.store.settle_recent(selected.account, selected.folder)
             && error.kind() != Kind::NotFound
         {
             log::error(Category::Store, format!("recent messages of {}: {error}", selected.name));
@@ -481,14 +497,6 @@ impl Session {
     /// The path of a mailbox name of a client.
     pub(super) fn path(&self, name: &str) -> Result<FolderPath, Answer> {
         self.normalised(FolderPath::parse(name)?)
-    }
-
-    /// The same for a mailbox that is to be made: modified UTF-7 must not hide a control character, which no list could show.
-    pub(super) fn new_path(&self, name: &str) -> Result<FolderPath, Answer> {
-        if let Some(bad) = utf7::decode(name.as_bytes()).and_then(|text| text.chars().find(|c| c.is_control())) {
-            return Err(NameError::Character(bad).into());
-        }
-        self.path(name)
     }
 
     /// The selected mailbox.

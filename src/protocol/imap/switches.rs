@@ -41,6 +41,7 @@ impl Session {
     pub fn unauthenticate(&mut self) {
         self.leave();
         self.login = None;
+        self.store = self.server.store.clone();
         self.append = None;
         self.exchange = None;
         self.cleartext = false;

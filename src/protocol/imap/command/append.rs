@@ -3,14 +3,15 @@
 //!
 //! The messages stream into staging files; the store takes all of them in one change.
 
-use super::copy::{runs, target};
+use super::copy::runs;
 use super::store::split;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::frame::Literal;
 use crate::protocol::imap::parse::{self, AppendItem, InternalDate, SequenceSet};
+use crate::protocol::imap::place::{denied, nonexistent};
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::{Progress, Session};
-use crate::store::{AccountId, Appended, Flags, FolderId, Kind, NewMessage, Staged, Staging, StoreError, Uid};
+use crate::store::{AccountId, Appended, Flags, FolderId, Kind, NewMessage, Rights, Staged, Staging, StoreError, Uid};
 
 /// An APPEND under way.
 pub struct Append {
@@ -94,7 +95,7 @@ impl Session {
             if literal.size == 0 {
                 return Err(Answer::no("Message is empty"));
             }
-            let staging = self.server.store.stage(&append.partition)?;
+            let staging = self.store.stage(&append.partition)?;
             self.append = Some(Append { bytes, ..append });
             Ok(staging)
         });
@@ -103,15 +104,14 @@ impl Session {
 
     fn first_message(&mut self, tag: &str, head: parse::AppendHead) -> Result<Append, Answer> {
         let replaced = head.replaced.map(|replaced| self.replaced(replaced)).transpose()?;
-        let to = target(self, &head.mailbox)?;
-        let folder = self.server.store.view(to.0)?.folder(to.1)?;
-        let Some(folder) = folder else {
-            return Err(Answer::no_with(Code::TryCreate, "Mailbox does not exist"));
-        };
+        let (account, folder) = self.target(&head.mailbox)?;
+        if replaced.is_some() && self.selected.as_ref().is_some_and(|selected| selected.account != account) {
+            return Err(Answer::no_with(Code::Cannot, "The mailboxes belong to different users"));
+        }
         Ok(Append {
             tag: tag.to_owned(),
             mailbox: head.mailbox,
-            to,
+            to: (account, folder.id),
             partition: folder.partition,
             next: head.item.into(),
             messages: Vec::new(),
@@ -124,10 +124,14 @@ impl Session {
     fn replaced(&mut self, replaced: parse::Replaced) -> Result<Old, Answer> {
         self.account()?;
         let deleted = self.is_deleted()?;
-        let store = self.server.store.clone();
+        let may = self.selected_rights()?.is_some_and(|rights| rights.contains(Rights::DELETE));
+        let store = self.store.clone();
         let selected = self.writable()?;
         if deleted {
-            return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
+            return Err(nonexistent());
+        }
+        if !may {
+            return Err(denied());
         }
         let set = SequenceSet(vec![(replaced.bound, replaced.bound)]);
         let found = selected.uids(&set, replaced.uid).ok_or_else(|| Answer::bad("Invalid sequence in Replace"))?;
@@ -139,7 +143,7 @@ impl Session {
 
     /// Tells a client of a full mailbox before it sends the bytes; what counts is the store's own check.
     fn check_quota(&self, append: &Append, bytes: u64, messages: u64) -> Result<(), Answer> {
-        let account = self.server.store.view(append.to.0)?.account()?;
+        let account = self.store.view(append.to.0)?.account()?;
         // The room of the message that goes is there.
         let (bytes, messages) = match append.replaced {
             Some(old) => (bytes.saturating_sub(old.size), 0),
@@ -171,7 +175,7 @@ impl Session {
             return Ok(());
         };
         let staged = if append.next.binary {
-            let again = || self.server.store.stage(&append.partition);
+            let again = || self.store.stage(&append.partition);
             staging.finish_binary(again).map_err(|error| match error.kind() {
                 // NUL where no transfer encoding allows it (RFC 3516 section 4.3).
                 Kind::Invalid => Answer::no_with(Code::UnknownCte, error.to_string()),
@@ -204,10 +208,10 @@ impl Session {
             self.append_all(&append, now_s).unwrap_or_else(|answer| answer)
         };
         if answer.status == Status::Ok
-            && let Ok(path) = self.path(&append.mailbox)
+            && let Ok(Some(place)) = self.place(&append.mailbox)
         {
             // RFC 9051 section 6.3.12.
-            self.tell_normal(&append.mailbox, &path, out);
+            self.tell_normal(&append.mailbox, &place, out);
         }
         self.tell_expunges();
         self.finish(&append.tag, &answer, out)
@@ -215,7 +219,7 @@ impl Session {
 
     fn append_all(&self, append: &Append, now_s: i64) -> Answered {
         let items: Vec<NewMessage<'_>> = append.messages.iter().map(|message| message.item(now_s)).collect();
-        let appended = self.server.store.append(append.to.0, append.to.1, &items, now_s).map_err(deleted)?;
+        let appended = self.store.append(append.to.0, append.to.1, &items, now_s).map_err(deleted)?;
         Ok(Answer::completed_with(append_uid(appended)))
     }
 
@@ -226,7 +230,7 @@ impl Session {
         };
         let (account, to) = append.to;
         let item = message.item(now_s);
-        let appended = self.server.store.replace(account, (old.folder, old.uid), to, &item, now_s).map_err(deleted)?;
+        let appended = self.store.replace(account, (old.folder, old.uid), to, &item, now_s).map_err(deleted)?;
         respond::status(out, "*", Status::Ok, Some(&append_uid(appended)), "Replacement message is ready");
         Ok(Answer::completed())
     }

@@ -2,6 +2,7 @@
 
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::session::Session;
+use crate::store::StoreError;
 
 /// Closes the selected mailbox.
 ///
@@ -14,7 +15,11 @@ pub fn run(session: &mut Session, now_s: i64) -> Answered {
         return Ok(Answer::completed());
     }
     if let Some(selected) = session.selected.as_ref().filter(|selected| !selected.read_only) {
-        session.server.store.expunge(selected.account, selected.folder, None, now_s)?;
+        match session.store.expunge(selected.account, selected.folder, None, now_s) {
+            // Who may not expunge leaves the mailbox as it is (RFC 4314 section 4).
+            Ok(_) | Err(StoreError::Denied) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     session.leave();
     Ok(Answer::completed())

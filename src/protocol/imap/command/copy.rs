@@ -4,15 +4,16 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Copied, FolderId};
+use crate::store::Copied;
 
 /// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
 /// # Errors
-/// NO: no such mailbox, over quota, a message is gone; BAD: no such message.
+/// NO: no such mailbox, no right to insert, over quota, a message is gone; BAD: no such message.
 pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, now_s: i64) -> Answered {
-    let to = target(session, mailbox)?;
-    let store = session.server.store.clone();
+    let (account, folder) = session.target(mailbox)?;
+    let to = (account, folder.id);
+    let store = session.store.clone();
     let selected = session.mailbox()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Copy"));
@@ -25,17 +26,6 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
         Some(code) => Ok(Answer::completed_with(code)),
         None if uid => Ok(Answer::completed()),
         None => Err(gone()),
-    }
-}
-
-/// The mailbox to copy or move to.
-pub(super) fn target(session: &Session, mailbox: &str) -> Result<(AccountId, FolderId), Answer> {
-    let account = session.account()?;
-    let path = session.path(mailbox)?;
-    let found = session.server.store.view(account)?.resolve(&path)?;
-    match found.filter(|folder| !folder.noselect) {
-        Some(folder) => Ok((account, folder.id)),
-        None => Err(Answer::no_with(Code::TryCreate, "Mailbox does not exist")),
     }
 }
 

@@ -5,26 +5,20 @@ use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
 use crate::store::{CreateOptions, Folder, SpecialUse};
 
-/// Names below this one belong to other users' folders.
-pub(super) const SHARED: &str = "Shared Folders";
-
 /// Creates a mailbox. Without USE its name decides what it is for; with USE nothing but that, be it empty.
 ///
 /// # Errors
-/// NO: the name is taken or not allowed; a use is not known, not to be had or another mailbox's.
+/// NO: the name is taken or not allowed; the user may not create anything there; a use is not known, not to be had or another mailbox's.
 pub fn run(session: &mut Session, name: &str, uses: Option<&[String]>, now_s: i64, out: &mut Vec<u8>) -> Answered {
-    let account = session.account()?;
-    let path = session.new_path(name)?;
-    if path.is_inbox() {
+    let place = session.new_place(name)?;
+    session.check_creation(&place)?;
+    if place.path.is_inbox() {
         return Err(Answer::no_with(Code::AlreadyExists, "Mailbox already exists"));
-    }
-    if path.components().first().is_some_and(|first| first == SHARED) {
-        return Err(Answer::no_with(Code::Cannot, "Mailboxes of other users cannot be created here"));
     }
     let special_use = uses.map(special_use).transpose()?;
     let options = CreateOptions { special_use, partition: None };
-    let created = session.server.store.folder_create(account, &path, &options, now_s)?;
-    session.tell_normal(name, &path, out);
+    let created = session.store.folder_create(place.account, &place.path, &options, now_s)?;
+    session.tell_normal(name, &place, out);
     Ok(Answer::completed_with(Code::MailboxId(mailbox_id(&created))))
 }
 

@@ -7,9 +7,9 @@ use crate::protocol::imap::session::Session;
 /// Expunges the deleted messages, with `only` those of them that it names.
 ///
 /// # Errors
-/// NO: the mailbox is read-only, or what the store says.
+/// NO: the mailbox is read-only, messages may not be expunged, or what the store says.
 pub fn run(session: &mut Session, only: Option<&SequenceSet>, now_s: i64) -> Answered {
-    let store = session.server.store.clone();
+    let store = session.store.clone();
     let selected = session.writable()?;
     let uids = only.and_then(|set| selected.uids(set, true));
     let expunged = store.expunge(selected.account, selected.folder, uids.as_ref(), now_s)?;

@@ -18,7 +18,7 @@ use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
 use crate::store::{
     AccountId, Bodies, Entry, FlagChange, FlagOp, Flags, Folder, FolderId, IndexReader, Keywords, Message, Modseq,
-    Source, StateRun, Store, StoreError, Uid, UidSet,
+    Rights, Source, StateRun, Store, StoreError, Stored, Uid, UidSet,
 };
 
 /// What one step writes, about: no message item that is larger is gathered in memory.
@@ -126,6 +126,7 @@ pub(in crate::protocol::imap) fn states(
 
 fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) -> Result<FetchRun, Answer> {
     let condstore = session.enabled.condstore;
+    let may_see = session.selected_rights()?.is_some_and(|rights| rights.contains(Rights::SEEN));
     let selected = session.mailbox()?;
     let mut needs = Needs::default();
     for item in &items {
@@ -149,7 +150,8 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
             }
         }
     }
-    needs.seen &= !selected.read_only;
+    // Who may not set \Seen reads without it (RFC 4314 section 4).
+    needs.seen &= !selected.read_only && may_see;
     let label = |item: &Item| match item {
         Item::Section { section, partial, .. } => section::label(section, *partial),
         Item::Binary { part, partial, .. } => binary::label("BINARY", part, *partial),
@@ -188,7 +190,7 @@ impl FetchRun {
         since: Modseq,
         with_vanished: bool,
     ) -> Result<(), Answer> {
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         let view = store.view(selected.account)?;
         let (there, changed) = changed(&view, selected.folder, uids, since)?;
@@ -288,7 +290,7 @@ impl FetchRun {
     fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
         self.shown_flags = None;
         self.bodies = None;
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         let (account, folder_id) = (selected.account, selected.folder);
         let ranges = self.take_ranges();
@@ -300,7 +302,11 @@ impl FetchRun {
                 self.batch.iter().filter(|row| !row.flags.contains(Flags::SEEN)).map(|row| row.uid).collect();
             if !unseen.is_empty() {
                 let change = FlagChange { op: FlagOp::Add, flags: Flags::SEEN, keywords: Vec::new() };
-                let stored = store.store_flags(account, folder_id, &unseen, &change, None)?;
+                let stored = match store.store_flags(account, folder_id, &unseen, &change, None) {
+                    // The right was taken away meanwhile.
+                    Err(StoreError::Denied) => Stored::default(),
+                    other => other?,
+                };
                 let before = stored.before.iter().flat_map(|run| (run.first..=run.last()).map(move |uid| (uid, run)));
                 let mut before = before.peekable();
                 for row in &mut self.batch {
@@ -380,7 +386,7 @@ impl FetchRun {
 
     /// Makes the pieces of one message's response.
     fn render(&mut self, session: &mut Session, row: &Row) -> Result<(), Answer> {
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         let mut bodies = self.bodies.take().unwrap_or_else(|| store.bodies(selected.account, selected.folder));
         let Some(number) = selected.numbers.number(row.uid) else {

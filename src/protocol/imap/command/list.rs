@@ -1,15 +1,16 @@
 //! LIST (RFC 3501 section 6.3.8) with attributes for children (RFC 3348) and special uses (RFC 6154), the extended form of RFC 5258, and STATUS
-//! with it (RFC 5819). The whole answer is of one snapshot.
+//! (RFC 5819) and MYRIGHTS (RFC 8440) with it. The whole answer is of one snapshot.
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::acl::write_my_rights;
 use super::status;
 use crate::log::{self, Category};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::{Listing, Selection};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{Folder, FolderPath, StoreError, View};
+use crate::store::{Folder, FolderPath, Rights, StoreError, View};
 use crate::text::wildcard::Wildcard;
 
 /// Bytes of a pattern: no name is longer, and the time of a match is pattern times name.
@@ -99,7 +100,7 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     }
     let account = session.account()?;
     let wildcards = wildcards(session, listing)?;
-    let view = session.server.store.view(account)?;
+    let view = session.store.view(account)?;
     let mut names = names(&view, listing)?;
     for name in &mut names {
         name.selected = name.satisfies(listing.selection);
@@ -113,7 +114,12 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     for name in names.iter().filter(|name| name.matched && (name.selected || name.hidden_below)) {
         let shown = session.shown(&name.text);
         write(name, &shown, listing, out);
-        if let Some(folder) = name.mailbox().filter(|_| name.selected && !listing.returns.status.is_empty()) {
+        let Some(folder) = name.mailbox().filter(|_| name.selected) else { continue };
+        let rights = session.store.rights(account, folder);
+        if listing.returns.my_rights {
+            write_my_rights(&shown, rights, out);
+        }
+        if !listing.returns.status.is_empty() && rights.contains(Rights::READ) {
             // One that cannot be read is left out (RFC 5819 section 2).
             match status::values(&session.server, &view, account, folder, &listing.returns.status) {
                 Ok(values) => respond::mailbox_status(out, &shown, &values),

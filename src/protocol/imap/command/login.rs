@@ -10,7 +10,7 @@ use crate::protocol::imap::answer::{Answer, Answered, of_directory};
 use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::server::Server;
-use crate::protocol::imap::session::{Login, Session};
+use crate::protocol::imap::session::Session;
 use crate::store::Access;
 
 /// How a client shows that it is who it says.
@@ -57,7 +57,7 @@ pub fn admit(
         );
     }
     session.cleartext = matches!(proof, Proof::Password(_)) && session.is_open();
-    session.login = Some(Login { userid: user.userid, account });
+    session.enter(user, account);
     Ok(Answer { status: Status::Ok, code: None, words: "User logged in".into() })
 }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::protocol::imap::answer::{Answer, Answered};
+use crate::protocol::imap::place::SHARED;
 use crate::protocol::imap::respond;
 use crate::protocol::imap::session::Session;
+use crate::store::Rights;
 use crate::text::wildcard::Wildcard;
 
 /// Writes the subscribed names that match; with `%` also the names above them, as `\Noselect`.
@@ -17,15 +19,20 @@ pub fn run(session: &mut Session, reference: &str, pattern: &str, out: &mut Vec<
         return Ok(Answer::completed());
     }
     let account = session.account()?;
-    let view = session.server.store.view(account)?;
+    let view = session.store.view(account)?;
     // In the form in which the client writes names.
     let shown = |name: String| session.shown(&name).into_owned();
-    let names: Vec<String> = view.subscriptions()?.into_iter().map(shown).collect();
+    let subscriptions = view.subscriptions()?;
+    let shared = subscriptions.iter().filter(|name| name.starts_with(SHARED));
+    let shared: Vec<String> =
+        shared.filter(|name| session.found(name, Rights::LOOKUP).is_ok()).cloned().map(shown).collect();
+    let names: Vec<String> = subscriptions.into_iter().map(shown).collect();
     let there: HashSet<String> = view
         .folders()?
         .into_iter()
         .filter(|(_, folder)| !folder.noselect)
         .map(|(path, _)| shown(path.to_string()))
+        .chain(shared)
         .collect();
     drop(view);
     let pattern = super::list::whole(reference, pattern)?;

@@ -2,6 +2,7 @@
 //! **Not here**: its grammar (`parse`), when it is allowed and what is told at its end (`session`).
 //! **Rules**: these functions block and run on workers; answers are [`super::answer::Answer`], errors of the store become words there.
 
+pub mod acl;
 pub mod append;
 pub mod authenticate;
 mod binary;

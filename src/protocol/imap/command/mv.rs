@@ -1,6 +1,6 @@
 //! MOVE and UID MOVE (RFC 6851). The EXPUNGE responses are the news at the end of the command.
 
-use super::copy::{copyuid, gone, target};
+use super::copy::{copyuid, gone};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::{self, Code, Status};
@@ -9,7 +9,7 @@ use crate::protocol::imap::session::Session;
 /// Moves messages.
 ///
 /// # Errors
-/// As COPY; NO when the selected mailbox is read-only.
+/// As COPY; NO when the selected mailbox is read-only, or messages may not be deleted there.
 pub fn run(
     session: &mut Session,
     uid: bool,
@@ -18,8 +18,9 @@ pub fn run(
     now_s: i64,
     out: &mut Vec<u8>,
 ) -> Answered {
-    let to = target(session, mailbox)?;
-    let store = session.server.store.clone();
+    let (account, folder) = session.target(mailbox)?;
+    let to = (account, folder.id);
+    let store = session.store.clone();
     let selected = session.writable()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Move"));

@@ -8,6 +8,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::log::{self, Category};
 use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::place::Place;
 use crate::protocol::imap::respond;
 use crate::protocol::imap::session::Session;
 use crate::store::{Folder, FolderPath, StoreError, View};
@@ -19,7 +20,7 @@ impl Session {
         (self.enabled.rev2 && !is_nfc(text)).then(|| text.nfc().collect())
     }
 
-    /// The path that a client means.
+    /// The whole name that a client means.
     ///
     /// # Errors
     /// NO: the normal form is not a name; what the store says.
@@ -28,73 +29,83 @@ impl Session {
         let Some(normal) = utf7::decode(name.as_bytes()).and_then(|text| self.normal_form(&text)) else {
             return Ok(path);
         };
-        let view = self.server.store.view(self.account()?)?;
-        if view.resolve(&path)?.is_some() || view.is_subscribed(&name)? {
+        let there = match self.place_of(&path)? {
+            Some(place) => self.look(&place, true)?.is_some(),
+            None => false,
+        };
+        if there || self.store.view(self.account()?)?.is_subscribed(&name)? {
             return Ok(path);
         }
         Ok(FolderPath::parse(&utf7::encode(&normal))?)
     }
 
-    /// The path that `name` was written as, where `path` is its normal form and another one.
-    pub(super) fn differs(&self, name: &str, path: &FolderPath) -> Option<FolderPath> {
-        FolderPath::parse(name).ok().filter(|written| written != path)
+    /// How the mailbox was written, where its name is in normal form and this is another one.
+    pub(super) fn differs(&self, written: &str, place: &Place) -> Option<String> {
+        let written = FolderPath::parse(written).ok()?.to_string();
+        (written != place.name).then_some(written)
     }
 
-    /// Tells a client that wrote `name` that it is called `path`, if that is another form.
-    pub(in crate::protocol::imap) fn tell_normal(&self, name: &str, path: &FolderPath, out: &mut Vec<u8>) {
-        if let Some(written) = self.differs(name, path) {
-            self.tell(path, &written, out);
+    /// Tells a client that wrote `written` what the mailbox is called, if that is another form.
+    pub(in crate::protocol::imap) fn tell_normal(&self, written: &str, place: &Place, out: &mut Vec<u8>) {
+        if let Some(old) = self.differs(written, place) {
+            self.tell(place, &old, out);
         }
     }
 
-    /// Tells the client of the new name of a mailbox, of which it has written the old one as `name`. INBOX keeps its name
+    /// Tells the client of the new name of a mailbox, of which it has written the old one as `written`. INBOX keeps its name
     /// (RFC 9051 section 6.3.6).
-    pub(super) fn tell_renamed(&self, name: &str, (from, to): (&FolderPath, &FolderPath), out: &mut Vec<u8>) {
-        if self.enabled.rev2 && !from.is_inbox() {
-            self.tell(to, self.differs(name, from).as_ref().unwrap_or(from), out);
+    pub(super) fn tell_renamed(&self, written: &str, (from, to): (&Place, &Place), out: &mut Vec<u8>) {
+        if self.enabled.rev2 && !from.path.is_inbox() {
+            self.tell(to, self.differs(written, from).as_ref().unwrap_or(&from.name), out);
         }
     }
 
     /// What was to be done is done: that nothing can be told of it does not undo it.
-    fn tell(&self, path: &FolderPath, old: &FolderPath, out: &mut Vec<u8>) {
-        let Ok(account) = self.account() else { return };
-        let told = self.server.store.view(account).and_then(|view| {
-            let folder = view.resolve(path)?;
-            write(self, (&view, path), folder.as_ref(), Some(old), out)
+    fn tell(&self, place: &Place, old: &str, out: &mut Vec<u8>) {
+        let told = self.store.view(place.account).and_then(|view| {
+            let folder = view.resolve(&place.path)?;
+            write(self, (&view, place), folder.as_ref(), Some(old), out)
         });
         if let Err(error) = told {
-            log::error(Category::Store, format!("the name {path}: {error}"));
+            log::error(Category::Store, format!("the name {}: {error}", place.name));
         }
     }
 }
 
-/// Writes the LIST response of a name. `folder` is what stands there in `view`, `old` another name of it.
+/// Writes the LIST response of a name. `folder` is what stands there in `view`, a view of its owner's account; `old` another name of it.
 ///
 /// # Errors
 /// What the store says.
 pub(super) fn write(
     session: &Session,
-    (view, path): (&View<'_>, &FolderPath),
+    (view, place): (&View<'_>, &Place),
     folder: Option<&Folder>,
-    old: Option<&FolderPath>,
+    old: Option<&str>,
     out: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
-    let name = path.to_string();
     let mut attributes = Vec::new();
     match folder {
         None => attributes.push("\\NonExistent"),
         Some(folder) if folder.noselect => attributes.push("\\Noselect"),
         Some(_) => {}
     }
-    if view.is_subscribed(&name)? {
+    // Subscriptions, and what a mailbox is used for, are the user's own.
+    let own = session.account().ok();
+    let is_own = own == Some(place.account);
+    let subscribed = match own {
+        Some(own) if !is_own => session.store.view(own)?.is_subscribed(&place.name)?,
+        _ => view.is_subscribed(&place.name)?,
+    };
+    if subscribed {
         attributes.push("\\Subscribed");
     }
     if let Some(folder) = folder {
         attributes.push(if view.has_children(folder.id)? { "\\HasChildren" } else { "\\HasNoChildren" });
-        attributes.extend(folder.special_use.attributes());
+        if is_own {
+            attributes.extend(folder.special_use.attributes());
+        }
     }
-    let old = old.map(|old| old.to_string());
-    let old = old.as_deref().map(|old| session.shown(old));
-    respond::list_with_oldname(out, &attributes, &session.shown(&name), old.as_deref());
+    let old = old.map(|old| session.shown(old));
+    respond::list_with_oldname(out, &attributes, &session.shown(&place.name), old.as_deref());
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{Account, AccountId};
+use crate::store::{Account, AccountId, Rights};
 use crate::text::quote;
 
 /// What quota roots begin with.
@@ -16,20 +16,18 @@ const UNIT_BYTES: u64 = 1024;
 /// # Errors
 /// NO: there is no such mailbox.
 pub fn root(session: &mut Session, name: &str, out: &mut Vec<u8>) -> Answered {
-    let account = session.account()?;
-    let path = session.path(name)?;
-    let view = session.server.store.view(account)?;
-    if view.resolve(&path)?.is_none_or(|folder| folder.noselect) {
-        return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
-    }
-    let account = view.account()?;
-    drop(view);
+    // The owner learns of his quota whatever he may do in the mailbox.
+    let (place, _) = session.found(name, Rights::READ.with(Rights::ADMINISTER))?;
+    let account = session.store.view(place.account)?.account()?;
     respond::text(out, "* QUOTAROOT ");
-    respond::mailbox(out, &session.shown(&path.to_string()));
+    respond::mailbox(out, &session.shown(&place.name));
     out.push(b' ');
     quote::string(out, format!("{ROOT}{}", account.userid).as_bytes());
     respond::text(out, "\r\n");
-    write(&account, out);
+    // How full it is is the owner's business.
+    if place.account == session.account()? || is_admin(session) {
+        write(&account, out);
+    }
     Ok(Answer::completed())
 }
 
@@ -39,7 +37,7 @@ pub fn root(session: &mut Session, name: &str, out: &mut Vec<u8>) -> Answered {
 /// NO: there is no such root, or it is another user's.
 pub fn get(session: &mut Session, root: &str, out: &mut Vec<u8>) -> Answered {
     let account = find(session, root)?;
-    write(&session.server.store.view(account)?.account()?, out);
+    write(&session.store.view(account)?.account()?, out);
     Ok(Answer::completed())
 }
 
@@ -60,8 +58,8 @@ pub fn set(session: &mut Session, root: &str, limits: &[(String, u64)], out: &mu
             _ => return Err(Answer::no_with(Code::Cannot, format!("Resource {resource} is not supported"))),
         }
     }
-    session.server.store.set_quota(account, bytes, messages)?;
-    write(&session.server.store.view(account)?.account()?, out);
+    session.store.set_quota(account, bytes, messages)?;
+    write(&session.store.view(account)?.account()?, out);
     Ok(Answer::completed())
 }
 
@@ -79,7 +77,7 @@ fn find(session: &Session, root: &str) -> Result<AccountId, Answer> {
     if !is_admin(session) {
         return Err(Answer::no_with(Code::NoPerm, "Permission denied"));
     }
-    let found = session.server.store.account_id(userid)?;
+    let found = session.store.account_id(userid)?;
     found.ok_or_else(|| Answer::no_with(Code::NonExistent, "There is no such quota root"))
 }
 

@@ -165,7 +165,7 @@ impl SearchRun {
 
     /// Looks at the next messages. False: there are more.
     pub(super) fn advance(&mut self, session: &mut Session) -> Result<bool, Answer> {
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         let mut bodies = store.bodies(selected.account, selected.folder);
         // A search with many texts looks at fewer messages, so that others get their turn of the worker.

@@ -6,14 +6,19 @@ use super::oldname;
 use super::resync::missed;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::Opening;
+use crate::protocol::imap::place::nonexistent;
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::selected::Selected;
 use crate::protocol::imap::session::{Session, Started};
+use crate::store::Rights;
+
+/// Who has none of these changes nothing: all flags are shared by all users.
+const WRITES: Rights = Rights::INSERT.with(Rights::DELETE).with(Rights::SEEN).with(Rights::WRITE);
 
 /// Opens a mailbox. A mailbox that was open is closed first, whatever comes of the new one.
 ///
 /// # Errors
-/// NO: there is no such mailbox; BAD: QRESYNC is not enabled.
+/// NO: there is no such mailbox, or it may not be read; BAD: QRESYNC is not enabled.
 pub(in crate::protocol::imap) fn run(
     session: &mut Session,
     opening: &Opening,
@@ -28,28 +33,28 @@ pub(in crate::protocol::imap) fn run(
         respond::status(out, "*", Status::Ok, Some(&Code::Closed), "Previous mailbox closed");
     }
     session.leave();
-    let account = session.account()?;
-    let path = session.path(&opening.mailbox)?;
-    let store = &session.server.store;
-    let found = store.view(account)?.resolve(&path)?;
-    let Some(folder) = found.filter(|folder| !folder.noselect) else {
-        return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
-    };
+    let (place, folder) = session.found(&opening.mailbox, Rights::READ)?;
+    let (store, account) = (&session.store, place.account);
+    // \Recent is the owner's: what others read stays new to him.
+    let claims = !read_only && account == session.account()?;
     let recent_from =
-        if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, folder.id)? };
+        if claims { store.claim_recent(account, folder.id)? } else { store.recent_from(account, &folder) };
     let view = store.view(account)?;
     // The row again: the mailbox may have changed between the two snapshots.
     let Some(folder) = view.folder(folder.id)?.filter(|folder| !folder.noselect) else {
-        return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
+        return Err(nonexistent());
     };
+    session.check(account, &folder, Rights::READ, Code::NonExistent)?;
+    let rights = store.rights(account, &folder);
     let picture = session.server.pictures.of(&view, account, &folder)?;
-    let mut selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
+    let name = (place.name.clone(), rights);
+    let mut selected = Selected::open(&view, (account, &folder), &picture, name, (read_only, claims), recent_from)?;
     selected.rev2 = session.enabled.rev2;
     let mut listed = Vec::new();
     if selected.rev2 {
         // RFC 9051 section 6.3.2.
-        let old = session.differs(&opening.mailbox, &path);
-        oldname::write(session, (&view, &path), Some(&folder), old.as_ref(), &mut listed)?;
+        let old = session.differs(&opening.mailbox, &place);
+        oldname::write(session, (&view, &place), Some(&folder), old.as_deref(), &mut listed)?;
     }
     // From the same snapshot as HIGHESTMODSEQ: what changes later has a greater mod-sequence.
     let missed = match &opening.resync {
@@ -77,7 +82,9 @@ pub(in crate::protocol::imap) fn run(
     out.append(&mut listed);
     session.selected = Some(selected);
     session.counts.selected += 1;
-    let answer = Answer::completed_with(if read_only { Code::ReadOnly } else { Code::ReadWrite });
+    // RFC 4314 section 5.2.
+    let writes = !read_only && rights.has_any(WRITES);
+    let answer = Answer::completed_with(if writes { Code::ReadWrite } else { Code::ReadOnly });
     let (vanished, changed) = missed;
     respond::vanished(out, true, vanished.ranges());
     if changed.is_empty() {

@@ -5,26 +5,25 @@ use std::ops::ControlFlow;
 use super::create::mailbox_id;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::StatusItem;
+use crate::protocol::imap::place::nonexistent;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Flags, Folder, StoreError, Uid, UidSet, View};
+use crate::store::{AccountId, Flags, Folder, Rights, StoreError, Uid, UidSet, View};
 
 /// Writes the numbers of a mailbox without selecting it.
 ///
 /// # Errors
-/// NO: there is no such mailbox.
+/// NO: there is no such mailbox, or it may not be read.
 pub fn run(session: &mut Session, name: &str, items: &[StatusItem], out: &mut Vec<u8>) -> Answered {
-    let account = session.account()?;
-    let path = session.path(name)?;
-    let view = session.server.store.view(account)?;
-    let found = view.resolve(&path)?;
-    let Some(folder) = found.filter(|folder| !folder.noselect) else {
-        return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
-    };
-    let values = values(&session.server, &view, account, &folder, items)?;
+    let (place, folder) = session.found(name, Rights::READ)?;
+    let view = session.store.view(place.account)?;
+    // The row again, from the snapshot that is told.
+    let folder = view.folder(folder.id)?.filter(|folder| !folder.noselect).ok_or_else(nonexistent)?;
+    session.check(place.account, &folder, Rights::READ, Code::NonExistent)?;
+    let values = values(&session.server, &view, place.account, &folder, items)?;
     drop(view);
-    respond::mailbox_status(out, &session.shown(&path.to_string()), &values);
+    respond::mailbox_status(out, &session.shown(&place.name), &values);
     Ok(Answer::completed())
 }
 

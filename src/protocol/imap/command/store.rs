@@ -46,13 +46,13 @@ pub fn split(flags: &[Flag]) -> (Flags, Vec<String>) {
 /// meanwhile, unless the client wanted no FLAGS (RFC 2180 section 4.2.2) and set no condition.
 ///
 /// # Errors
-/// NO: the mailbox is read-only, too many keywords; BAD: no such message.
+/// NO: the mailbox is read-only, none of the flags may be changed, too many keywords; BAD: no such message.
 pub fn run(
     session: &mut Session,
     arguments: &Arguments,
     out: &mut Vec<u8>,
 ) -> Result<(Option<(Modseq, UidSet)>, Answer), Answer> {
-    let (store, enabled) = (session.server.store.clone(), session.enabled);
+    let (store, enabled) = (session.store.clone(), session.enabled);
     let selected = session.writable()?;
     let Some(uids) = selected.uids(&arguments.set, arguments.uid) else {
         return Err(Answer::bad("Invalid sequence in Store"));

@@ -10,6 +10,6 @@ use crate::protocol::imap::session::Session;
 pub fn run(session: &mut Session, name: &str, on: bool) -> Answered {
     let account = session.account()?;
     let path = session.path(name)?;
-    session.server.store.subscribe(account, &path.to_string(), on)?;
+    session.store.subscribe(account, &path.to_string(), on)?;
     Ok(Answer::completed())
 }

@@ -36,7 +36,7 @@ impl Walk {
         session: &mut Session,
         each: &mut dyn FnMut(&Message, &Headers<'_>),
     ) -> Result<bool, Answer> {
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         let mut room = if self.headers { BATCH_ENTRIES } else { BATCH_ROWS };
         let mut messages: Vec<Message> = Vec::new();

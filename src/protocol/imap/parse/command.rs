@@ -6,6 +6,7 @@ use super::list::Listing;
 use super::search::{Key, Returned};
 use super::sequence::SequenceSet;
 use super::sort::{Algorithm, Criterion};
+use crate::store::AclChange;
 
 /// A command with its tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +132,26 @@ pub enum Command {
         root: String,
         limits: Vec<(String, u64)>,
     },
+    /// RFC 4314 section 3.1.
+    SetAcl {
+        mailbox: String,
+        identifier: String,
+        change: AclChange,
+    },
+    /// RFC 4314 section 3.2.
+    DeleteAcl {
+        mailbox: String,
+        identifier: String,
+    },
+    /// The mailbox (RFC 4314 section 3.3).
+    GetAcl(String),
+    /// RFC 4314 section 3.4.
+    ListRights {
+        mailbox: String,
+        identifier: String,
+    },
+    /// The mailbox (RFC 4314 section 3.5).
+    MyRights(String),
     Namespace,
     /// Fields and values of RFC 2971; empty for NIL.
     Id(Vec<(String, Option<String>)>),
@@ -201,6 +222,8 @@ pub enum What {
     Parameter,
     SpecialUse,
     Resource,
+    Identifier,
+    Rights,
     ListOption,
     SearchOption,
     StatusItem,
@@ -237,6 +260,8 @@ impl std::fmt::Display for What {
             What::Parameter => "parameter",
             What::SpecialUse => "special use",
             What::Resource => "resource",
+            What::Identifier => "identifier",
+            What::Rights => "access rights",
             What::ListOption => "list option",
             What::SearchOption => "return option",
             What::StatusItem => "status item",

@@ -1,4 +1,5 @@
-//! LIST (RFC 3501 section 6.3.8) with the options of RFC 5258 (LIST-EXTENDED), RFC 6154 (SPECIAL-USE) and RFC 5819 (LIST-STATUS).
+//! LIST (RFC 3501 section 6.3.8) with the options of RFC 5258 (LIST-EXTENDED), RFC 6154 (SPECIAL-USE), RFC 5819 (LIST-STATUS) and RFC 8440
+//! (LIST-MYRIGHTS).
 
 use super::command::{Bad, Command, StatusItem, What};
 use super::cursor::{Cursor, Parsed};
@@ -38,6 +39,8 @@ pub struct Returns {
     pub subscribed: bool,
     pub children: bool,
     pub special_use: bool,
+    /// The rights of the user (RFC 8440 section 3).
+    pub my_rights: bool,
     /// Data items of a STATUS response; empty: none is wanted.
     pub status: Vec<StatusItem>,
 }
@@ -107,6 +110,7 @@ fn returns(c: &mut Cursor<'_>) -> Parsed<Returns> {
             "SUBSCRIBED" => returns.subscribed = true,
             "CHILDREN" => returns.children = true,
             "SPECIAL-USE" => returns.special_use = true,
+            "MYRIGHTS" => returns.my_rights = true,
             "STATUS" => {
                 c.space()?;
                 // An option counts once, however often it is sent: the items of all together.

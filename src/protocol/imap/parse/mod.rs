@@ -4,6 +4,7 @@
 //! **Rules**: no recursion without a ceiling; refusals are typed ([`Bad`]) and their texts are ours; text is UTF-8 where it becomes a
 //! `String`, mailbox names are modified UTF-7.
 
+mod acl;
 pub mod append;
 pub mod command;
 pub mod condstore;
@@ -79,6 +80,11 @@ fn command(c: &mut Cursor<'_>) -> Parsed<Command> {
         "GETQUOTA" => c.within("Getquota", quota::get)?,
         "GETQUOTAROOT" => Command::GetQuotaRoot(one_mailbox(c, "Getquotaroot")?),
         "SETQUOTA" => c.within("Setquota", quota::set)?,
+        "SETACL" => c.within("Setacl", acl::set)?,
+        "DELETEACL" => c.within("Deleteacl", acl::delete)?,
+        "GETACL" => Command::GetAcl(one_mailbox(c, "Getacl")?),
+        "LISTRIGHTS" => c.within("Listrights", acl::list_rights)?,
+        "MYRIGHTS" => Command::MyRights(one_mailbox(c, "Myrights")?),
         "AUTHENTICATE" => authenticate(c)?,
         "LOGIN" => login(c)?,
         "SELECT" => Command::Select(condstore::opening(c, "Select")?),

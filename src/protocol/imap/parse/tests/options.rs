@@ -21,12 +21,15 @@ fn extended_lists() {
     );
     assert_eq!(list("\"\" (INBOX \"a\\\"b\" \"\" Sent/%)").patterns, ["INBOX", "a\"b", "", "Sent/%"]);
     assert_eq!(
-        list("\"\" * RETURN (CHILDREN STATUS (MESSAGES unseen) SPECIAL-USE subscribed status (UNSEEN UIDNEXT))")
-            .returns,
+        list(
+            "\"\" * RETURN (CHILDREN STATUS (MESSAGES unseen) SPECIAL-USE MyRights subscribed status (UNSEEN UIDNEXT))"
+        )
+        .returns,
         Returns {
             subscribed: true,
             children: true,
             special_use: true,
+            my_rights: true,
             status: vec![StatusItem::Messages, StatusItem::Unseen, StatusItem::UidNext]
         }
     );
