@@ -312,13 +312,14 @@ impl Selected {
             };
             if folder.highest_modseq > self.modseq {
                 self.reload_keywords(&view, out)?;
-                Some(self.look(&view, &folder, told)?)
+                let news = self.look(&view, told)?;
+                Some((news, folder))
             } else {
                 None
             }
         };
         let mut arrived = false;
-        if let Some(News { changed, new, modseq, uidnext }) = news {
+        if let Some((News { changed, new }, folder)) = news {
             for run in changed {
                 self.write_run(&run, told.uid, enabled, out);
             }
@@ -327,9 +328,9 @@ impl Selected {
                 arrived = true;
             }
             // With the numbers: what is known of new messages is known once.
-            self.modseq = modseq;
-            self.uidnext = uidnext;
-            if arrived && let Err(error) = self.claim_recent(store) {
+            self.modseq = folder.highest_modseq;
+            self.uidnext = folder.uidnext;
+            if arrived && let Err(error) = self.claim_recent(store, &folder) {
                 // They are new to another session as well, then.
                 log::error(Category::Store, format!("recent messages of {}: {error}", self.name));
             }
@@ -360,9 +361,8 @@ impl Selected {
     }
 
     /// Reads what is new; expunged messages go to `pending`.
-    fn look(&mut self, view: &View<'_>, folder: &Folder, told: &Told) -> Result<News, StoreError> {
-        let mut news =
-            News { changed: Vec::new(), new: Vec::new(), modseq: folder.highest_modseq, uidnext: folder.uidnext };
+    fn look(&mut self, view: &View<'_>, told: &Told) -> Result<News, StoreError> {
+        let mut news = News { changed: Vec::new(), new: Vec::new() };
         if self.pending.is_empty() {
             self.before_pending = self.modseq;
         }
@@ -402,12 +402,11 @@ impl Selected {
         Ok(missing)
     }
 
-    fn claim_recent(&mut self, store: &Store) -> Result<(), StoreError> {
-        let from = if self.read_only {
-            let view = store.view(self.account)?;
-            view.folder(self.folder)?.map_or(Uid::MAX, |folder| store.recent_from(self.account, &folder))
-        } else {
-            store.claim_recent(self.account, self.folder)?
+    /// Messages that came are `\Recent` here unless another session was told of them. `folder` is the row of the look at them.
+    fn claim_recent(&mut self, store: &Store, folder: &Folder) -> Result<(), StoreError> {
+        let from = match self.read_only {
+            true => store.recent_from(self.account, folder),
+            false => store.claim_recent(self.account, folder)?,
         };
         for (first, last) in self.numbers.uids_within(&[(from.max(1), Uid::MAX)]).ranges() {
             self.recent.insert_range(*first, *last);
@@ -432,8 +431,6 @@ impl Selected {
 struct News {
     changed: Vec<StateRun>,
     new: Vec<(Uid, u32)>,
-    modseq: Modseq,
-    uidnext: Uid,
 }
 
 /// Adds the parts of `run` that are in none of `known`.

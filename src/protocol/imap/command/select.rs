@@ -30,17 +30,13 @@ pub(in crate::protocol::imap) fn run(
     let account = session.account()?;
     let path = session.path(&opening.mailbox)?;
     let store = &session.server.store;
-    let found = store.view(account)?.resolve(&path)?;
+    let view = store.view(account)?;
+    let found = view.resolve(&path)?;
     let Some(folder) = found.filter(|folder| !folder.noselect) else {
         return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
     };
     let recent_from =
-        if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, folder.id)? };
-    let view = store.view(account)?;
-    // The row again: the mailbox may have changed between the two snapshots.
-    let Some(folder) = view.folder(folder.id)?.filter(|folder| !folder.noselect) else {
-        return Err(Answer::no_with(Code::NonExistent, "Mailbox does not exist"));
-    };
+        if read_only { store.recent_from(account, &folder) } else { store.claim_recent(account, &folder)? };
     let picture = session.server.pictures.of(&view, account, &folder)?;
     let selected = Selected::open(&view, (account, &folder), &picture, path.to_string(), read_only, recent_from)?;
     // From the same snapshot as HIGHESTMODSEQ: what changes later has a greater mod-sequence.
