@@ -4,6 +4,7 @@
 
 mod full_disk;
 mod large;
+mod meanwhile;
 mod messages;
 mod relocation;
 mod uses;
