@@ -4,7 +4,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Copied, FolderId};
+use crate::store::{AccountId, Copied, FolderId, Kind, Store, StoreError};
 
 /// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
@@ -19,7 +19,9 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
     };
     let copied = match uids.is_empty() {
         true => return Ok(Answer::completed()),
-        false => store.copy((selected.account, selected.folder), &uids, to, now_s)?,
+        false => store
+            .copy((selected.account, selected.folder), &uids, to, now_s)
+            .map_err(|error| failed(&store, to, error))?,
     };
     match copyuid(&copied) {
         Some(code) => Ok(Answer::completed_with(code)),
@@ -36,6 +38,16 @@ pub(super) fn target(session: &Session, mailbox: &str) -> Result<(AccountId, Fol
     match found.filter(|folder| !folder.noselect) {
         Some(folder) => Ok((account, folder.id)),
         None => Err(Answer::no_with(Code::TryCreate, "Mailbox does not exist")),
+    }
+}
+
+/// Why nothing was copied. Where the target was deleted since the command began it is as if it had never been there.
+pub(super) fn failed(store: &Store, (account, to): (AccountId, FolderId), error: StoreError) -> Answer {
+    let is_there =
+        || store.view(account).and_then(|view| view.folder(to)).map(|folder| folder.is_some_and(|it| !it.noselect));
+    match error.kind() {
+        Kind::NotFound if !is_there().unwrap_or(true) => Answer::no_with(Code::TryCreate, "Mailbox does not exist"),
+        _ => error.into(),
     }
 }
 
