@@ -6,6 +6,7 @@ mod binary;
 mod compress;
 mod esearch;
 mod limits;
+mod meanwhile;
 mod model;
 mod objects;
 mod progress;

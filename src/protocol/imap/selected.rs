@@ -170,6 +170,8 @@ pub struct Selected {
     pub recent: UidSet,
     /// Keywords of the account, by bit.
     pub keywords: Vec<String>,
+    /// The same, read later for a search; the client has not been told of the new ones.
+    untold: Vec<String>,
     /// What `$` stands for (RFC 5182); UIDs that are gone may be among them.
     pub saved: UidSet,
     uidnext: Uid,
@@ -206,6 +208,7 @@ impl Selected {
             numbers: picture.numbers.clone(),
             recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
+            untold: Vec::new(),
             saved: UidSet::new(),
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
@@ -270,6 +273,21 @@ impl Selected {
         let permanent = if self.read_only { String::new() } else { format!("{defined} \\*") };
         let code = respond::Code::PermanentFlags(permanent);
         respond::status(out, "*", respond::Status::Ok, Some(&code), "Ok");
+    }
+
+    /// The bit of a keyword, if the account has it: in any letter case.
+    pub fn keyword_bit(&self, name: &str) -> Option<u32> {
+        let known = if self.untold.len() > self.keywords.len() { &self.untold } else { &self.keywords };
+        known.iter().position(|keyword| keyword.eq_ignore_ascii_case(name)).and_then(|at| u32::try_from(at).ok())
+    }
+
+    /// Reads the account's keywords for [`Selected::keyword_bit`]. The client is told of them with the first message that it sees with one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn learn_keywords(&mut self, view: &View<'_>) -> Result<(), StoreError> {
+        self.untold = view.keywords()?;
+        Ok(())
     }
 
     /// Reads the account's keywords again; tells the client when there are more.
