@@ -176,7 +176,11 @@ impl Ground {
         let at = session.random.below(1000) as usize;
         truth.prize = uidvalidity.and_then(|uidvalidity| {
             let there = truth.mailboxes.get(&uidvalidity)?;
-            let (uid, it) = there.iter().nth(at % there.len().max(1))?;
+            // The one that was changed last is as near to the condition as can be.
+            let (uid, it) = match number.is_multiple_of(2) {
+                true => there.iter().max_by_key(|(_, it)| it.modseq),
+                false => there.iter().nth(at % there.len().max(1)),
+            }?;
             // Who finds its own flag there already changes nothing, and does not win.
             let fresh = !it.flags.iter().any(|flag| flag.ends_with(&prize(number)));
             fresh.then_some((uidvalidity, *uid, it.modseq))

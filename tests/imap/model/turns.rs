@@ -134,6 +134,16 @@ impl Session {
 
     /// The connection is lost, perhaps while a command is on its way.
     fn lose(&mut self, daemon: &Daemon) {
+        if let Some(open) = self.open.as_ref().filter(|_| self.mode == Mode::Qresync && self.random.0 & 64 == 0) {
+            // Expunges wait at the end of this command: what is remembered lies below them.
+            let name = open.name.clone();
+            self.ask("fetch 1:* (uid flags modseq)");
+            self.remember();
+            self.connect_again(daemon);
+            self.mode = Mode::Qresync;
+            self.ask("enable QRESYNC");
+            return self.select(&name, true, true);
+        }
         self.remember();
         if self.coin() {
             let text = "a: 1\r\n\r\nnot whole";
