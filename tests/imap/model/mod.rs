@@ -52,11 +52,11 @@ pub fn number(variable: &str, default: u64) -> u64 {
 #[test]
 fn every_response_is_right() {
     match std::env::var("MSGSTORE_MODEL_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        Some(seed) => run(seed, number("MSGSTORE_MODEL_TURNS", EVERYDAY)),
+        Some(seed) => eprintln!("figures: model: {}", run(seed, number("MSGSTORE_MODEL_TURNS", EVERYDAY))),
         None => {
             let kept = include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#'));
             let seeds = kept.map(|line| line.split(' ').next().unwrap().parse().unwrap());
-            seeds.for_each(|seed| run(seed, number("MSGSTORE_MODEL_TURNS", EVERYDAY)));
+            seeds.for_each(|seed| eprintln!("figures: model: {}", run(seed, EVERYDAY)));
         }
     }
 }
@@ -86,8 +86,8 @@ impl Drop for Stored {
     }
 }
 
-/// A run. Whatever fails names the seed; the daemon's end runs the checker.
-fn run(seed: u64, turns: u64) {
+/// A run, and what was done in it. Whatever fails names the seed; the daemon's end runs the checker.
+fn run(seed: u64, turns: u64) -> String {
     let daemon = &Daemon::start(&["joe"], &[]);
     let stored = Stored::start(daemon);
     let ground = &Ground::prepare(daemon);
@@ -115,9 +115,9 @@ fn run(seed: u64, turns: u64) {
     world.settle(&ground.all(daemon, world));
     drop(stored);
     let (uids, contents) = world.size();
-    eprintln!(
-        "figures: model: {SESSIONS} sessions, {commands} commands, {rounds} comparisons, {contents} messages under {uids} UIDs, seed {seed}"
-    );
+    format!(
+        "{SESSIONS} sessions, {commands} commands, {rounds} comparisons, {contents} messages under {uids} UIDs, seed {seed}"
+    )
 }
 
 /// One session from beginning to end. Gives the number of its commands.
