@@ -207,7 +207,7 @@ pub struct IndexReader {
     generation: u32,
     at: u64,
     ahead: Vec<u8>,
-    /// Opens a message whose file is not where it was: its folder may have been renamed since.
+    /// Opens a message wherever its folder is by now.
     reopen: Option<Reopen>,
 }
 
@@ -296,11 +296,10 @@ impl IndexReader {
 
     fn scan(&self, row: &Message) -> Result<Entry, StoreError> {
         let path = self.dir.join(super::layout::message_file(row.uid));
-        let scanned = match (scan_file(&path), &self.reopen) {
-            (Err(StoreError::Io { error, .. }), Some(reopen)) if error.kind() == io::ErrorKind::NotFound => {
-                scan(reopen(row.uid)?, &path)
-            }
-            (other, _) => other,
+        // Another folder may lie at the old path by now, with another message of that UID.
+        let scanned = match &self.reopen {
+            Some(reopen) => scan(reopen(row.uid)?, &path),
+            None => scan_file(&path),
         };
         Ok(Entry::of(&scanned?))
     }

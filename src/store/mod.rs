@@ -101,7 +101,7 @@ struct Inner {
     process: String,
     notices: Notices,
     /// First UID not yet shown as \Recent by this process.
-    recent: Mutex<HashMap<(AccountId, FolderId), Uid>>,
+    recent: Mutex<state::Claimed>,
     /// Which account is where: accounts never change their shard while a process runs.
     homes: Mutex<HashMap<AccountId, usize>>,
     /// Accounts in which a thread of this process carries an operation out: their lock is respected by its other threads too.

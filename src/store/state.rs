@@ -1,10 +1,20 @@
 //! Flags and keywords: STORE.
 
+use std::collections::HashMap;
+
 use super::error::StoreError;
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
-use super::record::{StateRun, push_run};
+use super::record::{Folder, StateRun, push_run};
 use super::{Store, Tx, rows};
+
+/// Up to which UID messages were \Recent for a session of this process, where that is not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Claimed {
+    known: HashMap<(AccountId, FolderId), Uid>,
+    /// How often something was forgotten because it is written.
+    forgotten: u64,
+}
 
 /// What is done with the flags named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,24 +102,41 @@ impl Store {
         self.change(account, |tx| tx.store_flags(account, folder, uids, change, unchanged_since))
     }
 
-    /// The first UID that is \Recent for the session that asks now: nobody else is told of these again (RFC 9051 2.3.2, RFC 3501 2.3.2).
-    /// Kept in this process, written with the next change of the folder's state by a session that ends.
+    /// The first UID that is \Recent for the session that asks now, which knows the messages of `folder` as the row says: nobody else is told of these
+    /// again (RFC 9051 2.3.2, RFC 3501 2.3.2). Kept in this process, written with the next change of the folder's state by a session that ends.
     ///
     /// # Errors
     /// The folder does not exist.
-    pub fn claim_recent(&self, account: AccountId, folder: FolderId) -> Result<Uid, StoreError> {
-        let row = self.view(account)?.folder(folder)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
-        let mut recent = super::lock(&self.inner.recent);
-        let known = recent.entry((account, folder)).or_insert(row.recent_from);
-        let first = (*known).max(row.recent_from);
-        *known = row.uidnext;
-        Ok(first)
+    pub fn claim_recent(&self, account: AccountId, folder: &Folder) -> Result<Uid, StoreError> {
+        let mut row_says = None;
+        loop {
+            let forgotten = {
+                let mut recent = super::lock(&self.inner.recent);
+                let known = match row_says {
+                    Some((first, forgotten)) if forgotten == recent.forgotten => {
+                        Some(recent.known.entry((account, folder.id)).or_insert(first))
+                    }
+                    _ => recent.known.get_mut(&(account, folder.id)),
+                };
+                if let Some(known) = known {
+                    let first = (*known).max(folder.recent_from);
+                    // No further than the caller has seen, and never back: another session may have seen more.
+                    *known = first.max(folder.uidnext);
+                    return Ok(first);
+                }
+                recent.forgotten
+            };
+            // Read now, as what was claimed may have been written, and forgotten here, since the caller read its row; and without the lock, for
+            // which those wait who have a snapshot.
+            let row = self.view(account)?.folder(folder.id)?.ok_or_else(|| StoreError::missing("the mailbox"))?;
+            row_says = Some((row.recent_from, forgotten));
+        }
     }
 
     /// The first UID that nobody has claimed as \Recent: for who looks without claiming (EXAMINE, STATUS).
-    pub fn recent_from(&self, account: AccountId, folder: &super::record::Folder) -> Uid {
+    pub fn recent_from(&self, account: AccountId, folder: &Folder) -> Uid {
         let recent = super::lock(&self.inner.recent);
-        recent.get(&(account, folder.id)).map_or(folder.recent_from, |known| folder.recent_from.max(*known))
+        recent.known.get(&(account, folder.id)).map_or(folder.recent_from, |known| folder.recent_from.max(*known))
     }
 
     /// Writes what [`Store::claim_recent`] gave out for this folder, unless it is written already.
@@ -117,23 +144,27 @@ impl Store {
     /// # Errors
     /// The disk fails.
     pub fn settle_recent(&self, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
-        let claimed = super::lock(&self.inner.recent).remove(&(account, folder));
+        let claimed = super::lock(&self.inner.recent).known.get(&(account, folder)).copied();
         let Some(claimed) = claimed else {
             return Ok(());
         };
-        let Some(row) = self.view(account)?.folder(folder)? else {
-            return Ok(());
-        };
-        if row.recent_from >= claimed {
-            return Ok(());
+        let row = self.view(account)?.folder(folder)?;
+        if row.is_some_and(|row| row.recent_from < claimed) {
+            self.change(account, |tx| {
+                let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
+                    return Ok(());
+                };
+                row.recent_from = row.recent_from.max(claimed);
+                rows::put_folder(tx.txn, account, &row)
+            })?;
         }
-        self.change(account, |tx| {
-            let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
-                return Ok(());
-            };
-            row.recent_from = row.recent_from.max(claimed);
-            rows::put_folder(tx.txn, account, &row)
-        })
+        // Not before it is written: a session that asks meanwhile would be told of the same messages.
+        let mut recent = super::lock(&self.inner.recent);
+        if recent.known.get(&(account, folder)) == Some(&claimed) {
+            recent.known.remove(&(account, folder));
+            recent.forgotten += 1;
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::flags::UidSet;
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::index_file::IndexReader;
@@ -54,14 +54,26 @@ impl Store {
     pub fn open_body(&self, account: AccountId, folder: FolderId, uid: Uid) -> Result<File, StoreError> {
         let mut missed = None;
         let mut patience = PATIENCE;
+        // A folder that was deleted took its messages with it.
+        let gone = |error: StoreError| match error.kind() {
+            Kind::NotFound => StoreError::Expunged { uid },
+            _ => error,
+        };
         loop {
-            let view = self.view(account)?;
-            let path = view.folder_dir(folder)?.join(layout::message_file(uid));
+            let view = self.view(account).map_err(gone)?;
+            let dir = view.folder_dir(folder).map_err(gone)?;
+            let path = dir.join(layout::message_file(uid));
             let known = view.message(folder, uid)?.is_some();
-            let whereabouts = (patience < PATIENCE).then(|| view.whereabouts(folder)).transpose()?;
+            let whereabouts = (patience < PATIENCE).then(|| view.whereabouts(folder)).transpose().map_err(gone)?;
             drop(view);
             match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
-                Ok(file) => return Ok(file),
+                Ok(file) => {
+                    // Another folder may have come to the path meanwhile.
+                    let there = self.view(account).and_then(|view| view.folder_dir(folder)).map_err(gone)? == dir;
+                    if there {
+                        return Ok(file);
+                    }
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     if !known {
                         return Err(StoreError::Expunged { uid });

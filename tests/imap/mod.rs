@@ -8,6 +8,7 @@ mod compress;
 mod esearch;
 pub mod immediate;
 mod limits;
+mod meanwhile;
 mod model;
 mod objects;
 mod progress;

@@ -2,31 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Random, number};
+use super::model::{Random, between, number};
 use super::{Client, Daemon};
 use msgstore::store::FolderId;
 
 /// The flags of the messages by UID, without `\Recent`.
 type Flags = BTreeMap<u32, Vec<String>>;
 
-/// The text between `open` and the next `close`.
-fn between<'a>(line: &'a str, open: &str, close: char) -> Option<&'a str> {
-    let (_, behind) = line.split_once(open)?;
-    behind.split(close).next()
-}
-
 fn flags(list: &str) -> Vec<String> {
     let mut flags: Vec<String> =
         list.split(' ').filter(|flag| !matches!(*flag, "" | "\\Recent")).map(str::to_owned).collect();
     flags.sort();
     flags
-}
-
-fn uids(set: &str) -> impl Iterator<Item = u32> + '_ {
-    set.split(',').flat_map(|range| {
-        let (from, to) = range.split_once(':').unwrap_or((range, range));
-        from.parse::<u32>().unwrap()..=to.parse().unwrap()
-    })
 }
 
 /// What a client remembers, and its connection.
@@ -85,7 +72,7 @@ impl Remembering {
                 self.uidvalidity = uidvalidity.parse().unwrap();
             } else if let Some(set) = line.strip_prefix("* VANISHED ") {
                 let earlier = set.strip_prefix("(EARLIER) ");
-                for uid in uids(earlier.unwrap_or(set)) {
+                for uid in super::model::set(earlier.unwrap_or(set)) {
                     let known = self.messages.remove(&uid).is_some();
                     assert!(known || earlier.is_some() || uid > self.fetched_to, "{command}: {line}");
                 }

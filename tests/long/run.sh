@@ -74,9 +74,9 @@ export MSGSTORE_STRESS_S=$((stress_s < 10 ? 10 : stress_s > 60 ? 60 : stress_s))
 export MSGSTORE_MODEL_TURNS=1500
 export MSGSTORE_LARGE_MESSAGES=$((minutes < 10 ? minutes * 10000 : 100000))
 printf '%s minutes, seed %s\n' "$minutes" "$seed"
-part crash 45 crash::killed_at
+part crash 40 crash::killed_at
 part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
-part model 10 imap::model imap::resync
+part model 15 imap::model imap::resync
 part large 20 store::large
 if [ $clients = yes ]; then
     printf '\n== clients\n'

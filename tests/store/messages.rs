@@ -308,3 +308,25 @@ fn bodies_follow_their_folder() {
     assert_eq!(text(11).unwrap_err().kind(), Kind::Expunged);
     assert!(text(12).unwrap().ends_with("body 11\r\n"));
 }
+
+#[test]
+fn a_message_is_recent_for_one_session() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let row = || f.store.view(joe).unwrap().folder(INBOX).unwrap().unwrap();
+    let claim = |row: &msgstore::store::Folder| f.store.claim_recent(joe, row).unwrap();
+    f.fill(joe, INBOX, 2);
+    let early = row();
+    f.fill(joe, INBOX, 2);
+    let late = row();
+    // Two sessions look one after the other, and claim the other way round.
+    assert_eq!((claim(&late), claim(&early), claim(&late)), (1, 5, 5));
+    f.fill(joe, INBOX, 1);
+    // Who claims has not seen the fifth one: it is left to the next.
+    assert_eq!((claim(&late), claim(&row()), claim(&row())), (5, 5, 6));
+    // A session ends, and what it claimed is written, while another one still has the old row.
+    f.store.settle_recent(joe, INBOX).unwrap();
+    assert_eq!(row().recent_from, 6);
+    assert_eq!(claim(&early), 6);
+    assert_eq!(f.store.recent_from(joe, &early), 6);
+}

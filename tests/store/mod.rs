@@ -5,6 +5,7 @@
 mod acl;
 mod full_disk;
 mod large;
+mod meanwhile;
 mod messages;
 mod relocation;
 mod uses;

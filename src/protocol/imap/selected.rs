@@ -182,6 +182,8 @@ pub struct Selected {
     pub recent: UidSet,
     /// Keywords of the account, by bit.
     pub keywords: Vec<String>,
+    /// The same, read later for a search; the client has not been told of the new ones.
+    untold: Vec<String>,
     /// What `$` stands for (RFC 5182); UIDs that are gone may be among them.
     pub saved: UidSet,
     uidnext: Uid,
@@ -221,6 +223,7 @@ impl Selected {
             numbers: picture.numbers.clone(),
             recent: picture.numbers.uids_within(&[(recent_from.max(1), Uid::MAX)]),
             keywords: view.keywords()?,
+            untold: Vec::new(),
             saved: UidSet::new(),
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
@@ -311,6 +314,21 @@ impl Selected {
         }
     }
 
+    /// The bit of a keyword, if the account has it: in any letter case.
+    pub fn keyword_bit(&self, name: &str) -> Option<u32> {
+        let known = if self.untold.len() > self.keywords.len() { &self.untold } else { &self.keywords };
+        known.iter().position(|keyword| keyword.eq_ignore_ascii_case(name)).and_then(|at| u32::try_from(at).ok())
+    }
+
+    /// Reads the account's keywords for [`Selected::keyword_bit`]. The client is told of them with the first message that it sees with one.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn learn_keywords(&mut self, view: &View<'_>) -> Result<(), StoreError> {
+        self.untold = view.keywords()?;
+        Ok(())
+    }
+
     /// Reads the account's keywords again; tells the client when there are more.
     ///
     /// # Errors
@@ -358,19 +376,19 @@ impl Selected {
                 self.write_flags(out);
             }
             if folder.highest_modseq > self.modseq {
-                let news = self.look(&view, &folder, told)?;
+                let news = self.look(&view, told)?;
                 let count: u64 = news.changed.iter().map(|run| u64::from(run.count)).sum();
                 if told.between && count > BETWEEN {
                     return Ok(Ok(()));
                 }
                 self.reload_keywords(&view, out)?;
-                Some(news)
+                Some((news, folder))
             } else {
                 None
             }
         };
         let mut arrived = false;
-        if let Some(News { changed, new, modseq, uidnext }) = news {
+        if let Some((News { changed, new }, folder)) = news {
             for run in changed {
                 self.write_run(&run, told.uid, enabled, out);
             }
@@ -379,9 +397,9 @@ impl Selected {
                 arrived = true;
             }
             // With the numbers: what is known of new messages is known once.
-            self.modseq = modseq;
-            self.uidnext = uidnext;
-            if arrived && let Err(error) = self.claim_recent(store) {
+            self.modseq = folder.highest_modseq;
+            self.uidnext = folder.uidnext;
+            if arrived && let Err(error) = self.claim_recent(store, &folder) {
                 // They are new to another session as well, then.
                 log::error(Category::Store, format!("recent messages of {}: {error}", self.name));
             }
@@ -412,9 +430,8 @@ impl Selected {
     }
 
     /// Reads what is new; expunged messages go to `pending`.
-    fn look(&mut self, view: &View<'_>, folder: &Folder, told: &Told) -> Result<News, StoreError> {
-        let mut news =
-            News { changed: Vec::new(), new: Vec::new(), modseq: folder.highest_modseq, uidnext: folder.uidnext };
+    fn look(&mut self, view: &View<'_>, told: &Told) -> Result<News, StoreError> {
+        let mut news = News { changed: Vec::new(), new: Vec::new() };
         if self.pending.is_empty() {
             self.before_pending = self.modseq;
         }
@@ -454,12 +471,11 @@ impl Selected {
         Ok(missing)
     }
 
-    fn claim_recent(&mut self, store: &Store) -> Result<(), StoreError> {
-        let from = if !self.claims {
-            let view = store.view(self.account)?;
-            view.folder(self.folder)?.map_or(Uid::MAX, |folder| store.recent_from(self.account, &folder))
-        } else {
-            store.claim_recent(self.account, self.folder)?
+    /// Messages that came are `\Recent` here unless another session was told of them. `folder` is the row of the look at them.
+    fn claim_recent(&mut self, store: &Store, folder: &Folder) -> Result<(), StoreError> {
+        let from = match self.claims {
+            true => store.claim_recent(self.account, folder)?,
+            false => store.recent_from(self.account, folder),
         };
         for (first, last) in self.numbers.uids_within(&[(from.max(1), Uid::MAX)]).ranges() {
             self.recent.insert_range(*first, *last);
@@ -483,8 +499,6 @@ impl Selected {
 struct News {
     changed: Vec<StateRun>,
     new: Vec<(Uid, u32)>,
-    modseq: Modseq,
-    uidnext: Uid,
 }
 
 /// Adds the parts of `run` that are in none of `known`.

@@ -4,7 +4,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::Copied;
+use crate::store::{AccountId, Copied, FolderId, Kind, Store, StoreError};
 
 /// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
@@ -20,12 +20,24 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
     };
     let copied = match uids.is_empty() {
         true => return Ok(Answer::completed()),
-        false => store.copy((selected.account, selected.folder), &uids, to, now_s)?,
+        false => store
+            .copy((selected.account, selected.folder), &uids, to, now_s)
+            .map_err(|error| failed(&store, to, error))?,
     };
     match copyuid(&copied) {
         Some(code) => Ok(Answer::completed_with(code)),
         None if uid => Ok(Answer::completed()),
         None => Err(gone()),
+    }
+}
+
+/// Why nothing was copied. Where the target was deleted since the command began it is as if it had never been there.
+pub(super) fn failed(store: &Store, (account, to): (AccountId, FolderId), error: StoreError) -> Answer {
+    let is_there =
+        || store.view(account).and_then(|view| view.folder(to)).map(|folder| folder.is_some_and(|it| !it.noselect));
+    match error.kind() {
+        Kind::NotFound if !is_there().unwrap_or(true) => Answer::no_with(Code::TryCreate, "Mailbox does not exist"),
+        _ => error.into(),
     }
 }
 

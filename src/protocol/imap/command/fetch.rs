@@ -295,7 +295,7 @@ impl FetchRun {
         let (account, folder_id) = (selected.account, selected.folder);
         let ranges = self.take_ranges();
         let wanted: usize = ranges.iter().map(|(first, last)| (last - first) as usize + 1).sum();
-        let mut states = self.read_batch(&store, account, folder_id, &ranges)?;
+        self.read_batch(&store, account, folder_id, &ranges)?;
         self.missing |= self.batch.len() < wanted;
         if self.needs.seen {
             let unseen: UidSet =
@@ -320,8 +320,9 @@ impl FetchRun {
                 self.known.push((stored.modseq, stored.changed));
             }
         }
-        let known_bits = selected.keywords.len();
-        if states.any(|keywords| keywords.bits().any(|bit| bit >= known_bits)) {
+        // Of the flags as they are told: some came with the change.
+        let known_bits = u32::try_from(selected.keywords.len()).unwrap_or(u32::MAX);
+        if self.batch.iter().any(|row| row.keywords.0.checked_shr(known_bits).is_some_and(|unknown| unknown != 0)) {
             let view = store.view(account)?;
             selected.reload_keywords(&view, out)?;
         }
@@ -352,7 +353,7 @@ impl FetchRun {
         account: AccountId,
         folder_id: FolderId,
         ranges: &[(Uid, Uid)],
-    ) -> Result<std::vec::IntoIter<Keywords>, StoreError> {
+    ) -> Result<(), StoreError> {
         let view = store.view(account)?;
         let mut runs: Vec<StateRun> = Vec::new();
         let mut messages: Vec<Message> = Vec::new();
@@ -371,7 +372,6 @@ impl FetchRun {
         if let Some(folder) = folder {
             self.index = Some(store.index(account, &folder)?);
         }
-        let keywords: Vec<Keywords> = runs.iter().map(|run| run.keywords).collect();
         let mut messages = messages.into_iter().peekable();
         for run in runs {
             for uid in run.first..=run.last() {
@@ -381,7 +381,7 @@ impl FetchRun {
                 self.batch.push_back(Row { uid, flags, keywords, modseq, changed: false, message });
             }
         }
-        Ok(keywords.into_iter())
+        Ok(())
     }
 
     /// Makes the pieces of one message's response.

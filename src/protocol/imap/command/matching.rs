@@ -112,10 +112,7 @@ pub(super) fn compile(key: Key, selected: &Selected, label: &str, now_s: i64) ->
         Key::Not(key) => Test::Not(Box::new(compile(*key, selected, label, now_s)?)),
         Key::Flag(flag, wanted) => unless(Test::Flags(bit(flag)), wanted),
         Key::Recent(wanted) => unless(Test::Recent, wanted),
-        Key::Keyword(name, wanted) => {
-            let at = selected.keywords.iter().position(|keyword| keyword.eq_ignore_ascii_case(&name));
-            unless(Test::Keyword(at.and_then(|at| u32::try_from(at).ok())), wanted)
-        }
+        Key::Keyword(name, wanted) => unless(Test::Keyword(selected.keyword_bit(&name)), wanted),
         Key::Header(name, bytes) => Test::Header(name, needle(&bytes)),
         Key::Body(bytes) => Test::Body(needle(&bytes)),
         Key::Text(bytes) => Test::Text(needle(&bytes)),

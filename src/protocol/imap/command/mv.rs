@@ -1,6 +1,6 @@
 //! MOVE and UID MOVE (RFC 6851). The EXPUNGE responses are the news at the end of the command.
 
-use super::copy::{copyuid, gone};
+use super::copy::{copyuid, failed, gone};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::{self, Code, Status};
@@ -32,7 +32,7 @@ pub fn run(
     if from == to {
         return Err(Answer::no_with(Code::Cannot, "Messages are in that mailbox already"));
     }
-    let moved = store.move_messages(from, &uids, to, now_s)?;
+    let moved = store.move_messages(from, &uids, to, now_s).map_err(|error| failed(&store, to, error))?;
     session.tell_modseq(!moved.pairs.is_empty());
     match copyuid(&moved) {
         Some(code) => respond::status(out, "*", Status::Ok, Some(&code), "Ok"),

@@ -111,7 +111,12 @@ impl SearchRun {
             return Err(Answer::no_with(Code::BadCharset(known), "Character set is not supported"));
         }
         let modseq = key.has_modseq();
+        let store = session.server.store.clone();
         let selected = session.mailbox()?;
+        if key.any(&|key| matches!(key, Key::Keyword(name, _) if selected.keyword_bit(name).is_none())) {
+            // Another session may have made it a moment ago, and the messages are looked at as they are now.
+            selected.learn_keywords(&store.view(selected.account)?)?;
+        }
         let Some(test) = compile(key, selected, label, now_s) else {
             return Err(Answer::bad("Invalid sequence in Search"));
         };

@@ -33,19 +33,17 @@ pub(in crate::protocol::imap) fn run(
         respond::status(out, "*", Status::Ok, Some(&Code::Closed), "Previous mailbox closed");
     }
     session.leave();
-    let (place, folder) = session.found(&opening.mailbox, Rights::READ)?;
+    let place = session.place(&opening.mailbox)?.ok_or_else(nonexistent)?;
     let (store, account) = (&session.store, place.account);
-    // \Recent is the owner's: what others read stays new to him.
-    let claims = !read_only && account == session.account()?;
-    let recent_from =
-        if claims { store.claim_recent(account, folder.id)? } else { store.recent_from(account, &folder) };
     let view = store.view(account)?;
-    // The row again: the mailbox may have changed between the two snapshots.
-    let Some(folder) = view.folder(folder.id)?.filter(|folder| !folder.noselect) else {
+    let Some(folder) = view.resolve(&place.path)?.filter(|folder| !folder.noselect) else {
         return Err(nonexistent());
     };
     session.check(account, &folder, Rights::READ, Code::NonExistent)?;
     let rights = store.rights(account, &folder);
+    // \Recent is the owner's: what others read stays new to him.
+    let claims = !read_only && account == session.account()?;
+    let recent_from = if claims { store.claim_recent(account, &folder)? } else { store.recent_from(account, &folder) };
     let picture = session.server.pictures.of(&view, account, &folder)?;
     let name = (place.name.clone(), rights);
     let mut selected = Selected::open(&view, (account, &folder), &picture, name, (read_only, claims), recent_from)?;

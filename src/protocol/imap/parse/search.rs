@@ -59,12 +59,16 @@ impl Key {
 
     /// True when MODSEQ occurs: the response then has the greatest mod-sequence found.
     pub fn has_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, Key::Modseq(_)))
+    }
+
+    /// Is one of the keys in it as `wanted`?
+    pub fn any(&self, wanted: &dyn Fn(&Key) -> bool) -> bool {
         match self {
-            Key::Modseq(_) => true,
-            Key::And(keys) => keys.iter().any(Key::has_modseq),
-            Key::Or(one, other) => one.has_modseq() || other.has_modseq(),
-            Key::Not(key) => key.has_modseq(),
-            _ => false,
+            Key::And(keys) => keys.iter().any(|key| key.any(wanted)),
+            Key::Or(one, other) => one.any(wanted) || other.any(wanted),
+            Key::Not(key) => key.any(wanted),
+            key => wanted(key),
         }
     }
 }
