@@ -131,7 +131,7 @@ def rows(table, workloads, servers, limits, only, end):
         try:
             measured = measure(row, servers, max(0, end - begun) * row.weight / left)
             limit = row.limit(limits, servers[-1]) if row.limit else None
-        except (OSError, IndexError, subprocess.CalledProcessError) as error:
+        except (OSError, LookupError, subprocess.CalledProcessError) as error:
             table.line(f"| {row.title} | failed: {error} |")
             note(f"{row.title}: failed: {error}")
             continue

@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use msgstore_bench::option;
@@ -26,6 +26,8 @@ const MIX: &[(u64, Step)] = &[
     (5, Step::Append),
     (5, Step::Idle),
 ];
+
+static DOOR: Mutex<()> = Mutex::new(());
 
 #[derive(Clone, Copy)]
 enum Step {
@@ -196,7 +198,10 @@ fn mix() {
             let (ready, message) = (Arc::clone(&ready), Arc::clone(&message));
             let work = move || {
                 let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1));
+                // One after the other: a server with a short queue of connections would forget some of a hundred.
+                let door = DOOR.lock().unwrap();
                 let mut session = Session::open(port, &format!("user{}", number % users));
+                drop(door);
                 ready.wait();
                 ready.wait();
                 let end = Instant::now() + time;
