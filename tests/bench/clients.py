@@ -28,7 +28,7 @@ class Imap:
         if tls:
             self.shake_hands()
         self.number = 0
-        self.socket.recv(65536)
+        self.receive()
         self.ask(f"LOGIN {user} secret")
 
     def shake_hands(self):
