@@ -117,8 +117,8 @@ class Folder:
         return self.timed(self.other, "NOOP")
 
     def table(self):
-        return {"SELECT, nothing has changed": self.select, "SELECT after a change by another session": self.select_changed,
-                "STATUS": self.status, "first FETCH: the newest 50, UID FLAGS ENVELOPE": self.fetch,
+        return {"SELECT, nothing has changed": self.select, "SELECT after a change": self.select_changed,
+                "STATUS": self.status, "first FETCH (newest 50, ENVELOPE)": self.fetch,
                 "STORE of one flag": self.change, "APPEND of one message": self.append, "NOOP that tells of a new message": self.hear}
 
 

@@ -2,8 +2,8 @@
 
 import math
 
-WIDTH, HEIGHT = 340, 240
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 40
+WIDTH, HEIGHT = 360, 240
+LEFT, RIGHT, TOP, BOTTOM = 58, 34, 34, 40
 COLUMNS = 2
 COLOURS = {"msgstore": "#0b5cad", "Dovecot": "#c2570c"}
 # Text stands out on a page of any colour, because the picture has a ground of its own.
