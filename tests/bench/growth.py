@@ -47,8 +47,8 @@ def load(server, sizes):
             client.ask("SELECT Parts")
             for _ in range(10):
                 client.ask("COPY 1:* INBOX")
-        client.ask("DELETE Parts")
         client.ask("SELECT INBOX")
+        client.ask("DELETE Parts")
         # One message has a flag of its own, so that no series is of one run only.
         client.ask(f"STORE {size // 2} +FLAGS.SILENT (\\Answered)")
         client.close()
