@@ -281,7 +281,9 @@ fn who_knows_a_folder_is_not_woken_for_another_one() {
     let calls = [0; 3].map(|_| Arc::new(AtomicUsize::new(0)));
     let watch = |at: usize, known| {
         let count = Arc::clone(&calls[at]);
-        let callback = Box::new(move || drop(count.fetch_add(1, Ordering::SeqCst)));
+        let callback = Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
         f.store.notices().subscribe(joe, folders[at], known, callback)
     };
     let modseq = |at: usize| f.store.view(joe).unwrap().folder(folders[at]).unwrap().unwrap().highest_modseq;
