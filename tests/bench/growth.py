@@ -177,6 +177,7 @@ def main():
             load(servers[-1], sizes)
         figures = measure(servers, sizes)
         words = "tests/bench/growth.sh" + (f" --sizes {args.sizes}" if sizes != SIZES else "") + (" --alone" if args.alone else "")
+        words += f" --dir {args.dir}" if args.dir else ""
         report(table, figures, sizes, servers, words)
         if args.into:
             table.put_into(args.into)
