@@ -13,7 +13,7 @@ import time
 
 from clients import Imap
 from crowd import percentile
-from servers import Ours, processor_seconds, pss_kib, tree
+from servers import Cyrus, Ours, processor_seconds, pss_kib, tree
 
 OTHERS = 100
 # Logins at the same time.
@@ -184,6 +184,8 @@ def report(table, servers, users, count, message):
             continue
         for tls in (False, True):
             title = f"{server.name}, {'TLS' if tls else 'plain'}"
+            if isinstance(server, Cyrus):
+                server.restart()
             try:
                 each, _, clients = memory(server, server.tls_port if tls else server.port, users, min(count, OTHERS), tls)
                 close(clients)
