@@ -76,12 +76,13 @@ impl Notices {
         Notices { shared: Arc::new(shared) }
     }
 
-    /// Calls `callback` after changes of a folder, whoever makes them. It may be called without a change, from any thread, and must be quick.
-    pub fn subscribe(&self, account: AccountId, folder: FolderId, callback: Callback) -> Subscription {
+    /// Calls `callback` after changes of a folder, whoever makes them. It may be called without a change, from any thread, and must be quick. `known`:
+    /// the mod-sequence up to which the caller knows the folder; what came between that and this call it has to look for once itself.
+    pub fn subscribe(&self, account: AccountId, folder: FolderId, known: Modseq, callback: Callback) -> Subscription {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let mut watched = lock(&self.shared.watched);
         let entry =
-            watched.entry((account, folder)).or_insert_with(|| Watched { modseq: 0, callbacks: HashMap::new() });
+            watched.entry((account, folder)).or_insert_with(|| Watched { modseq: known, callbacks: HashMap::new() });
         entry.callbacks.insert(number, callback);
         Subscription { shared: self.shared.clone(), place: (account, folder), number }
     }

@@ -43,6 +43,8 @@ pub struct FlagChange {
 pub struct Stored {
     /// The new modification sequence of what changed; 0 when nothing did.
     pub modseq: Modseq,
+    /// The folder's modification sequence before: nothing changed between the two but what this call did.
+    pub since: Modseq,
     /// The messages whose flags are different now.
     pub changed: UidSet,
     /// What those were before: who knows the mailbox up to a modification sequence sees here what it has not seen yet.
@@ -189,7 +191,7 @@ impl Tx<'_, '_> {
             _ => rows::keyword_bits(self.txn, account, &change.keywords)?,
         };
         let modseq = owner.highest_modseq + 1;
-        let mut stored = Stored { modseq, ..Stored::default() };
+        let mut stored = Stored { modseq, since: row.highest_modseq, ..Stored::default() };
         for (base, runs) in rows::chunks_of(self.txn, account, folder, uids)? {
             let mut after = Vec::with_capacity(runs.len());
             let mut touched = false;

@@ -1,25 +1,74 @@
 """Clients that cost little: they count octets and lines instead of parsing them, so that the server is what is measured."""
 
+import functools
 import multiprocessing
+import select
 import socket
 import ssl
+
+
+# How long an answer may take before the row has failed.
+PATIENCE_S = 300
+
+
+def wait_readable(stream, seconds):
+    waiting = select.poll()
+    waiting.register(stream, select.POLLIN)
+    return waiting.poll(seconds * 1000)
 
 
 class Imap:
     """An IMAP connection, logged in."""
 
-    def __init__(self, port, user, tls=False):
-        self.socket = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port, user, tls=False, source="127.0.0.1"):
+        self.user = user
+        self.socket = socket.create_connection(("127.0.0.1", port), source_address=(source, 0) if source != "127.0.0.1" else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(600)
+        self.socket.settimeout(PATIENCE_S)
         if tls:
-            self.socket = unverified().wrap_socket(self.socket)
+            self.shake_hands()
         self.number = 0
-        self.socket.recv(65536)
+        self.receive()
         self.ask(f"LOGIN {user} secret")
+
+    def shake_hands(self):
+        """TLS, with each part of the handshake acknowledged at once; see receive()."""
+        self.socket = verified_by_nobody().wrap_socket(self.socket, do_handshake_on_connect=False)
+        self.socket.setblocking(False)
+        while True:
+            try:
+                self.socket.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                if not wait_readable(self.socket, PATIENCE_S):
+                    raise OSError("no answer to the TLS handshake") from None
+        self.socket.settimeout(PATIENCE_S)
 
     def close(self):
         self.socket.close()
+
+    def idle(self):
+        """Sends IDLE and waits until the server says that it has begun."""
+        self.socket.sendall(b"idle IDLE\r\n")
+        answer = b""
+        while b"+ " not in answer:
+            piece = self.receive()
+            if not piece:
+                raise OSError("connection closed")
+            answer += piece
+
+    def drain(self):
+        """Reads what is there; gives how many octets."""
+        total = 0
+        self.socket.setblocking(False)
+        try:
+            while piece := self.socket.recv(65536):
+                total += len(piece)
+            raise OSError("connection closed")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            self.socket.settimeout(PATIENCE_S)
+        return total
 
     def receive(self):
         # Acknowledged at once: a server that leaves Nagle's algorithm on would wait for 40 ms otherwise.
@@ -84,9 +133,10 @@ class Imap:
             self.until(tag)
 
 
-def unverified():
+@functools.cache
+def verified_by_nobody(server=False):
     """TLS without a look at the certificate: it is a self-signed one, and only its cost is wanted."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -116,17 +166,23 @@ class Lmtp:
                 return line
 
     def deliver(self, recipient, message):
+        self.offer(recipient)
+        self.send(message)
+        self.reply()
+
+    def offer(self, recipient):
         self.say(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<%s>\r\nDATA\r\n" % recipient)
         self.reply(), self.reply(), self.reply()
+
+    def send(self, message):
         dots = b"." if message.startswith(b".") else b""
         self.say(dots + message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        self.reply()
 
 
 def lmtp_over_tcp(port):
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.settimeout(600)
+    connection.settimeout(PATIENCE_S)
     return Lmtp(connection.makefile("rb"), connection.makefile("wb"), connection.close)
 
 

@@ -90,14 +90,27 @@ def quiet(*words, **more):
     return done.stdout
 
 
+class Certificate:
+    """A self-signed certificate that all servers show: ECDSA on P-256, as `configure` makes it."""
+
+    def __init__(self, directory):
+        self.certificate, self.key = f"{directory}/server.crt", f"{directory}/server.key"
+        quiet("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
+              "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", self.certificate, "-keyout", self.key)
+        # Each server reads it as an account of its own.
+        os.chmod(self.key, 0o644)
+
+
 class Dovecot:
     name = "Dovecot"
 
-    def __init__(self, directory, _users):
+    def __init__(self, directory, _users, certificate):
         self.directory = directory
-        said = quiet("sh", f"{ORACLE}/dovecot.sh", "start", directory)
+        said = quiet("sh", f"{ORACLE}/dovecot.sh", "start", directory,
+                     env={**os.environ, "TLS_CERTIFICATE": certificate.certificate, "TLS_KEY": certificate.key})
         self.port = int(re.search(r"imap (\d+)", said)[1])
         self.lmtp_port = int(re.search(r"lmtp (\d+)", said)[1])
+        self.tls_port = int(re.search(r"imaps (\d+)", said)[1])
         with open(f"{directory}/run/master.pid") as file:
             self.master = int(file.read())
 
@@ -152,6 +165,8 @@ delete_mode: immediate
 sievedir: {d}/sieve
 lmtpsocket: {d}/run/lmtp
 idlesocket: {d}/run/idle
+tls_server_cert: {certificate}
+tls_server_key: {key}
 notifysocket: {d}/run/notify
 """
 CYRUS_CONF = """\
@@ -160,7 +175,11 @@ START {{
 }}
 SERVICES {{
   imap cmd="{imapd} -C {d}/imapd.conf" listen="127.0.0.1:{imap}" prefork=0 maxchild=400
+  imaps cmd="{imapd} -s -C {d}/imapd.conf" listen="127.0.0.1:{imaps}" prefork=0 maxchild=400
   lmtp cmd="{bin}/lmtpd -C {d}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=0 maxchild=40
+}}
+DAEMON {{
+  idled cmd="{idled} -C {d}/imapd.conf"
 }}
 EVENTS {{
 }}
@@ -172,26 +191,37 @@ class Cyrus:
     # Debian lets nobody install both IMAP servers: run.sh unpacks this one program beside the other.
     imapd = os.environ.get("CYRUS_IMAPD", f"{CYRUS}/imapd")
 
-    def __init__(self, directory, users):
-        self.directory, self.port, self.lmtp_port = directory, free_port(), free_port()
+    def __init__(self, directory, users, certificate):
+        self.directory, self.port, self.lmtp_port, self.tls_port = directory, free_port(), free_port(), free_port()
         for below in ("lib/db", "lib/log", "lib/msg", "lib/proc", "lib/ptclient", "lib/socket", "spool", "run", "sieve"):
             os.makedirs(f"{directory}/{below}")
-        values = {"d": directory, "bin": CYRUS, "imapd": self.imapd, "imap": self.port, "lmtp": self.lmtp_port}
+        values = {"d": directory, "bin": CYRUS, "imapd": self.imapd, "imap": self.port, "lmtp": self.lmtp_port,
+                  "imaps": self.tls_port, "idled": f"{os.path.dirname(self.imapd)}/idled",
+                  "certificate": certificate.certificate, "key": certificate.key}
         for name, text in (("imapd.conf", IMAPD_CONF), ("cyrus.conf", CYRUS_CONF)):
             with open(f"{directory}/{name}", "w") as file:
                 file.write(text.format(**values))
         for user in ["cyrus", *users]:
             quiet("saslpasswd2", "-p", "-c", "-f", f"{directory}/sasldb2", "-u", "localhost", user, input="secret\n")
         quiet("chown", "-R", "cyrus:mail", directory)
+        self.start()
+        admin = Imap(self.port, "cyrus")
+        for user in users:
+            admin.ask(f"CREATE user/{user}")
+        admin.close()
+
+    def start(self):
+        directory = self.directory
         with open(f"{directory}/log", "w") as log:
             self.master = subprocess.Popen(
                 [f"{CYRUS}/master", "-C", f"{directory}/imapd.conf", "-M", f"{directory}/cyrus.conf", "-p", f"{directory}/run/master.pid", "-D"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_for("Cyrus", lambda: answers(self.port))
-        admin = Imap(self.port, "cyrus")
-        for user in users:
-            admin.ask(f"CREATE user/{user}")
-        admin.close()
+
+    def restart(self):
+        """Its processes serve one client after the other: those of the rows before are gone then."""
+        self.stop()
+        self.start()
 
     def roots(self):
         return [self.master.pid]
@@ -250,10 +280,12 @@ class Ours:
     program = None
     fill_program = None
 
-    def __init__(self, directory, users):
+    def __init__(self, directory, users, certificate):
         self.directory, self.children, self.users = directory, [], users
-        self.tls_port = None
         self.start()
+        self.tls_port = free_port()
+        self.restart_with({"service.imap.enablesslport": "yes", "service.imap.sslport": self.tls_port,
+                           "encryption.nscertfile": certificate.certificate, "encryption.nskeyfile": certificate.key})
 
     def start(self):
         said = quiet("sh", f"{ORACLE}/ours.sh", "start", self.directory, self.program, *self.users)
@@ -263,15 +295,19 @@ class Ours:
     def environment(self):
         return {**os.environ, "CONFIGROOT": f"{self.directory}/config"}
 
-    def restart_with_tls(self):
-        """Starts again with the port for TLS open. False: this release has none."""
-        port = free_port()
+    def restart_with(self, settings):
+        """Sets parameters and starts again: some of them count from the start on."""
         self.stop()
-        for name, value in (("service.imap.enablesslport", "yes"), ("service.imap.sslport", str(port))):
-            quiet(f"{self.directory}/sbin/configutil", "-o", name, "-v", value, env=self.environment())
+        for name, value in settings.items():
+            quiet(f"{self.directory}/sbin/configutil", "-o", name, "-v", str(value), env=self.environment())
         self.start()
-        self.tls_port = port if answers(port) else None
-        return self.tls_port is not None
+
+    def add_users(self, names):
+        """Users whose password costs nothing to check, by the file: made one by one with a password of the usual kind they take a minute a thousand."""
+        with open(f"{self.directory}/config/directory.ldif", "a") as file:
+            for name in names:
+                file.write(f"\ndn: uid={name},dc=example,dc=org\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\n"
+                           f"mail: {name}@example.org\nuserPassword: {{CLEAR}}secret\n")
 
     def roots(self):
         found = [child.pid for child in self.children if child.poll() is None]
@@ -306,13 +342,21 @@ class Ours:
     def listing(self):
         return [f"{self.directory}/sbin/mboxutil", "-l"], self.environment()
 
+    def inbox(self, user):
+        """The directories of a user's INBOX with their files."""
+        for root, _, names in os.walk(f"{self.directory}/data/store/partition/primary/=user"):
+            below = root.partition(f"/={user}")[2]
+            if below == "" and root.endswith(f"/={user}") or re.fullmatch(r"/\d\d", below):
+                yield root, names
+
     def first_files(self, user, count):
         """The files of the first `count` messages of a user's INBOX."""
-        found = []
-        for root, _, names in os.walk(f"{self.directory}/data/store/partition/primary/=user"):
-            if f"/={user}/" in root + "/":
-                found += [(int(name[:-4]), f"{root}/{name}") for name in names if name.endswith(".msg")]
+        found = [(int(name[:-4]), f"{root}/{name}") for root, names in self.inbox(user) for name in names if name.endswith(".msg")]
         return [path for _, path in sorted(found)[:count]]
+
+    def index(self, user):
+        """The file beside the messages of INBOX with what FETCH and SEARCH look at."""
+        return next(f"{root}/store.idx" for root, names in self.inbox(user) if "store.idx" in names)
 
     def stop(self):
         quiet("sh", f"{ORACLE}/ours.sh", "stop", self.directory)

@@ -6,6 +6,7 @@
 #
 # Any user name logs in with the password "secret". Run as root. Durability is Dovecot's default,
 # mail_fsync=optimized: a message and its index records are flushed before APPEND or LMTP answers.
+# With TLS_CERTIFICATE and TLS_KEY (PEM files) it opens a port with TLS as well and prints "imaps PORT".
 set -eu
 
 die() { echo "dovecot.sh: $*" >&2; exit 1; }
@@ -24,6 +25,14 @@ start)
     [ "$(id -u)" = 0 ] || die "must be root"
     imap_port=${3:-$(free_port)}
     lmtp_port=${4:-$(free_port)}
+    imaps_port=0
+    tls='ssl = no'
+    if [ -n "${TLS_CERTIFICATE:-}" ]; then
+        imaps_port=$(free_port)
+        tls="ssl = yes
+ssl_cert = <$TLS_CERTIFICATE
+ssl_key = <$TLS_KEY"
+    fi
     mkdir -p "$dir/mail" "$dir/run"
     chmod 755 "$dir"
     chown mail:mail "$dir/mail"
@@ -32,9 +41,10 @@ protocols = imap lmtp
 listen = 127.0.0.1
 base_dir = $dir/run
 log_path = $dir/dovecot.log
-ssl = no
+$tls
 disable_plaintext_auth = no
 auth_mechanisms = plain login
+auth_username_format = %n
 mail_location = sdbox:$dir/mail/%u
 mail_fsync = optimized
 mail_uid = mail
@@ -60,7 +70,7 @@ service imap-login {
     port = $imap_port
   }
   inet_listener imaps {
-    port = 0
+    port = $imaps_port
   }
 }
 service lmtp {
@@ -84,6 +94,7 @@ CONF
     done
     echo "imap $imap_port"
     echo "lmtp $lmtp_port"
+    [ "$imaps_port" = 0 ] || echo "imaps $imaps_port"
     ;;
 stop)
     doveadm -c "$conf" stop

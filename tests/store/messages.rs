@@ -241,6 +241,7 @@ fn concurrent_writers_share_commits_and_lose_nothing() {
     let _watch = f.store.notices().subscribe(
         accounts[0],
         INBOX,
+        0,
         Box::new(move || {
             watch.fetch_add(1, Ordering::SeqCst);
         }),
@@ -269,6 +270,36 @@ fn concurrent_writers_share_commits_and_lose_nothing() {
         assert_eq!(f.uids(*account, INBOX), (1..=50).collect::<Vec<_>>());
     }
     assert_eq!(called.load(Ordering::SeqCst), 50);
+}
+
+#[test]
+fn who_knows_a_folder_is_not_woken_for_another_one() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let folders = ["Known", "Changed", "Unknown"].map(|name| f.folder(joe, name));
+    folders.iter().for_each(|folder| f.fill(joe, *folder, 1));
+    let calls = [0; 3].map(|_| Arc::new(AtomicUsize::new(0)));
+    let watch = |at: usize, known| {
+        let count = Arc::clone(&calls[at]);
+        let callback = Box::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        f.store.notices().subscribe(joe, folders[at], known, callback)
+    };
+    let modseq = |at: usize| f.store.view(joe).unwrap().folder(folders[at]).unwrap().unwrap().highest_modseq;
+    let _watches = [watch(0, modseq(0)), watch(1, modseq(1)), watch(2, 0)];
+    f.store.start_notices("imap").unwrap();
+    f.fill(joe, folders[1], 1);
+    // A look at the shard finds the one that nobody has told anything of.
+    let begun = std::time::Instant::now();
+    while calls[2].load(Ordering::SeqCst) == 0 {
+        assert!(begun.elapsed().as_secs() < 300, "nobody looks at the shard");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // Waits until that look has called everybody it wanted to.
+    drop(watch(2, 0));
+    assert_eq!(calls[0].load(Ordering::SeqCst), 0);
+    assert!(calls[1].load(Ordering::SeqCst) >= 1);
 }
 
 #[test]

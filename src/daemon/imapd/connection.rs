@@ -318,9 +318,9 @@ impl Connection {
     async fn idle(&mut self, tag: String) -> Flow<()> {
         let changed = Arc::clone(&self.changed);
         let session = self.session()?;
-        let watch = session.watched().map(|(account, folder)| {
+        let watch = session.watched().map(|(account, folder, known)| {
             let notices = session.store().notices();
-            notices.subscribe(account, folder, Box::new(move || changed.notify_one()))
+            notices.subscribe(account, folder, known, Box::new(move || changed.notify_one()))
         });
         self.framer.expect_line();
         self.mode = Mode::Idle { tag, _watch: watch };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{End, Flow, GREETED_MIN, Line};
@@ -30,10 +31,7 @@ impl Line {
     /// # Errors
     /// [`End::Stopping`].
     pub async fn pause(&mut self, time: Duration) -> Flow<()> {
-        tokio::select! {
-            () = sleep(time) => Ok(()),
-            _ = self.stop.wait_for(|stop| *stop) => Err(End::Stopping),
-        }
+        rest(time, &mut self.stop).await
     }
 
     /// Before a password or a proof is looked at: waits as long as failures before it cost.
@@ -102,5 +100,36 @@ impl Line {
         }
         self.deadline = Instant::now() + clock::minute() * GREETED_MIN;
         Ok(())
+    }
+}
+
+async fn rest(time: Duration, stop: &mut watch::Receiver<bool>) -> Flow<()> {
+    // The timer counts in milliseconds and rounds up: no pause would be one of two, twice in each login.
+    if time.is_zero() {
+        return Ok(());
+    }
+    tokio::select! {
+        () = sleep(time) => Ok(()),
+        _ = stop.wait_for(|stop| *stop) => Err(End::Stopping),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn no_pause_takes_no_turn_of_the_timer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let (stop, mut stopped) = watch::channel(false);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(matches!(pin!(rest(Duration::ZERO, &mut stopped)).poll(&mut context), Poll::Ready(Ok(()))));
+        assert!(pin!(rest(Duration::from_secs(1000), &mut stopped)).poll(&mut context).is_pending());
+        stop.send_replace(true);
+        let ended = pin!(rest(Duration::from_secs(1000), &mut stopped)).poll(&mut context);
+        assert!(matches!(ended, Poll::Ready(Err(End::Stopping))));
     }
 }

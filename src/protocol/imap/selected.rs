@@ -43,6 +43,11 @@ impl Numbers {
         self.runs.last().map_or(0, Run::last)
     }
 
+    /// The smallest UID; the largest there can be when there is none.
+    pub fn first_uid(&self) -> Uid {
+        self.runs.first().map_or(Uid::MAX, |run| run.first)
+    }
+
     /// How many runs.
     pub fn run_count(&self) -> usize {
         self.runs.len()
@@ -188,6 +193,8 @@ pub struct Selected {
     pub saved: UidSet,
     uidnext: Uid,
     modseq: Modseq,
+    /// The modification sequence of a STORE of this session that followed right on `modseq`: up to there it knows everything.
+    own: Option<Modseq>,
     /// Expunged in the store, not yet told.
     pending: UidSet,
     /// The modification sequence up to which everything is told, while something is pending.
@@ -227,6 +234,7 @@ impl Selected {
             saved: UidSet::new(),
             uidnext: folder.uidnext,
             modseq: folder.highest_modseq,
+            own: None,
             pending: UidSet::new(),
             before_pending: 0,
         })
@@ -252,6 +260,12 @@ impl Selected {
     /// could not be told yet it lies below them (RFC 7162 section 3.2.2).
     pub fn known_modseq(&self) -> Modseq {
         if self.pending.is_empty() { self.modseq } else { self.before_pending }
+    }
+
+    /// The session has changed flags: the mailbox went from `since` to `modseq`. The client is told of them with the command, so that they are no
+    /// news at its end, and where nobody else has changed anything nothing is looked for.
+    pub fn changed_by_itself(&mut self, since: Modseq, modseq: Modseq) {
+        self.own = (since == self.modseq && modseq > since).then_some(modseq);
     }
 
     /// The modification sequence at the last look at the mailbox: changes after that are told at the end of the command.
@@ -362,6 +376,7 @@ impl Selected {
         enabled: Enabled,
         out: &mut Vec<u8>,
     ) -> Result<Result<(), Deleted>, StoreError> {
+        let own = self.own.take();
         let news = {
             let view = store.view(self.account)?;
             let Some(folder) = self.row(&view)? else {
@@ -376,13 +391,19 @@ impl Selected {
                 self.write_flags(out);
             }
             if folder.highest_modseq > self.modseq {
-                let news = self.look(&view, told)?;
-                let count: u64 = news.changed.iter().map(|run| u64::from(run.count)).sum();
-                if told.between && count > BETWEEN {
-                    return Ok(Ok(()));
+                if own == Some(folder.highest_modseq) {
+                    self.reload_keywords(&view, out)?;
+                    self.modseq = folder.highest_modseq;
+                    None
+                } else {
+                    let news = self.look(&view, told)?;
+                    let count: u64 = news.changed.iter().map(|run| u64::from(run.count)).sum();
+                    if told.between && count > BETWEEN {
+                        return Ok(Ok(()));
+                    }
+                    self.reload_keywords(&view, out)?;
+                    Some((news, folder))
                 }
-                self.reload_keywords(&view, out)?;
-                Some((news, folder))
             } else {
                 None
             }

@@ -19,7 +19,7 @@ use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
 use crate::protocol::sasl::{Exchange, Mechanism};
-use crate::store::{AccountId, FolderId, FolderPath, Kind, Rights, Store, StoreError};
+use crate::store::{AccountId, FolderId, FolderPath, Kind, Modseq, Rights, Store, StoreError};
 
 /// Who is logged in.
 #[derive(Clone, Debug)]
@@ -152,9 +152,9 @@ impl Session {
         self.login.as_ref().map(|login| login.userid.as_str())
     }
 
-    /// The folder to watch: the selected one.
-    pub fn watched(&self) -> Option<(AccountId, FolderId)> {
-        self.selected.as_ref().map(|selected| (selected.account, selected.folder))
+    /// The folder to watch, the selected one, and the mod-sequence up to which the session has seen its changes.
+    pub fn watched(&self) -> Option<(AccountId, FolderId, Modseq)> {
+        self.selected.as_ref().map(|selected| (selected.account, selected.folder, selected.seen_modseq()))
     }
 
     /// Answers commands that need nothing but the session itself. `None`: this one needs a worker.

@@ -28,14 +28,15 @@ impl Between {
 
     /// Watches the mailbox that is selected now, and no other. False: there is none to be told of.
     pub(super) fn follow(&mut self, session: Option<&Session>) -> bool {
-        let place = session.filter(|_| self.on).and_then(Session::watched);
+        let watched = session.filter(|_| self.on).and_then(Session::watched);
+        let place = watched.map(|(account, folder, _)| (account, folder));
         if self.watch.as_ref().map(|watch| watch.place) != place {
-            self.watch = session.zip(place).map(|(session, (account, folder))| {
+            self.watch = session.zip(watched).map(|(session, (account, folder, known))| {
                 let changed = Arc::clone(&self.changed);
                 let called = Box::new(move || changed.notify_one());
                 Watch {
                     place: (account, folder),
-                    _subscription: session.store().notices().subscribe(account, folder, called),
+                    _subscription: session.store().notices().subscribe(account, folder, known, called),
                 }
             });
             // What happened before the watch began.

@@ -92,6 +92,7 @@ pub fn run(
             answer.words = "Some of the messages have changed".into();
         }
     }
+    selected.changed_by_itself(stored.since, stored.modseq);
     let known = if arguments.silent { followed } else { stored.changed };
     Ok(((stored.modseq != 0).then_some((stored.modseq, known)), answer))
 }
