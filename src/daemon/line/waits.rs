@@ -30,6 +30,10 @@ impl Line {
     /// # Errors
     /// [`End::Stopping`].
     pub async fn pause(&mut self, time: Duration) -> Flow<()> {
+        if time.is_zero() {
+            // The timer would round it up to a millisecond or two.
+            return Ok(());
+        }
         tokio::select! {
             () = sleep(time) => Ok(()),
             _ = self.stop.wait_for(|stop| *stop) => Err(End::Stopping),
