@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod appending;
 mod binary;
 mod compress;
 mod esearch;
 mod limits;
+mod long;
 mod model;
 mod objects;
 mod progress;
