@@ -48,6 +48,11 @@ impl std::fmt::Debug for Deflated {
 }
 
 impl Deflated {
+    /// The stream that the compressed bytes go through.
+    pub fn below(&self) -> &Stream {
+        &self.below
+    }
+
     /// Compresses what goes through `below`; `input` came from there already.
     pub fn new(below: Stream, input: Vec<u8>) -> Deflated {
         Deflated {

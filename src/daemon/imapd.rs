@@ -11,6 +11,7 @@ use super::listener::Words;
 use super::network::{Material, Names, Protocol};
 use crate::config::Conf;
 use crate::ops::instance::host_name;
+use crate::protocol::imap::crew::Crew;
 use crate::protocol::imap::server::Server;
 
 /// Largest message that APPEND takes.
@@ -33,6 +34,7 @@ impl Protocol for Server {
         Server {
             store,
             pictures: Default::default(),
+            crew: Crew::new(parameters.count("maxthreads")),
             directory,
             admins: conf.list("store.admins").into_iter().collect(),
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),

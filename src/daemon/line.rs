@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::deflate::Deflated;
 use super::listener::{Door, Guest, Place, Stranger};
 use super::settings::Terms;
-use super::stream::Stream;
+use super::stream::{Peer, Stream};
 use super::workers::{Lost, Workers};
 use crate::log::{self, Category};
 use crate::os::clock;
@@ -26,8 +26,9 @@ const GREETED_MIN: u32 = 1;
 const STALLED: Duration = Duration::from_secs(300);
 /// Time for a last word.
 const LAST: Duration = Duration::from_secs(5);
-/// Read buffer while nothing is going on, and while a message streams in.
+/// Read buffer while nothing is going on, where it is made only when something comes, and while a message streams in.
 const SMALL: usize = 4 * 1024;
+const MEDIUM: usize = 16 * 1024;
 const LARGE: usize = 64 * 1024;
 
 /// Why a connection ends.
@@ -167,7 +168,11 @@ impl Line {
     pub async fn fill(&mut self, large: bool, between: bool, wake: impl Future<Output = ()>) -> Flow<bool> {
         self.input.clear();
         self.at = 0;
-        let room = if large { LARGE } else { SMALL };
+        let room = match &self.stream {
+            _ if large => LARGE,
+            Stream::Plain(_) | Stream::Local(_) => MEDIUM,
+            _ => SMALL,
+        };
         if self.input.capacity() > LARGE || !large {
             // A client may be silent for long now.
             self.input = Vec::new();
@@ -217,6 +222,11 @@ impl Line {
         }
     }
 
+    /// What is known of the client, without waiting for it.
+    pub async fn other_end(&self) -> Peer {
+        self.stream.peer().await
+    }
+
     /// Sends a last word, which the client may or may not read.
     pub async fn write_last(&mut self, bytes: &[u8]) {
         drop(timeout(LAST, self.write(bytes)).await);
@@ -227,7 +237,8 @@ impl Line {
         drop(timeout(LAST, self.stream.shutdown()).await);
     }
 
-    /// Runs work on a worker, with a value that travels there and back; `password`: it is slow, and few at a time are enough.
+    /// Runs work with a value that travels there and back; `password`: it is slow, and few at a time are enough, on workers. Any other work is short, and
+    /// done here.
     ///
     /// # Errors
     /// [`End::Incident`]: a bug of ours; the value is lost.
@@ -241,7 +252,7 @@ impl Line {
             let result = work(&mut traveller);
             (traveller, result)
         };
-        let done = if password { self.workers.run_password(job).await } else { self.workers.run(job).await };
+        let done = if password { self.workers.run_password(job).await } else { self.workers.run_here(job).await };
         self.back_from(done)
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -68,6 +68,46 @@ impl Stream {
         }
         input.reserve(room);
         self.read_buf(input).await
+    }
+}
+
+/// What is known of the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It is there.
+    There,
+    /// It sends nothing more. It may listen: what is written to it says whether it does.
+    Silent,
+    /// It does not listen any more.
+    Gone,
+}
+
+impl Stream {
+    /// What the network has told of the other end, without reading.
+    pub async fn peer(&self) -> Peer {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let tcp = match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Local(local) => return told(local.ready(both)).await,
+            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Deflate(deflated) => return Box::pin(deflated.below().peer()).await,
+            Stream::Closed => return Peer::Gone,
+        };
+        told(tcp.ready(both)).await
+    }
+}
+
+/// What a socket tells at once.
+async fn told(ready: impl Future<Output = io::Result<Ready>>) -> Peer {
+    tokio::select! {
+        biased;
+        ready = ready => match ready {
+            Ok(ready) if ready.is_write_closed() || ready.is_error() => Peer::Gone,
+            Ok(ready) if ready.is_read_closed() => Peer::Silent,
+            Ok(_) => Peer::There,
+            Err(_) => Peer::Gone,
+        },
+        () = std::future::ready(()) => Peer::There,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A session travels into its work and back, so it is never on two threads.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -35,9 +36,9 @@ impl Workers {
         Workers { store: Arc::new(Semaphore::new(count)), passwords: Arc::new(Semaphore::new(cores.min(count))) }
     }
 
-    /// The most threads that are ever used.
+    /// The most threads that are ever used: each piece of work may need one, and one in whose place it runs.
     pub fn threads(limit: usize) -> usize {
-        limit.clamp(1, THREADS)
+        limit.clamp(1, THREADS) * 2
     }
 
     /// Runs work of the store.
@@ -50,6 +51,17 @@ impl Workers {
             Ok(payload) => Lost(bug(&*payload).to_owned()),
             Err(error) => Lost(error.to_string()),
         })
+    }
+
+    /// Runs work of the store that is short as a rule, on this thread: the way to another one and back takes longer than most commands. Where the work
+    /// lasts after all, the runtime has put another thread in the place of this one.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run_here<T>(&self, work: impl FnOnce() -> T) -> Result<T, Lost> {
+        let _permit = self.store.acquire().await.map_err(|error| Lost(error.to_string()))?;
+        let done = tokio::task::block_in_place(|| catch_unwind(AssertUnwindSafe(work)));
+        done.map_err(|payload| Lost(bug(&*payload).to_owned()))
     }
 
     /// Runs work that checks a password: slow, and large in memory.
@@ -98,6 +110,16 @@ mod tests {
             assert_eq!(most.load(Ordering::SeqCst), 2);
             assert_eq!(workers.run(|| panic!("a {}", "bug")).await.unwrap_err().to_string(), "a bug");
             assert_eq!(workers.run(|| 7).await.unwrap(), 7);
+            // The one thread of the runtime is replaced while it is taken: the others go on.
+            let (said, heard) = std::sync::mpsc::channel();
+            let here = tokio::spawn({
+                let workers = workers.clone();
+                async move { workers.run_here(move || heard.recv().unwrap()).await.unwrap() }
+            });
+            tokio::spawn(async move { said.send(8).unwrap() }).await.unwrap();
+            assert_eq!(here.await.unwrap(), 8);
+            let lost = tokio::spawn(async move { workers.run_here(|| panic!("another {}", "bug")).await });
+            assert_eq!(lost.await.unwrap().unwrap_err().to_string(), "another bug");
         });
     }
 }

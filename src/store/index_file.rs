@@ -41,8 +41,9 @@ pub(crate) const NAME: &str = "store.idx";
 /// Bytes of the file header: the first entry begins here.
 pub(crate) const HEADER: u64 = 128;
 const ENTRY_HEADER: usize = 72;
-/// Bytes read ahead: neighbours are usually wanted next.
-const AHEAD: usize = 256 * 1024;
+/// Bytes read at first, and at most: neighbours are usually wanted next, but the first entry may be the only one.
+const AHEAD_FIRST: usize = 8 * 1024;
+const AHEAD_MOST: usize = 256 * 1024;
 /// No entry is longer.
 const ENTRY_MAX: usize = 64 << 20;
 
@@ -207,6 +208,8 @@ pub struct IndexReader {
     generation: u32,
     at: u64,
     ahead: Vec<u8>,
+    /// Bytes of the next read.
+    next: usize,
     /// Opens a message wherever its folder is by now.
     reopen: Option<Reopen>,
 }
@@ -227,7 +230,7 @@ pub enum Source {
 impl IndexReader {
     pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
-        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new(), reopen: None }
+        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new(), next: AHEAD_FIRST, reopen: None }
     }
 
     /// The same, with a way to find messages whose folder has been renamed since.
@@ -279,7 +282,8 @@ impl IndexReader {
             return self.ahead.get(place);
         }
         let file = self.file.as_ref()?;
-        self.ahead.resize(len.max(AHEAD), 0);
+        self.ahead.resize(len.max(self.next), 0);
+        self.next = self.next.saturating_mul(4).min(AHEAD_MOST);
         let mut filled = 0;
         while let Some(room) = self.ahead.get_mut(filled..).filter(|room| !room.is_empty()) {
             match file.read_at(room, offset + filled as u64) {

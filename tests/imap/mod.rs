@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod acl;
+mod appending;
 mod binary;
 mod compress;
 mod esearch;
 pub mod immediate;
 mod limits;
+mod long;
 mod meanwhile;
 mod model;
 mod objects;

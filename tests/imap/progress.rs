@@ -28,7 +28,8 @@ fn told(lines: &[String]) -> (Vec<State>, Vec<&str>) {
 
 #[test]
 fn commands_that_last_give_signs_of_life() {
-    let it = Instance::new();
+    // One thread: how many messages a step looks at is known.
+    let it = Instance::with(&[("service.imap.maxthreads", "1")]);
     it.accounts(&["joe"]);
     for number in 0..70 {
         it.append("user/joe/INBOX", &format!("Subject: n{number}\r\n\r\nhello\r\n"), Flags::NONE);
@@ -36,8 +37,8 @@ fn commands_that_last_give_signs_of_life() {
     let imapd = Imapd::start_with(&it, &[("SILENCE_MS", "0")]);
     let mut client = imapd.login("joe");
     client.ask("select inbox");
-    // Bodies are looked at 32 a step: three steps, with a word after the first two.
-    let lines = client.ask("search body hello");
+    // Bodies are looked at 64 a step, with two texts 32: three steps, with a word after the first two.
+    let lines = client.ask("search body hello body hello");
     let (progress, rest) = told(&lines);
     let counted: Vec<_> = progress.iter().filter(|state| state.0.is_some()).collect();
     assert_eq!(counted, [&(Some(32), Some(70)), &(Some(64), Some(70))]);
@@ -61,7 +62,7 @@ fn commands_that_last_give_signs_of_life() {
     assert!(!progress.is_empty() && progress.iter().all(|state| *state == (None, None)), "{progress:?}");
     assert!(rest.last().unwrap().starts_with("OK [COPYUID"), "{rest:?}");
     // A tag that cannot stand in a code.
-    client.send("a]b search body hello\r\n");
+    client.send("a]b search body hello body hello\r\n");
     let lines = client.until("a]b");
     assert!(lines.iter().any(|line| line == "* OK [INPROGRESS (NIL 32 140)] Still working"), "{lines:?}");
 }

@@ -1,14 +1,13 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
+mod append;
 mod between;
+mod long;
 mod switches;
 
-use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
 
 use between::Between;
 
@@ -26,11 +25,6 @@ use crate::store::{Staging, Subscription};
 
 /// Lines that are no commands after which a stranger is sent away: it speaks another protocol.
 const NONSENSE: u32 = 20;
-/// A client that takes longer to read a sign of life is gone when the command is over.
-const PROMPT: Duration = Duration::from_secs(5);
-/// Bytes of a message that are gathered for one write to its staging file.
-const GATHER: usize = 512 * 1024;
-
 enum Mode {
     Commands,
     /// The next line ends IDLE.
@@ -69,6 +63,8 @@ struct Connection {
     /// Boxed: it is large, and most sessions have none.
     staging: Option<Box<Staging>>,
     gathered: Vec<u8>,
+    /// The message under way, where it needs no staging file before it is complete.
+    whole: Option<Box<append::Whole>>,
     /// The answer of an APPEND that was refused and is not over.
     refused: Option<(String, Answer)>,
     /// Lines before login that were no commands.
@@ -89,6 +85,7 @@ pub async fn serve(server: Arc<Server>, line: Line, tls: bool) {
         between,
         staging: None,
         gathered: Vec::new(),
+        whole: None,
         refused: None,
         nonsense: 0,
     };
@@ -121,7 +118,7 @@ impl Connection {
                 Found::Line(line) => Box::pin(self.line(line)).await?,
                 Found::Message(head, literal) => Box::pin(self.message(head, literal)).await?,
                 Found::Chunk => {
-                    if self.gathered.len() >= GATHER {
+                    if self.gathered.len() >= append::GATHER {
                         Box::pin(self.spill()).await?;
                     }
                 }
@@ -161,8 +158,9 @@ impl Connection {
         let between = self.framer.is_idle();
         let told = idling || (between && self.between.follow(self.session.as_ref()));
         let changed = Arc::clone(&self.changed);
+        let large = self.staging.is_some() || self.whole.is_some();
         let wake = async move { if told { changed.notified().await } else { std::future::pending().await } };
-        if !self.line.fill(self.staging.is_some(), between, wake).await? {
+        if !self.line.fill(large, between, wake).await? {
             return Ok(());
         }
         if !idling {
@@ -179,7 +177,7 @@ impl Connection {
         self.session.as_mut().ok_or(BUG)
     }
 
-    /// Runs work with the session on a worker.
+    /// Runs work with the session: of a password on a worker, any other one at once, as it is short.
     async fn on_worker<T: Send + 'static>(
         &mut self,
         password: bool,
@@ -193,35 +191,6 @@ impl Connection {
         let (session, result) = self.line.work(password, session, job).await?;
         self.session = Some(session);
         Ok(result)
-    }
-
-    /// Begins a command on a worker. A client that waits long for it, other than for a login, is told that it runs (RFC 9585).
-    async fn begin(&mut self, request: Request, login: bool) -> Flow<(Progress, Vec<u8>)> {
-        let mut words = Vec::new();
-        respond::in_progress(&mut words, &request.tag, None);
-        let mut session = self.session.take().ok_or(BUG)?;
-        let workers = self.line.workers();
-        let job = move || {
-            crate::panic_point!("imap.worker");
-            let mut out = Vec::new();
-            let progress = session.begin(request, clock::now_s(), &mut out);
-            (session, (progress, out))
-        };
-        let work = async move { if login { workers.run_password(job).await } else { workers.run(job).await } };
-        tokio::pin!(work);
-        let mut told = Ok(());
-        let done = loop {
-            tokio::select! {
-                done = &mut work => break done,
-                () = tokio::time::sleep(clock::silence()), if told.is_ok() && !login => {
-                    // Meanwhile nobody looks at the work: a client that does not read must not hold its worker for long.
-                    told = timeout(PROMPT, self.write(&words)).await.unwrap_or(Err(End::Gone));
-                }
-            }
-        };
-        let (session, begun) = self.line.back_from(done)?;
-        self.session = Some(session);
-        told.map(|()| begun)
     }
 
     async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
@@ -287,34 +256,6 @@ impl Connection {
         self.progress(progress, out, true).await
     }
 
-    /// Sends what a command wrote, and goes on with it while it has more.
-    async fn progress(&mut self, mut progress: Progress, mut out: Vec<u8>, login: bool) -> Flow<()> {
-        if login {
-            self.after_login(progress).await?;
-        }
-        let mut told = Instant::now();
-        loop {
-            if progress == Progress::More && told.elapsed() >= clock::silence() {
-                told = Instant::now();
-                self.session()?.tell_progress(&mut out);
-            }
-            self.write(&out).await?;
-            match progress {
-                Progress::Done | Progress::Asked | Progress::Failed => return Ok(()),
-                Progress::Bye => return Err(End::Said),
-                Progress::More => {
-                    out.clear();
-                    (progress, out) = self
-                        .on_worker(false, move |session| {
-                            let progress = session.go_on(&mut out);
-                            (progress, out)
-                        })
-                        .await?;
-                }
-            }
-        }
-    }
-
     async fn idle(&mut self, tag: String) -> Flow<()> {
         let changed = Arc::clone(&self.changed);
         let session = self.session()?;
@@ -357,82 +298,6 @@ impl Connection {
         }
     }
 
-    async fn message(&mut self, head: Vec<u8>, literal: Literal) -> Flow<()> {
-        if self.refused.is_some() {
-            self.framer.refuse();
-            return Ok(());
-        }
-        match self.on_worker(false, move |session| session.append_message(&head, literal)).await? {
-            Ok(staging) => {
-                self.staging = Some(Box::new(staging));
-                self.framer.accept();
-                if literal.waits {
-                    self.write(b"+ go ahead\r\n").await?;
-                }
-            }
-            Err(refused) => {
-                self.refused = Some(refused);
-                self.framer.refuse();
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what was gathered to the staging file.
-    async fn spill(&mut self) -> Flow<()> {
-        let bytes = std::mem::take(&mut self.gathered);
-        let Some(staging) = self.staging.take() else {
-            return Ok(());
-        };
-        let written = self.line.work(false, staging, move |staging| staging.write_all(&bytes)).await?;
-        match written {
-            (staging, Ok(())) => self.staging = Some(staging),
-            (_, Err(error)) => {
-                self.give_up(Answer::unwritten(&error)).await?;
-                self.framer.abandon();
-            }
-        }
-        Ok(())
-    }
-
-    /// The APPEND under way failed; its answer waits until the client has sent all of it.
-    async fn give_up(&mut self, answer: Answer) -> Flow<()> {
-        let tag = self.on_worker(false, Session::append_abandon).await?;
-        self.refused = Some((tag.unwrap_or_else(|| "*".to_owned()), answer));
-        Ok(())
-    }
-
-    async fn message_end(&mut self) -> Flow<()> {
-        let bytes = std::mem::take(&mut self.gathered);
-        let Some(mut staging) = self.staging.take() else {
-            return Ok(());
-        };
-        // The last bytes and the end in one visit to a worker: most messages are no longer than what is gathered.
-        let received = self.on_worker(false, move |session| match staging.write_all(&bytes) {
-            Ok(()) => session.append_received(*staging),
-            Err(error) => Err(Answer::unwritten(&error)),
-        });
-        if let Err(answer) = received.await? {
-            self.give_up(answer).await?;
-        }
-        Ok(())
-    }
-
-    async fn append_end(&mut self, rest: Vec<u8>) -> Flow<()> {
-        // A command that did not come by way of `command`.
-        self.line.pace().await?;
-        if let Some((tag, answer)) = self.refused.take() {
-            return self.answer(&tag, &answer).await;
-        }
-        let (progress, out) = self
-            .on_worker(false, move |session| {
-                let mut out = Vec::new();
-                (session.append_finish(&rest, clock::now_s(), &mut out), out)
-            })
-            .await?;
-        self.progress(progress, out, false).await
-    }
-
     async fn refused(&mut self, tag: String, why: Refusal) -> Flow<()> {
         self.line.pace().await?;
         self.line.forget_claim();
@@ -442,6 +307,7 @@ impl Connection {
             return self.answer(&tag, &Answer::bad(why.to_string())).await;
         }
         // An APPEND whose messages so far are of no use any more.
+        self.whole = None;
         drop(self.on_worker(false, Session::append_abandon).await?);
         let (tag, answer) = match (why, self.refused.take()) {
             (Refusal::Session, Some(refused)) => refused,

@@ -3,7 +3,7 @@
 //! **Not here**: sockets and timers (`daemon`), durable state (`store`).
 //! **Start**: [`frame::Framer`] cuts, [`parse::parse`] reads one command, [`session::Session`] answers, [`respond`] writes.
 //! **Rules**: cut first (limits, literals), parse second: a bad command never desynchronises the connection. Message literals of
-//! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.
+//! APPEND are handed on in pieces, large ones never held in memory. No bytes of a peer panic.
 //! **Sources**: RFC 3501, 9051 (IMAP4rev2), 7888 (LITERAL+), 4959 (SASL-IR), 2177 (IDLE), 2342 (NAMESPACE), 4315 (UIDPLUS), 3691 (UNSELECT),
 //! 3348 (CHILDREN), 2971 (ID), 5161 (ENABLE), 6851 (MOVE), 3502 (MULTIAPPEND), 6154 and 8457 (SPECIAL-USE), 5258 (LIST-EXTENDED),
 //! 5819 (LIST-STATUS), 4731 (ESEARCH), 7162 (CONDSTORE, QRESYNC), 8474 (OBJECTID), 8514 (SAVEDATE), 8438 (STATUS=SIZE),
@@ -14,6 +14,7 @@
 pub mod answer;
 mod capability;
 pub mod command;
+pub mod crew;
 pub mod frame;
 pub mod parse;
 pub mod pictures;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::crew::Crew;
 use super::pictures::Pictures;
 use crate::directory::Directory;
 use crate::protocol::sasl::Privacy;
@@ -13,6 +14,8 @@ pub struct Server {
     pub store: Store,
     /// What the last sessions found in large mailboxes.
     pub pictures: Pictures,
+    /// Who helps with long searches.
+    pub crew: Crew,
     /// The user directory.
     pub directory: Directory,
     /// Who may act for others (`store.admins`).

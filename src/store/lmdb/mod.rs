@@ -215,11 +215,14 @@ impl Env {
 
     /// The size of the map in bytes.
     pub(crate) fn map_bytes(&self) -> Result<usize, StoreError> {
+        // LMDB looks into the map, which is not there for a moment while its size changes.
+        let _gate = self.gate.enter();
         Ok(self.raw.info().map_err(|error| self.fail(error))?.map_size())
     }
 
     /// The id of the last committed transaction: a memory read.
     pub(crate) fn last_txn(&self) -> Result<u64, StoreError> {
+        let _gate = self.gate.enter();
         Ok(self.raw.info().map_err(|error| self.fail(error))?.last_txnid() as u64)
     }
 

@@ -3,6 +3,8 @@
 //!
 //! The messages stream into staging files; the store takes all of them in one change.
 
+use std::io::Write;
+
 use super::copy::runs;
 use super::store::split;
 use crate::protocol::imap::answer::{Answer, Answered};
@@ -187,6 +189,25 @@ impl Session {
         let about = std::mem::take(&mut append.next);
         append.messages.push(Message { staged, about });
         Ok(())
+    }
+
+    /// The last bytes of a message.
+    ///
+    /// # Errors
+    /// As [`Session::append_received`], or what the disk said.
+    pub fn append_rest(&mut self, mut staging: Staging, bytes: &[u8]) -> Result<(), Answer> {
+        staging.write_all(bytes).map_err(|error| Answer::unwritten(&error))?;
+        self.append_received(staging)
+    }
+
+    /// A message that is there from its first to its last byte.
+    ///
+    /// # Errors
+    /// The tagged answer, as [`Session::append_message`]; the messages before it are dropped.
+    pub fn append_whole(&mut self, head: &[u8], literal: Literal, bytes: &[u8]) -> Result<(), (String, Answer)> {
+        let staging = self.append_message(head, literal)?;
+        self.append_rest(staging, bytes)
+            .map_err(|answer| (self.append_abandon().unwrap_or_else(|| "*".to_owned()), answer))
     }
 
     /// The tag of the APPEND under way; the messages so far are dropped.

@@ -20,7 +20,7 @@ pub(super) struct Hits {
 }
 
 impl Hits {
-    /// Notes a match. They come in ascending order, in descending order, or as the lowest and then the highest.
+    /// Notes a match. They come in pieces that are in ascending or in descending order.
     pub(super) fn push(&mut self, number: u32, modseq: Modseq) {
         self.modseq = self.modseq.max(modseq);
         self.min = Some(self.min.map_or(number, |min| min.min(number)));
@@ -33,9 +33,16 @@ impl Hits {
         }
     }
 
-    /// Puts the ranges into ascending order.
+    /// Puts the ranges into ascending order, and neighbours together.
     pub(super) fn settle(&mut self) {
         self.ranges.sort_unstable();
+        self.ranges.dedup_by(|next, before| {
+            let joined = before.1.checked_add(1) == Some(next.0);
+            if joined {
+                before.1 = next.1;
+            }
+            joined
+        });
     }
 
     /// The piece of the result that a window shows, ascending.
@@ -126,6 +133,7 @@ mod tests {
         assert_eq!((up.min, up.max, up.count), (Some(1), Some(7), 4));
         assert_eq!(up.ranges, [(1, 3), (7, 7)]);
         assert_eq!(hits(&[7, 3, 2, 1]).ranges, [(1, 3), (7, 7)]);
+        assert_eq!(hits(&[1, 2, 7, 3, 4, 5, 6]).ranges, [(1, 7)]);
     }
 
     #[test]

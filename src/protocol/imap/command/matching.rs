@@ -271,6 +271,11 @@ impl<'a> Candidate<'a> {
         Candidate { modseq, ..self }
     }
 
+    /// True when the message's file was opened.
+    pub(super) fn has_read(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn row(&self) -> Result<&Message, StoreError> {
         self.row.as_ref().ok_or(StoreError::Expunged { uid: self.uid })
     }

@@ -2,51 +2,31 @@
 //! messages a step.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::hits::{self, Hits};
-use super::matching::{Candidate, Cost, Test, compile};
+use super::looking::Looking;
+use super::matching::{Cost, compile};
+use super::remaining::{Remaining, Seek};
 use crate::message::charset;
 use crate::protocol::imap::answer::Answer;
+use crate::protocol::imap::crew::Hands;
 use crate::protocol::imap::parse::{Key, Returned};
 use crate::protocol::imap::respond::{self, Code, Status};
-use crate::protocol::imap::selected::Selected;
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Bodies, Flags, IndexReader, Keywords, Kind, Message, Modseq, Store, Uid, UidSet};
-
-/// Messages a step looks at when rows are enough, when store.idx is read, and when their files must be read.
-const BATCH_ROWS: u32 = 10_000;
-const BATCH_ENTRIES: u32 = 1000;
-const BATCH_BODIES: u32 = 32;
+use crate::store::{Modseq, Uid, UidSet};
 
 /// A SEARCH that is not over.
 pub struct SearchRun {
     uid: bool,
     /// The tag and what to tell of the result; `None`: all, as RFC 3501 has it.
     form: Option<Form>,
-    test: Test,
-    left: VecDeque<(Uid, Uid)>,
-    index: Option<IndexReader>,
-    seek: Seek,
-    /// Matches after which this direction is done with.
-    wanted: u32,
+    looking: Arc<Looking>,
+    left: Remaining,
     pub(super) found: Hits,
     /// MODSEQ is among the keys: the response has the greatest one of what was found (RFC 7162 sections 3.1.5, 3.1.10).
     modseq: bool,
     pub(super) damaged: bool,
-    /// Messages looked at, of so many.
-    pub(super) looked: (u64, u64),
-}
-
-/// Which matches are looked for next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seek {
-    Every,
-    /// The lowest, and afterwards the highest?
-    First {
-        then_last: bool,
-    },
-    Last,
 }
 
 /// Prepares a SEARCH. `form` has the tag and the options of RETURN.
@@ -64,7 +44,7 @@ pub(in crate::protocol::imap) fn start(
     let run = SearchRun::new(session, uid, charset, key, now_s);
     let mut run = begun(session, form.as_ref(), run)?;
     if let Some((_, returned)) = &form {
-        (run.seek, run.wanted) = enough(returned);
+        (run.left.seek, run.left.wanted) = enough(returned);
     }
     Ok(Running::Search(Box::new(SearchRun { form, ..run })))
 }
@@ -84,12 +64,6 @@ fn enough(returned: &Returned) -> (Seek, u32) {
         }
         _ => (Seek::Every, 0),
     }
-}
-
-/// Messages to look at together, in the order in which it is to be done.
-struct Batch {
-    states: Vec<(Uid, Flags, Keywords, Modseq)>,
-    messages: Vec<Message>,
 }
 
 impl SearchRun {
@@ -124,20 +98,10 @@ impl SearchRun {
             Some(uids) => selected.numbers.uids_within(uids.ranges()).ranges().iter().copied().collect(),
             None => selected.numbers.ranges().collect(),
         };
-        let all = left.iter().map(|(first, last)| u64::from(last - first) + 1).sum();
-        Ok(SearchRun {
-            uid,
-            form: None,
-            test,
-            left,
-            index: None,
-            seek: Seek::Every,
-            wanted: 0,
-            found: Hits::default(),
-            modseq,
-            damaged: false,
-            looked: (0, all),
-        })
+        let store = session.server.store.clone();
+        let looking = Arc::new(Looking::new(&store, session.mailbox()?, test, uid));
+        let left = Remaining::new(left);
+        Ok(SearchRun { uid, form: None, looking, left, found: Hits::default(), modseq, damaged: false })
     }
 
     /// Looks at the next messages, and answers after the last one. `None`: there are more.
@@ -165,119 +129,29 @@ impl SearchRun {
 
     /// How many messages were looked at, and of how many: what INPROGRESS tells.
     pub(in crate::protocol::imap) fn progress(&self) -> (u64, u64) {
-        self.looked
+        self.left.looked
     }
 
     /// Looks at the next messages. False: there are more.
     pub(super) fn advance(&mut self, session: &mut Session) -> Result<bool, Answer> {
-        let store = session.store.clone();
-        let selected = session.mailbox()?;
-        let mut bodies = store.bodies(selected.account, selected.folder);
-        // A search with many texts looks at fewer messages, so that others get their turn of the worker.
-        let mut room = match self.test.cost() {
-            Cost::State | Cost::Row => BATCH_ROWS,
-            Cost::Entry => BATCH_ENTRIES,
-            Cost::File => (BATCH_BODIES / self.test.readers().max(1)).max(1),
-        };
-        while room > 0 {
-            let Some((first, last)) = self.take(room) else {
-                return Ok(true);
-            };
-            room -= (last - first).saturating_add(1);
-            self.looked.0 += u64::from(last - first) + 1;
-            let batch = self.read(&store, selected, (first, last))?;
-            if let Some(hit) = self.look(&mut bodies, selected, batch) {
-                self.go_on_from(hit, last);
-            }
+        let cost = self.looking.cost();
+        // Where only an end is wanted, others would look at messages in vain.
+        let helped = self.left.seek == Seek::Every && cost > Cost::Row;
+        let hands = if helped { session.server.crew.call() } else { Hands::none() };
+        let shares = self.left.shares(cost, self.looking.readers(), hands.count());
+        let looking = Arc::clone(&self.looking);
+        let (backward, wanted) = (self.left.seek == Seek::Last, self.left.wanted());
+        let found = hands.each(shares, move |share| looking.look(share, backward, wanted));
+        self.looking.rest();
+        let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for found in &found {
+            found.hits.iter().for_each(|(number, modseq)| self.found.push(*number, *modseq));
+            self.damaged |= found.damaged;
         }
-        Ok(false)
-    }
-
-    /// The next UIDs, at most `room`: the lowest that are left, or the highest.
-    fn take(&mut self, room: u32) -> Option<(Uid, Uid)> {
-        let backward = self.seek == Seek::Last;
-        let (first, last) = if backward { self.left.pop_back()? } else { self.left.pop_front()? };
-        let more = (last - first).min(room - 1);
-        if more == last - first {
-            return Some((first, last));
+        for found in found.into_iter().rev() {
+            self.left.take_back(found);
         }
-        if backward {
-            self.left.push_back((first, last - more - 1));
-            Some((last - more, last))
-        } else {
-            self.left.push_front((first + more + 1, last));
-            Some((first, first + more))
-        }
-    }
-
-    /// After the match at `hit` that ended the search in this direction; the messages behind it up to `last` were not looked at.
-    fn go_on_from(&mut self, hit: Uid, last: Uid) {
-        if self.seek != (Seek::First { then_last: true }) {
-            self.left.clear();
-            return;
-        }
-        (self.seek, self.wanted) = (Seek::Last, 1);
-        if hit < last {
-            self.left.push_front((hit + 1, last));
-        }
-    }
-
-    /// Reads what the test needs to know of the messages.
-    fn read(&mut self, store: &Store, selected: &Selected, (first, last): (Uid, Uid)) -> Result<Batch, Answer> {
-        let cost = self.test.cost();
-        let mut batch = Batch { states: Vec::new(), messages: Vec::new() };
-        let view = store.view(selected.account)?;
-        view.states(selected.folder, first..=last, &mut |run| {
-            batch.states.extend((run.first..=run.last()).map(|uid| (uid, run.flags, run.keywords, run.modseq)));
-        })?;
-        if cost > Cost::State {
-            view.messages(selected.folder, first..=last, &mut |message| {
-                batch.messages.push(message);
-                ControlFlow::Continue(())
-            })?;
-        }
-        let folder = if cost > Cost::Row && self.index.is_none() { view.folder(selected.folder)? } else { None };
-        drop(view);
-        if let Some(folder) = folder {
-            self.index = Some(store.index(selected.account, &folder)?);
-        }
-        if self.seek == Seek::Last {
-            batch.states.reverse();
-            batch.messages.reverse();
-        }
-        Ok(batch)
-    }
-
-    /// Looks at messages. Gives the UID of a match behind which nothing more is wanted in this direction.
-    fn look(&mut self, bodies: &mut Bodies, selected: &Selected, batch: Batch) -> Option<Uid> {
-        let backward = self.seek == Seek::Last;
-        let mut messages = batch.messages.into_iter().peekable();
-        for (uid, flags, keywords, modseq) in batch.states {
-            let passed = |message: &Message| if backward { message.uid > uid } else { message.uid < uid };
-            while messages.next_if(passed).is_some() {}
-            let message = messages.next_if(|message| message.uid == uid);
-            let Some(number) = (if self.uid { Some(uid) } else { selected.numbers.number(uid) }) else {
-                continue;
-            };
-            let state = (uid, flags, keywords, selected.recent.contains(uid));
-            let mut candidate = Candidate::new(bodies, state, message, self.index.as_mut()).with_modseq(modseq);
-            match self.test.matches(&mut candidate) {
-                Ok(true) => {
-                    self.found.push(number, modseq);
-                    self.wanted = self.wanted.saturating_sub(1);
-                    if self.seek != Seek::Every && self.wanted == 0 {
-                        return Some(uid);
-                    }
-                }
-                Ok(false) => {}
-                Err(error) if error.kind() == Kind::Expunged => {}
-                Err(error) => {
-                    crate::log::error(crate::log::Category::Store, format!("search: {error}"));
-                    self.damaged = true;
-                }
-            }
-        }
-        None
+        Ok(self.left.is_empty())
     }
 
     fn end(&self) -> Answer {
@@ -371,32 +245,6 @@ fn kept(uids: UidSet) -> Option<UidSet> {
 mod tests {
     use super::*;
 
-    fn run(seek: Seek, left: &[(Uid, Uid)]) -> SearchRun {
-        SearchRun {
-            uid: true,
-            form: None,
-            test: Test::Always,
-            left: left.iter().copied().collect(),
-            index: None,
-            seek,
-            wanted: 1,
-            found: Hits::default(),
-            modseq: false,
-            damaged: false,
-            looked: (0, 0),
-        }
-    }
-
-    #[test]
-    fn messages_are_taken_from_the_end_that_is_wanted() {
-        let mut forward = run(Seek::Every, &[(1, 5), (8, 9)]);
-        let taken: Vec<_> = std::iter::from_fn(|| forward.take(3)).collect();
-        assert_eq!(taken, [(1, 3), (4, 5), (8, 9)]);
-        let mut backward = run(Seek::Last, &[(1, 5), (Uid::MAX - 1, Uid::MAX)]);
-        let taken: Vec<_> = std::iter::from_fn(|| backward.take(3)).collect();
-        assert_eq!(taken, [(Uid::MAX - 1, Uid::MAX), (3, 5), (1, 2)]);
-    }
-
     #[test]
     fn a_result_that_is_scattered_widely_is_not_saved() {
         let scattered = |count: u32| UidSet::from_ranges((1..=count).map(|n| (n * 2, n * 2)));
@@ -404,18 +252,5 @@ mod tests {
         assert_eq!(kept(scattered(most)).map(|uids| uids.len()), Some(hits::SAVED_RANGES));
         assert!(kept(scattered(most + 1)).is_none());
         assert!(kept(UidSet::from_ranges([(1, u32::MAX)])).is_some());
-    }
-
-    #[test]
-    fn the_search_turns_round_at_the_first_match() {
-        let mut both = run(Seek::First { then_last: true }, &[(1, 5), (8, 9)]);
-        let (_, last) = both.take(5).unwrap();
-        both.go_on_from(2, last);
-        assert_eq!((both.seek, both.left.iter().copied().collect::<Vec<_>>()), (Seek::Last, vec![(3, 5), (8, 9)]));
-        both.go_on_from(8, 9);
-        assert_eq!(both.take(5), None);
-        let mut first = run(Seek::First { then_last: false }, &[(1, 5), (8, 9)]);
-        first.go_on_from(2, 5);
-        assert_eq!(first.take(5), None);
     }
 }

@@ -89,7 +89,7 @@ impl SortRun {
     /// How much is done, and of how much: a message is searched, and then sorted.
     pub(in crate::protocol::imap) fn progress(&self) -> (u64, u64) {
         match &self.part {
-            Part::Search(search) => (search.looked.0, search.looked.1 * 2),
+            Part::Search(search) => (search.progress().0, search.progress().1 * 2),
             Part::Keys { walk, searched, .. } => (searched + walk.passed, searched * 2),
             Part::Merge { all, .. } => (*all, *all),
         }
@@ -105,7 +105,7 @@ impl SortRun {
                     search.found.settle();
                     let headers = self.criteria.iter().any(|criterion| needs_headers(criterion.by));
                     let walk = Walk::new(search.found.ranges.iter().copied(), headers);
-                    self.part = Part::Keys { walk, runs: Vec::new(), searched: search.looked.1 };
+                    self.part = Part::Keys { walk, runs: Vec::new(), searched: search.progress().1 };
                 }
                 Ok(false)
             }

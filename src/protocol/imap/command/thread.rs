@@ -69,7 +69,7 @@ impl ThreadRun {
                         Algorithm::OrderedSubject => By::Subject(BySubject::default()),
                         Algorithm::References => By::References(ByReferences::default()),
                     });
-                    self.part = Part::Messages { walk, by, searched: search.looked.1 };
+                    self.part = Part::Messages { walk, by, searched: search.progress().1 };
                 }
             }
             Part::Messages { walk, by, .. } => {
@@ -113,7 +113,7 @@ impl ThreadRun {
     /// How much is done, and of how much. `None`: the response is being written, and nothing may come between.
     pub(in crate::protocol::imap) fn progress(&self) -> Option<(u64, u64)> {
         match &self.part {
-            Part::Search(search) => Some((search.looked.0, search.looked.1 * 2)),
+            Part::Search(search) => Some((search.progress().0, search.progress().1 * 2)),
             Part::Messages { walk, searched, .. } => Some((searched + walk.passed, searched * 2)),
             Part::Write(_) => None,
         }
