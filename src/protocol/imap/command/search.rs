@@ -85,7 +85,7 @@ impl SearchRun {
             return Err(Answer::no_with(Code::BadCharset(known), "Character set is not supported"));
         }
         let modseq = key.has_modseq();
-        let store = session.server.store.clone();
+        let store = session.store.clone();
         let selected = session.mailbox()?;
         if key.any(&|key| matches!(key, Key::Keyword(name, _) if selected.keyword_bit(name).is_none())) {
             // Another session may have made it a moment ago, and the messages are looked at as they are now.
@@ -98,7 +98,6 @@ impl SearchRun {
             Some(uids) => selected.numbers.uids_within(uids.ranges()).ranges().iter().copied().collect(),
             None => selected.numbers.ranges().collect(),
         };
-        let store = session.server.store.clone();
         let looking = Arc::new(Looking::new(&store, session.mailbox()?, test, uid));
         let left = Remaining::new(left);
         Ok(SearchRun { uid, form: None, looking, left, found: Hits::default(), modseq, damaged: false })
