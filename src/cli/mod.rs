@@ -15,6 +15,7 @@ pub mod imapd;
 pub mod imsimport;
 pub mod instance;
 pub mod mboxutil;
+mod network;
 pub mod progress;
 pub mod reconstruct;
 pub mod refresh;

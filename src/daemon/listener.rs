@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::proxy::{self, Header};
+use super::stream::Stream;
 use crate::directory::filter::Filters;
 use crate::log::{self, Category};
 use crate::text::network::Network;
@@ -42,9 +43,29 @@ struct Counts {
 
 type Sites = Arc<Mutex<HashMap<IpAddr, Counts>>>;
 
+/// A socket that clients come to.
+#[derive(Debug)]
+pub enum Socket {
+    /// From other hosts, and from this one.
+    Tcp(TcpListener),
+    /// From processes of this host that the file lets in.
+    Unix(UnixListener),
+}
+
+/// What a service says to a client that it does not let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// There are too many already.
+    pub full: &'static [u8],
+    /// The access filters are against it.
+    pub denied: &'static [u8],
+}
+
 /// The doorkeeper of a service.
 #[derive(Clone, Debug)]
 pub struct Listener {
+    service: &'static str,
+    words: Words,
     sessions: Arc<Semaphore>,
     sites: Sites,
 }
@@ -52,7 +73,7 @@ pub struct Listener {
 /// A connection that has a place among all of the service.
 #[derive(Debug)]
 pub struct Caller {
-    stream: TcpStream,
+    stream: Stream,
     peer: SocketAddr,
     place: OwnedSemaphorePermit,
 }
@@ -61,8 +82,8 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Guest {
     /// The connection.
-    pub stream: TcpStream,
-    /// The client, wherever the connection comes from.
+    pub stream: Stream,
+    /// The client, wherever the connection comes from; 127.0.0.1 without a port when it came to a socket of this host.
     pub peer: SocketAddr,
     /// Dropped with the session: its place is free again.
     pub place: Place,
@@ -138,16 +159,17 @@ impl Drop for Stranger {
 }
 
 impl Listener {
-    /// A doorkeeper that lets `limit` sessions in, over however many sockets.
-    pub fn new(limit: usize) -> Listener {
-        Listener { sessions: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))), sites: Arc::default() }
+    /// The doorkeeper of `service` (for the access filters), who lets `limit` sessions in, over however many sockets.
+    pub fn new(service: &'static str, words: Words, limit: usize) -> Listener {
+        let sessions = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        Listener { service, words, sessions, sites: Arc::default() }
     }
 
     /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
     ///
     /// # Errors
     /// What `accept(2)` said, other than that one connection failed.
-    pub async fn next(&self, socket: &TcpListener, speaks: bool) -> io::Result<Caller> {
+    pub async fn next(&self, socket: &Socket, speaks: bool) -> io::Result<Caller> {
         loop {
             let (stream, peer) = match socket.accept().await {
                 Ok(accepted) => accepted,
@@ -158,12 +180,11 @@ impl Listener {
                 }
                 Err(error) => return Err(error),
             };
-            drop(stream.set_nodelay(true));
             match Arc::clone(&self.sessions).try_acquire_owned() {
                 Ok(place) => return Ok(Caller { stream, peer, place }),
                 Err(_) => {
                     log::warning(Category::Network, format!("too many sessions in all: [{}] sent away", peer.ip()));
-                    tokio::spawn(send_away(stream, if speaks { FULL } else { b"" }));
+                    tokio::spawn(send_away(stream, if speaks { self.words.full } else { b"" }));
                 }
             }
         }
@@ -172,10 +193,11 @@ impl Listener {
     /// Looks at who it is. `None`: sent away, with a word when `speaks`, and a line in the log.
     pub async fn admit(&self, caller: Caller, rules: &Rules, speaks: bool) -> Option<Guest> {
         let Caller { mut stream, peer, place } = caller;
-        let is_proxy = rules.proxies.iter().any(|proxy| proxy.contains(peer.ip()));
-        let client = match is_proxy {
-            false => Ok(peer),
-            true => timeout(HEADER, header(&mut stream)).await.unwrap_or_else(|late| Err(late.into())),
+        let client = match &mut stream {
+            Stream::Plain(stream) if rules.proxies.iter().any(|proxy| proxy.contains(peer.ip())) => {
+                timeout(HEADER, header(stream)).await.unwrap_or_else(|late| Err(late.into()))
+            }
+            _ => Ok(peer),
         };
         let client = match client {
             Ok(client) => client,
@@ -185,7 +207,8 @@ impl Listener {
             }
         };
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
-        let (why, words) = match self.enter(client, rules, place) {
+        let local = matches!(stream, Stream::Local(_));
+        let (why, words) = match self.enter(client, local, rules, place) {
             Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
             Err(refusal) => refusal,
         };
@@ -198,17 +221,19 @@ impl Listener {
     fn enter(
         &self,
         client: SocketAddr,
+        local: bool,
         rules: &Rules,
         permit: OwnedSemaphorePermit,
     ) -> Result<(Place, Stranger), (&'static str, &'static [u8])> {
-        if !rules.filters.permit("imap", client.ip()) {
-            return Err(("the access filters", DENIED));
+        // Who comes to a socket of this host was let in by its file.
+        if !local && !rules.filters.permit(self.service, client.ip()) {
+            return Err(("the access filters", self.words.denied));
         }
         let address = site(client.ip());
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = sites.get(&address).copied().unwrap_or_default();
         if counts.sessions >= rules.sessions || counts.strangers >= rules.strangers {
-            return Err(("too many sessions of this address", FULL));
+            return Err(("too many sessions of this address", self.words.full));
         }
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
@@ -219,8 +244,21 @@ impl Listener {
     }
 }
 
-const FULL: &[u8] = b"* BYE Too many connections, try again later\r\n";
-const DENIED: &[u8] = b"* BYE Access denied\r\n";
+impl Socket {
+    async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                drop(stream.set_nodelay(true));
+                Ok((Stream::Plain(stream), peer))
+            }
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                Ok((Stream::Local(stream), (Ipv4Addr::LOCALHOST, 0).into()))
+            }
+        }
+    }
+}
 
 /// Reads the header of a proxy and nothing behind it; returns the client.
 async fn header(stream: &mut TcpStream) -> io::Result<SocketAddr> {
@@ -246,7 +284,7 @@ pub(super) fn site(address: IpAddr) -> IpAddr {
     }
 }
 
-async fn send_away(mut stream: TcpStream, words: &'static [u8]) {
+async fn send_away(mut stream: Stream, words: &'static [u8]) {
     // A client that does not read is closed all the same.
     drop(timeout(FAREWELL, stream.write_all(words)).await);
 }
@@ -289,6 +327,8 @@ mod tests {
         assert_eq!(site("192.0.2.1"), "192.0.2.1");
     }
 
+    const WORDS: Words = Words { full: b"* BYE full\r\n", denied: b"* BYE denied\r\n" };
+
     fn rules() -> Rules {
         Rules { sessions: 100, strangers: 100, ..Rules::default() }
     }
@@ -299,7 +339,8 @@ mod tests {
         runtime.block_on(async {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
-            let listener = Listener::new(1);
+            let socket = Socket::Tcp(socket);
+            let listener = Listener::new("imap", WORDS, 1);
             let _first = TcpStream::connect(address).await.unwrap();
             let caller = listener.next(&socket, true).await.unwrap();
             let guest = listener.admit(caller, &rules(), true).await.unwrap();
@@ -310,7 +351,7 @@ mod tests {
             });
             let mut words = Vec::new();
             second.read_to_end(&mut words).await.unwrap();
-            assert_eq!(words, FULL);
+            assert_eq!(words, WORDS.full);
             drop(guest);
             assert!(listener.sites.lock().unwrap().is_empty());
             let third = TcpStream::connect(address).await.unwrap();
@@ -324,7 +365,8 @@ mod tests {
         runtime.block_on(async {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
-            let listener = Listener::new(10);
+            let socket = Socket::Tcp(socket);
+            let listener = Listener::new("imap", WORDS, 10);
             let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
             let filters = Filters::new("", "imap: 192.0.2.66");
             let rules = Rules { strangers: 2, proxies, filters, ..rules() };

@@ -1,14 +1,18 @@
-//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the IMAP daemon.
+//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the services with clients.
 //! **Not here**: what the maintenance does (`ops`), protocols.
-//! **Start**: [`process::claim`] for a daemon, [`imapd::run`], [`connection::serve`] for an IMAP session, [`process::start`] for who starts one.
+//! **Start**: [`process::claim`] for a daemon, [`process::start`] for who starts one. [`network::run`] is the life of every service with clients,
+//! [`line::Line`] one connection; what a protocol adds is a [`network::Protocol`], as in `imapd`.
 //! **Rules**: daemons stay in the foreground and keep no descriptor of who started them; a pid file counts only while its lock is held.
 
-pub mod connection;
 mod deflate;
-pub mod imapd;
+mod imapd;
+pub mod line;
 pub mod listener;
+pub mod network;
 pub mod process;
 pub mod proxy;
+pub mod settings;
+pub mod sockets;
 pub mod stored;
 pub mod stream;
 pub mod throttle;

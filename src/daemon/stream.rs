@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use super::deflate::Deflated;
@@ -15,6 +15,8 @@ use super::deflate::Deflated;
 pub enum Stream {
     /// As they are.
     Plain(TcpStream),
+    /// As they are, on a socket of this host.
+    Local(UnixStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
     /// Compressed (RFC 4978).
@@ -28,9 +30,26 @@ macro_rules! each {
     ($stream:expr, $call:ident($($argument:expr),*), $closed:expr) => {
         match $stream.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).$call($($argument),*),
+            Stream::Local(stream) => Pin::new(stream).$call($($argument),*),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).$call($($argument),*),
             Stream::Deflate(stream) => Pin::new(stream.as_mut()).$call($($argument),*),
             Stream::Closed => Poll::Ready($closed),
+        }
+    };
+}
+
+/// Waits until a socket has bytes, and only then makes room for them.
+macro_rules! read_when_there {
+    ($stream:expr, $input:expr, $room:expr) => {
+        loop {
+            // A client that never stops sending gives the others their turn; `readable` alone would not.
+            tokio::task::coop::consume_budget().await;
+            $stream.readable().await?;
+            $input.reserve($room);
+            match $stream.try_read_buf($input) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
         }
     };
 }
@@ -42,17 +61,10 @@ impl Stream {
     /// # Errors
     /// What the network did.
     pub async fn read_some(&mut self, input: &mut Vec<u8>, room: usize) -> io::Result<usize> {
-        if let Stream::Plain(stream) = self {
-            loop {
-                // A client that never stops sending gives the others their turn; `readable` alone would not.
-                tokio::task::coop::consume_budget().await;
-                stream.readable().await?;
-                input.reserve(room);
-                match stream.try_read_buf(input) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
-                }
-            }
+        match self {
+            Stream::Plain(stream) => read_when_there!(stream, input, room),
+            Stream::Local(stream) => read_when_there!(stream, input, room),
+            _ => {}
         }
         input.reserve(room);
         self.read_buf(input).await

@@ -48,7 +48,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// What the settings `encryption.nscertfile` and `encryption.nskeyfile` name; `protocol`: the ALPN name of the service.
+    /// What the settings `encryption.nscertfile` and `encryption.nskeyfile` name; `protocol`: the ALPN name of the service, empty where there is none.
     /// `None`: `nsserversecurity` is off, or TLS was never set up: nobody has named files, and there are none.
     ///
     /// # Errors
@@ -84,7 +84,9 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(chain, private)
             .map_err(pair)?;
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        if !protocol.is_empty() {
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        }
         if let Ok(tickets) = rustls::crypto::ring::Ticketer::new() {
             // Sessions are taken up again without memory for each.
             config.ticketer = tickets;

@@ -9,7 +9,7 @@ mod close;
 mod file;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{Local, TimeZone};
@@ -253,6 +253,14 @@ fn line(now_s: i64, origin: &str, category: Category, level: Level, text: &str) 
     }
     line.push('\n');
     line
+}
+
+/// Writes `incident N: ERROR` to the log; returns `PID.N`, which is what a client may be told.
+pub fn incident(category: Category, error: &dyn std::fmt::Display) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    self::error(category, format!("incident {number}: {error}"));
+    format!("{}.{number}", std::process::id())
 }
 
 #[cfg(test)]

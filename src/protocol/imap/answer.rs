@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::respond::{self, Code, Status};
 use crate::directory::{self, DirectoryError};
@@ -76,21 +75,8 @@ impl Answer {
     }
 
     fn incident(words: &str, code: Code, error: &dyn std::fmt::Display) -> Answer {
-        Answer::no_with(code, format!("{words}, incident {}", numbered(Category::Store, error)))
+        Answer::no_with(code, format!("{words}, incident {}", log::incident(Category::Store, error)))
     }
-}
-
-/// Writes `incident N: ERROR` to the log; returns `PID.N`, which is what a client may be told.
-fn numbered(category: Category, error: &dyn std::fmt::Display) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(1);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    log::error(category, format!("incident {number}: {error}"));
-    format!("{}.{number}", std::process::id())
-}
-
-/// The same for a bug of ours, which ends a session.
-pub fn incident(error: impl std::fmt::Display) -> String {
-    numbered(Category::General, &error)
 }
 
 impl From<StoreError> for Answer {

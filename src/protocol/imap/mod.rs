@@ -1,6 +1,6 @@
 //! **Here**: IMAP4rev1 and its extensions: cutting the byte stream into commands, parsing them, writing responses,
 //! sessions and what each command does.
-//! **Not here**: sockets and timers (`daemon::imapd`), durable state (`store`).
+//! **Not here**: sockets and timers (`daemon`), durable state (`store`).
 //! **Start**: [`frame::Framer`] cuts, [`parse::parse`] reads one command, [`session::Session`] answers, [`respond`] writes.
 //! **Rules**: cut first (limits, literals), parse second: a bad command never desynchronises the connection. Message literals of
 //! APPEND are handed on in pieces, never held in memory. No bytes of a peer panic.

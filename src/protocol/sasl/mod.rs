@@ -3,8 +3,10 @@
 //! **Start**: [`Exchange::start`], then [`Exchange::respond`] until it says who.
 //! **Rules**: what a client sends does not print; unknown users and wrong passwords fail alike, at the same step.
 
+mod privacy;
 mod scram;
 
+pub use privacy::Privacy;
 use scram::Scram;
 
 use crate::directory::scram::Keys;

@@ -1,25 +1,18 @@
 //! One IMAP connection: reads, cuts commands, answers in place what it can, hands the rest to a worker, writes with back-pressure.
 
 mod switches;
-mod waits;
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::listener::{Door, Guest, Rules, Stranger};
-use super::stream::Stream;
-use super::throttle::Throttle;
-use super::tls::Tls;
-use super::workers::{Lost, Workers};
+use crate::daemon::line::{BUG, End, Flow, Line};
 use crate::log::{self, Category};
 use crate::os::clock;
-use crate::protocol::imap::answer::{Answer, incident};
+use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::command::{authenticate, login};
 use crate::protocol::imap::frame::{Event, Framer, Limits, Literal, Refusal};
 use crate::protocol::imap::parse::{self, Command, Request};
@@ -28,53 +21,12 @@ use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::{Progress, Session};
 use crate::store::{Staging, Subscription};
 
-/// What a connection is told about the service.
-pub struct Service {
-    /// What the sessions share.
-    pub server: Arc<Server>,
-    /// Makes TLS, where there is a certificate.
-    pub tls: Option<Tls>,
-    /// Silence after which a client is sent away.
-    pub idle: Duration,
-    /// How long the answer to a failed login waits.
-    pub fail_pause: Duration,
-    /// How long the answer to a successful login in the clear waits.
-    pub login_pause: Duration,
-    /// What is remembered of failed logins; `fail_pause` is what the waits grow from.
-    pub throttle: Arc<Throttle>,
-    /// Who is let in.
-    pub rules: Rules,
-    /// Commands a second beyond which a client waits; 0: as many as it likes.
-    pub command_rate: u32,
-}
-
-/// Time to log in, minutes.
-const GREETED_MIN: u32 = 1;
 /// Lines that are no commands after which a stranger is sent away: it speaks another protocol.
 const NONSENSE: u32 = 20;
-/// A client that takes longer to read what one write holds is gone.
-const STALLED: Duration = Duration::from_secs(300);
 /// A client that takes longer to read a sign of life is gone when the command is over.
 const PROMPT: Duration = Duration::from_secs(5);
-/// Read buffer while nothing is going on, and while a message streams in.
-const SMALL: usize = 4 * 1024;
-const LARGE: usize = 64 * 1024;
 /// Bytes of a message that are gathered for one write to its staging file.
 const GATHER: usize = 512 * 1024;
-
-/// Why the connection ends.
-enum End {
-    /// The client closed it, or the network did.
-    Gone,
-    /// Everything was said.
-    Said,
-    /// With this last word.
-    Bye(&'static str),
-    /// A bug of ours; the client is told its number.
-    Incident(String),
-}
-
-type Flow<T> = Result<T, End>;
 
 enum Mode {
     Commands,
@@ -104,14 +56,8 @@ enum Found {
 }
 
 struct Connection {
-    stream: Stream,
-    peer: SocketAddr,
-    service: Arc<Service>,
-    workers: Workers,
-    stop: watch::Receiver<bool>,
+    line: Line,
     framer: Framer,
-    input: Vec<u8>,
-    at: usize,
     /// `None` only while a worker has it.
     session: Option<Session>,
     mode: Mode,
@@ -121,66 +67,35 @@ struct Connection {
     gathered: Vec<u8>,
     /// The answer of an APPEND that was refused and is not over.
     refused: Option<(String, Answer)>,
-    stranger: Option<Stranger>,
-    /// Where it is counted as a stranger again.
-    door: Door,
     /// Lines before login that were no commands.
     nonsense: u32,
-    /// Whom the login under way would let in.
-    claimed: Option<String>,
-    /// The moment at which so many commands would be due as came.
-    due: Instant,
-    deadline: Instant,
-    began_s: i64,
-    bytes_in: u64,
-    bytes_out: u64,
 }
 
-/// Serves a client until it goes, is sent away, or `stop` becomes true. `tls`: encryption comes before the first word (RFC 8314).
-pub async fn serve(guest: Guest, tls: bool, service: Arc<Service>, workers: Workers, stop: watch::Receiver<bool>) {
-    let Guest { stream, peer, place, stranger } = guest;
+/// Serves a client until it goes, is sent away, or the service ends. `tls`: encryption comes before the first word (RFC 8314).
+pub async fn serve(server: Arc<Server>, line: Line, tls: bool) {
+    let session = Session::new(server, line.peer());
     let mut connection = Connection {
-        stream: Stream::Plain(stream),
-        peer,
-        session: Some(Session::new(Arc::clone(&service.server), peer)),
-        service,
-        workers,
-        stop,
+        line,
+        session: Some(session),
         framer: Framer::new(Limits::GREETED),
-        input: Vec::new(),
-        at: 0,
         mode: Mode::Commands,
         changed: Arc::new(Notify::new()),
         staging: None,
         gathered: Vec::new(),
         refused: None,
-        door: stranger.door(),
-        stranger: Some(stranger),
         nonsense: 0,
-        claimed: None,
-        due: Instant::now(),
-        deadline: Instant::now() + clock::minute() * GREETED_MIN,
-        began_s: clock::now_s(),
-        bytes_in: 0,
-        bytes_out: 0,
     };
     let end = match connection.converse(tls).await {
         Ok(()) => End::Said,
         Err(end) => end,
     };
-    let words = match &end {
-        End::Gone | End::Said => None,
-        End::Bye(words) => Some((*words).to_owned()),
-        End::Incident(number) => Some(format!("Internal error, incident {number}")),
-    };
-    if let Some(words) = words {
+    if let Some(words) = end.words() {
         let mut out = Vec::new();
         respond::status(&mut out, "*", Status::Bye, None, &words);
         // The connection ends either way.
-        drop(timeout(Duration::from_secs(5), connection.write(&out)).await);
+        connection.line.write_last(&out).await;
     }
     Box::pin(connection.close()).await;
-    drop(place);
 }
 
 impl Connection {
@@ -213,10 +128,8 @@ impl Connection {
 
     /// The next event in the bytes that are there.
     fn next(&mut self) -> Found {
-        let rest = self.input.get(self.at..).unwrap_or_default();
-        let (used, event) = self.framer.step(rest);
-        self.at += used;
-        match event {
+        let (used, event) = self.framer.step(self.line.rest());
+        let found = match event {
             Event::More => Found::More,
             Event::Continue => Found::Continue,
             Event::Command(bytes) => Found::Command(bytes),
@@ -230,62 +143,26 @@ impl Connection {
             Event::AppendEnd { rest } => Found::AppendEnd(rest),
             Event::Refused { tag, why } => Found::Refused(tag, why),
             Event::Fatal => Found::Fatal,
-        }
+        };
+        self.line.consume(used);
+        found
     }
 
     /// Reads more, or tells an idling client what is new.
     async fn fill(&mut self) -> Flow<()> {
-        self.input.clear();
-        self.at = 0;
-        let room = if self.staging.is_some() { LARGE } else { SMALL };
-        if self.input.capacity() > LARGE || room == SMALL {
-            // A client may be silent for long now.
-            self.input = Vec::new();
-        }
-        let logged_in = self.stranger.is_none();
-        let deadline = if logged_in { Instant::now() + self.service.idle } else { self.deadline };
         let idling = matches!(self.mode, Mode::Idle { .. });
-        let between = self.framer.is_idle();
         let changed = Arc::clone(&self.changed);
-        let woken = tokio::select! {
-            read = self.stream.read_some(&mut self.input, room) => match read {
-                Ok(0) | Err(_) => Err(End::Gone),
-                Ok(count) => {
-                    self.bytes_in += count as u64;
-                    Ok(false)
-                }
-            },
-            () = changed.notified(), if idling => Ok(true),
-            _ = self.stop.wait_for(|stop| *stop), if between => Err(End::Bye("Server shutting down")),
-            () = tokio::time::sleep_until(deadline) => Err(End::Bye(if logged_in {
-                "Autologout; idle for too long"
-            } else {
-                "Login timeout"
-            })),
-        };
-        if woken? { Box::pin(self.news()).await } else { Ok(()) }
+        let wake = async move { if idling { changed.notified().await } else { std::future::pending().await } };
+        let woken = self.line.fill(self.staging.is_some(), self.framer.is_idle(), wake).await?;
+        if woken { Box::pin(self.news()).await } else { Ok(()) }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Flow<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let stream = &mut self.stream;
-        let sent = timeout(STALLED, async {
-            stream.write_all(bytes).await?;
-            stream.flush().await
-        });
-        match sent.await {
-            Ok(Ok(())) => {
-                self.bytes_out += bytes.len() as u64;
-                Ok(())
-            }
-            _ => Err(End::Gone),
-        }
+        self.line.write(bytes).await
     }
 
     fn session(&mut self) -> Flow<&mut Session> {
-        self.session.as_mut().ok_or(End::Bye("Internal error"))
+        self.session.as_mut().ok_or(BUG)
     }
 
     /// Runs work with the session on a worker.
@@ -294,22 +171,22 @@ impl Connection {
         password: bool,
         work: impl FnOnce(&mut Session) -> T + Send + 'static,
     ) -> Flow<T> {
-        let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
-        let job = move || {
+        let session = self.session.take().ok_or(BUG)?;
+        let job = move |session: &mut Session| {
             crate::panic_point!("imap.worker");
-            let result = work(&mut session);
-            (session, result)
+            work(session)
         };
-        let done = if password { self.workers.run_password(job).await } else { self.workers.run(job).await };
-        self.back_from(done)
+        let (session, result) = self.line.work(password, session, job).await?;
+        self.session = Some(session);
+        Ok(result)
     }
 
     /// Begins a command on a worker. A client that waits long for it, other than for a login, is told that it runs (RFC 9585).
     async fn begin(&mut self, request: Request, login: bool) -> Flow<(Progress, Vec<u8>)> {
         let mut words = Vec::new();
         respond::in_progress(&mut words, &request.tag, None);
-        let mut session = self.session.take().ok_or(End::Bye("Internal error"))?;
-        let workers = self.workers.clone();
+        let mut session = self.session.take().ok_or(BUG)?;
+        let workers = self.line.workers();
         let job = move || {
             crate::panic_point!("imap.worker");
             let mut out = Vec::new();
@@ -328,26 +205,14 @@ impl Connection {
                 }
             }
         };
-        let begun = self.back_from(done)?;
+        let (session, begun) = self.line.back_from(done)?;
+        self.session = Some(session);
         told.map(|()| begun)
-    }
-
-    /// The session comes back from a worker.
-    fn back_from<T>(&mut self, done: Result<(Session, T), Lost>) -> Flow<T> {
-        match done {
-            Ok((session, result)) => {
-                self.session = Some(session);
-                Ok(result)
-            }
-            Err(Lost(bug)) => {
-                Err(End::Incident(incident(format_args!("a command of [{}] ended in a bug: {bug}", self.peer))))
-            }
-        }
     }
 
     async fn command(&mut self, bytes: &[u8]) -> Flow<()> {
         crate::panic_point!("imap.connection");
-        self.pace().await?;
+        self.line.pace().await?;
         let mut out = Vec::new();
         let names = self.session()?.names();
         let request = match parse::parse_with(bytes, names) {
@@ -355,7 +220,7 @@ impl Connection {
             Err(refused) => {
                 Answer::bad(refused.bad.to_string()).write(&refused.tag, &mut out);
                 self.write(&out).await?;
-                self.nonsense += u32::from(self.stranger.is_some());
+                self.nonsense += u32::from(self.line.is_stranger());
                 return if self.nonsense < NONSENSE { Ok(()) } else { Err(End::Bye("Too many invalid commands")) };
             }
         };
@@ -376,7 +241,7 @@ impl Connection {
                 let login = matches!(command, Command::Login { .. });
                 if let Command::Login { user, .. } = &command {
                     let claimed = login::claimed(self.session()?, user);
-                    self.wait_for_turn(claimed).await?;
+                    self.line.wait_for_turn(claimed).await?;
                 }
                 let request = Request { tag, command };
                 let (progress, out) = self.begin(request, login).await?;
@@ -393,7 +258,7 @@ impl Connection {
 
     async fn authenticate(&mut self, tag: String, response: Vec<u8>, initial: bool) -> Flow<()> {
         if let Some(claimed) = authenticate::claimed(self.session()?, &response) {
-            self.wait_for_turn(claimed).await?;
+            self.line.wait_for_turn(claimed).await?;
         }
         let slow = self.session()?.awaits_password();
         let (progress, tag, out) = self
@@ -501,21 +366,15 @@ impl Connection {
     /// Writes what was gathered to the staging file.
     async fn spill(&mut self) -> Flow<()> {
         let bytes = std::mem::take(&mut self.gathered);
-        let Some(mut staging) = self.staging.take() else {
+        let Some(staging) = self.staging.take() else {
             return Ok(());
         };
-        let written = self.workers.run(move || staging.write_all(&bytes).map(|()| staging)).await;
+        let written = self.line.work(false, staging, move |staging| staging.write_all(&bytes)).await?;
         match written {
-            Ok(Ok(staging)) => self.staging = Some(staging),
-            Ok(Err(error)) => {
+            (staging, Ok(())) => self.staging = Some(staging),
+            (_, Err(error)) => {
                 self.give_up(Answer::unwritten(&error)).await?;
                 self.framer.abandon();
-            }
-            Err(Lost(bug)) => {
-                return Err(End::Incident(incident(format_args!(
-                    "a message of [{}] ended in a bug: {bug}",
-                    self.peer
-                ))));
             }
         }
         Ok(())
@@ -546,7 +405,7 @@ impl Connection {
 
     async fn append_end(&mut self, rest: Vec<u8>) -> Flow<()> {
         // A command that did not come by way of `command`.
-        self.pace().await?;
+        self.line.pace().await?;
         if let Some((tag, answer)) = self.refused.take() {
             return self.answer(&tag, &answer).await;
         }
@@ -560,8 +419,8 @@ impl Connection {
     }
 
     async fn refused(&mut self, tag: String, why: Refusal) -> Flow<()> {
-        self.pace().await?;
-        self.claimed = None;
+        self.line.pace().await?;
+        self.line.forget_claim();
         let mode = std::mem::replace(&mut self.mode, Mode::Commands);
         self.session()?.forget_exchange();
         if let Mode::Idle { tag, .. } | Mode::Authenticate { tag } = mode {
@@ -587,15 +446,43 @@ impl Connection {
     async fn close(mut self) {
         self.mode = Mode::Commands;
         self.staging = None;
-        drop(timeout(Duration::from_secs(5), self.stream.shutdown()).await);
-        let began_s = self.began_s;
-        let (bytes_in, bytes_out) = (self.bytes_in, self.bytes_out);
-        let line = self.on_worker(false, move |session| {
-            session.leave();
-            session.close_line(began_s, clock::now_s(), bytes_in, bytes_out)
-        });
+        self.line.hang_up().await;
+        let line = self.leave();
         if let Ok(line) = line.await {
             log::notice(Category::Account, line);
+        }
+    }
+
+    /// Lets go of what is selected; returns the line for the log.
+    async fn leave(&mut self) -> Flow<String> {
+        let sums = self.line.sums();
+        self.on_worker(false, move |session| {
+            session.leave();
+            session.close_line(sums.began_s, clock::now_s(), sums.bytes_in, sums.bytes_out)
+        })
+        .await
+    }
+
+    async fn after_login(&mut self, progress: Progress) -> Flow<()> {
+        match progress {
+            Progress::Asked => return Ok(()),
+            // The last one that is allowed ends the session.
+            Progress::Failed | Progress::Bye => self.line.login_failed().await?,
+            Progress::Done | Progress::More => {}
+        }
+        let stranger = self.line.is_stranger();
+        match self.session()? {
+            session if session.userid().is_some() => {
+                let cleartext = session.is_cleartext();
+                if stranger {
+                    self.framer.set_limits(Limits::SESSION);
+                }
+                self.line.logged_in(cleartext).await
+            }
+            _ => {
+                self.line.forget_claim();
+                Ok(())
+            }
         }
     }
 }
@@ -604,8 +491,8 @@ impl Connection {
 mod tests {
     use std::future::Future;
 
-    /// The bytes of the future that a function of five arguments returns.
-    fn future_bytes<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, E) -> F) -> usize {
+    /// The bytes of the future that a function of three arguments returns.
+    fn future_bytes<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

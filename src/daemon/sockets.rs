@@ -1,0 +1,175 @@
+//! Where the clients of a service come to: ports, and sockets in the file system.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::listener::Socket;
+use super::network::NetworkError;
+use super::settings::Parameters;
+use crate::config::Conf;
+use crate::ops::instance::server_account;
+use crate::os::user;
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A port.
+    Port {
+        /// The host part; empty: every address.
+        host: String,
+        /// The port; 0: any free one.
+        port: i64,
+        /// TLS comes before the first word.
+        tls: bool,
+        /// The file below `data/proc` that tells the port.
+        file: &'static str,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Who may connect: those who may write to it.
+        mode: u32,
+        /// Its group, where it is not that of the services.
+        group: Option<String>,
+    },
+}
+
+/// A socket, and what is spoken first on it.
+#[derive(Debug)]
+pub struct Door {
+    socket: Bound,
+    /// Its address, for people.
+    pub name: String,
+    /// TLS comes before the first word.
+    pub tls: bool,
+    /// The file below `data/proc` that tells the port.
+    pub port_file: Option<&'static str>,
+    /// The file that it is.
+    pub socket_file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Door {
+    /// The address in use; `None`: it is a file.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn address(&self) -> io::Result<Option<SocketAddr>> {
+        match &self.socket {
+            Bound::Tcp(socket) => socket.local_addr().map(Some),
+            Bound::Unix(_) => Ok(None),
+        }
+    }
+
+    /// The socket for the runtime.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn socket(self) -> io::Result<Socket> {
+        Ok(match self.socket {
+            Bound::Tcp(socket) => Socket::Tcp(TcpListener::from_std(socket)?),
+            Bound::Unix(socket) => Socket::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+}
+
+/// The plain port and the one with TLS. The plain one is left out only where the service is switched off and the other is not.
+pub(super) fn ports(parameters: Parameters<'_>, files: [&'static str; 2]) -> Vec<Address> {
+    let host = parameters.conf.string("service.listenaddr");
+    let with_tls = parameters.bool("enablesslport");
+    let port =
+        |attribute: &str, tls, file| Address::Port { host: host.clone(), port: parameters.int(attribute), tls, file };
+    let mut found = Vec::new();
+    if parameters.bool("enable") || !with_tls {
+        found.push(port("port", false, files[0]));
+    }
+    if with_tls {
+        found.push(port("sslport", true, files[1]));
+    }
+    found
+}
+
+/// Opens the sockets.
+///
+/// # Errors
+/// [`NetworkError::Listen`], [`NetworkError::Nowhere`].
+pub(super) fn open(addresses: &[Address], conf: &Conf) -> Result<Vec<Door>, NetworkError> {
+    let mut doors = Vec::new();
+    for address in addresses {
+        let (name, door) = match address {
+            Address::Port { host, port, tls, file } => {
+                let host = if host.is_empty() { "[::]" } else { host };
+                let door = listen(host, *port).map(|socket| Door {
+                    socket: Bound::Tcp(socket),
+                    name: String::new(),
+                    tls: *tls,
+                    port_file: Some(file),
+                    socket_file: None,
+                });
+                (format!("{host}:{port}"), door)
+            }
+            Address::File { path, mode, group } => {
+                let door = listen_at(path, *mode, group.as_deref(), conf).map(|socket| Door {
+                    socket: Bound::Unix(socket),
+                    name: path.display().to_string(),
+                    tls: false,
+                    port_file: None,
+                    socket_file: Some(path.clone()),
+                });
+                (path.display().to_string(), door)
+            }
+        };
+        doors.push(door.map_err(|source| NetworkError::Listen { address: name, source })?);
+    }
+    if doors.is_empty() { Err(NetworkError::Nowhere) } else { Ok(doors) }
+}
+
+fn listen(host: &str, port: i64) -> io::Result<std::net::TcpListener> {
+    // IPv6 has brackets around it here, whether the setting has them or not.
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+    let bind = |host: &str| std::net::TcpListener::bind(format!("{host}:{port}"));
+    let socket = match bind(&host) {
+        // A host without IPv6.
+        Err(error) if host == "[::]" && error.kind() != io::ErrorKind::AddrInUse => bind("0.0.0.0"),
+        other => other,
+    }?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A socket in the file system. One that nobody listens on any more is replaced; nothing else is.
+fn listen_at(path: &Path, mode: u32, group: Option<&str>, conf: &Conf) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        }
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        }
+    }
+    // Nobody but the owner until it has its group and its mode: the mask is of this thread's process, which has no other thread yet.
+    user::close_mask();
+    let socket = UnixListener::bind(path)?;
+    let account = server_account(conf).map_err(io::Error::other)?;
+    let account = user::resolve(&account.uid.to_string(), Some(group.unwrap_or(&account.gid.to_string())))
+        .map_err(io::Error::other)?;
+    if user::is_root() || group.is_some() {
+        std::os::unix::fs::chown(path, user::is_root().then_some(account.uid), Some(account.gid))?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
