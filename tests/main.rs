@@ -24,6 +24,7 @@ mod message;
 mod message_mbox;
 mod parameters;
 mod partitions;
+mod pop;
 mod processes;
 mod processes_cli;
 mod reconstruct;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::respond::{self, Code};
 use crate::directory::{self, DirectoryError};
-use crate::protocol::imap::answer::incident;
+use crate::log::{self, Category};
 use crate::store::{Kind, StoreError};
 
 /// `-ERR`.
@@ -29,7 +29,7 @@ impl Refusal {
 
     /// A failure that is ours: fixed words and a number, everything else in the log line with that number.
     pub fn internal(code: Code, error: &dyn std::fmt::Display) -> Refusal {
-        Refusal::with(code, format!("System error, incident {}", incident(error)))
+        Refusal::with(code, format!("System error, incident {}", log::incident(Category::Store, error)))
     }
 
     /// Writes it.

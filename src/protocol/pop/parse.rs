@@ -53,6 +53,9 @@ pub enum Bad {
     /// More than the command takes.
     #[error("Unexpected argument")]
     Extra,
+    /// It was thrown away.
+    #[error("Line too long")]
+    Long,
     /// Not a number of a message, or of lines.
     #[error("Invalid number")]
     Number,

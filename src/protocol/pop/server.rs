@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::directory::Directory;
-use crate::protocol::imap::server::Privacy;
 use crate::protocol::login::Users;
+use crate::protocol::sasl::Privacy;
 use crate::store::Store;
 
 /// The server.

@@ -1,0 +1,9 @@
+//! The POP daemon as a process. Every test ends with the store's checker.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod parameters;
+mod sessions;
+mod traces;
+
+pub use parameters::*;
