@@ -47,6 +47,10 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("expunge.after-rows", "expunge", 1),
     ("expunge.after-rows", "move", 1),
     ("flags.after-rows", "flag", 1),
+    ("flags.after-rows", "maildrop", 1),
+    ("expunge.after-rows", "maildrop", 1),
+    ("store.before-commit", "maildrop", 1),
+    ("store.after-commit", "maildrop", 1),
     ("purge.after-mark", "purge", 1),
     ("purge.after-unlink", "purge", 1),
     ("create.after-rows", "create", 1),
@@ -143,6 +147,9 @@ mod script {
             Op::Replace { from, old, to, marker } => format!("replace\t{}\t{old}\t{}\t{marker}", at(from), at(to)),
             Op::Flag { place, markers, flags } => format!("flag\t{}\t{}\t{flags}", at(place), join(markers)),
             Op::Expunge { place, markers } => format!("expunge\t{}\t{}", at(place), join(markers)),
+            Op::Maildrop { place, seen, deleted } => {
+                format!("maildrop\t{}\t{}\t{}", at(place), join(seen), join(deleted))
+            }
             Op::Restore { place } => format!("restore\t{}", at(place)),
             Op::Purge { place } => format!("purge\t{}", at(place)),
             Op::Create { place } => format!("create\t{}", at(place)),
@@ -183,6 +190,7 @@ mod script {
             },
             "flag" => Op::Flag { place: at(1), markers: markers(3), flags: parts[4].parse().unwrap() },
             "expunge" => Op::Expunge { place: at(1), markers: markers(3) },
+            "maildrop" => Op::Maildrop { place: at(1), seen: markers(3), deleted: markers(4) },
             "restore" => Op::Restore { place: at(1) },
             "purge" => Op::Purge { place: at(1) },
             "create" => Op::Create { place: at(1) },
@@ -436,6 +444,7 @@ impl Run {
             // Somewhere to go: the account may have nothing but INBOX.
             "copy" | "move" => &["create", "append"],
             "flag" | "expunge" | "inbox" => &["append"],
+            "maildrop" => &["append", "append"],
             "restore" | "purge" => &["append", "expunge"],
             "delete" | "rename" => &["create", "append"],
             "ucreate" if self.model.users.len() > 3 => &["udelete"],

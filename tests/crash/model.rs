@@ -66,6 +66,7 @@ pub enum Op {
     Replace { from: Place, old: u64, to: Place, marker: u64 },
     Flag { place: Place, markers: Vec<u64>, flags: u8 },
     Expunge { place: Place, markers: Vec<u64> },
+    Maildrop { place: Place, seen: Vec<u64>, deleted: Vec<u64> },
     Restore { place: Place },
     Purge { place: Place },
     Create { place: Place },
@@ -79,7 +80,7 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 19] = [
     "append",
     "deliver",
     "copy",
@@ -87,6 +88,7 @@ pub const KINDS: [&str; 18] = [
     "replace",
     "flag",
     "expunge",
+    "maildrop",
     "restore",
     "purge",
     "create",
@@ -99,6 +101,8 @@ pub const KINDS: [&str; 18] = [
     "partition",
     "settle",
 ];
+/// The bit of \Seen.
+const SEEN: u8 = 8;
 const USERS: [&str; 4] = ["anna", "bert", "carl@example.com", "dora"];
 const NAMES: [&str; 5] = ["Work", "Lists", "Old mail", "Work2", "Trash"];
 const PARTITIONS: [&str; 2] = ["primary", "second"];
@@ -198,6 +202,18 @@ impl Model {
                 let place = chance.pick(&full)?.clone();
                 let markers = Self::some(chance, self.folder(&place)?);
                 Op::Expunge { place, markers }
+            }
+            "maildrop" => {
+                let place = chance.pick(&full)?.clone();
+                let folder = self.folder(&place)?;
+                let deleted = Self::some(chance, folder);
+                // One that stays and was not seen before: else there is nothing but an expunge.
+                let kept = |message: &&Message| !deleted.contains(&message.marker) && message.flags & SEEN == 0;
+                folder.messages.iter().find(kept)?;
+                let mut seen: Vec<u64> = folder.messages.iter().map(|message| message.marker).collect();
+                seen.sort_unstable();
+                seen.dedup();
+                Op::Maildrop { place, seen, deleted }
             }
             "restore" | "purge" => {
                 let gone = self.places(|_, folder| !folder.gone.is_empty() && !folder.noselect);
@@ -325,6 +341,12 @@ impl Model {
                 }
             }
             Op::Expunge { place, markers } => model.take(place, markers),
+            Op::Maildrop { place, seen, deleted } => {
+                model.take(place, deleted);
+                for message in &mut model.folder_mut(place).messages {
+                    message.flags |= if seen.contains(&message.marker) { SEEN } else { 0 };
+                }
+            }
             Op::Restore { place } => {
                 let folder = model.folder_mut(place);
                 let back = std::mem::take(&mut folder.gone);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod clients;
+mod hostile;
 mod parameters;
 mod sessions;
 mod traces;

@@ -248,6 +248,7 @@ fn a_large_message_streams_and_a_large_maildrop_is_small() {
         let rest = UidSet::from_ranges([(2, u32::MAX)]);
         store.copy((account, folder), &rest, (account, folder), 1).unwrap();
     }
+    store.remove(account, folder, &UidSet::one(100), 1).unwrap();
     let popd = Popd::start(&it);
     let mut deaf = popd.login("joe");
     let mut client = popd.login("joe");
@@ -257,10 +258,10 @@ fn a_large_message_streams_and_a_large_maildrop_is_small() {
     assert_eq!(say(&mut client, "RETR 1"), format!("+OK {} octets", text.len()));
     assert!(client.bytes(text.len() + 3) == format!("{text}.\r\n").into_bytes());
     let ids = list(&mut client, "UIDL");
-    assert_eq!(ids.len(), 8193);
-    assert!(ids[8192].starts_with("8193 ") && ids[8192].ends_with(".8194"), "{}", ids[8192]);
+    assert_eq!(ids.len(), 8192);
+    assert!(ids[8191].starts_with("8192 ") && ids[8191].ends_with(".8193"), "{}", ids[8191]);
     let sizes = list(&mut client, "LIST");
-    assert_eq!((sizes.len(), sizes[8192].clone()), (8193, format!("8193 {}", mail(2).len())));
+    assert_eq!((sizes.len(), sizes[8191].clone()), (8192, format!("8192 {}", mail(2).len())));
     let more = popd.peak_mb() - before;
     assert!(more < 16, "{more} MiB more");
 }
