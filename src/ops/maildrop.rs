@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 
-use crate::store::{AccountId, FolderId, Message, Store, StoreError, Uid, UidSet};
+use crate::store::{AccountId, Bodies, FolderId, Message, Store, StoreError, Uid, UidSet};
 
 /// INBOX as it was at one moment, and what the session has marked since.
-#[derive(Debug)]
 pub struct Maildrop {
     account: AccountId,
+    /// Opens the message files; a session usually wants many.
+    bodies: Bodies,
     uidvalidity: u32,
     /// The first UID of each run, and how many messages lie before it.
     runs: Vec<(Uid, u32)>,
@@ -64,6 +65,7 @@ impl Maildrop {
         let folder = view.folder(FolderId::INBOX)?.ok_or_else(|| StoreError::NotFound { what: "INBOX".into() })?;
         let mut maildrop = Maildrop {
             account,
+            bodies: store.bodies(account, FolderId::INBOX),
             uidvalidity: folder.uidvalidity,
             runs: Vec::new(),
             sizes: Vec::with_capacity(folder.exists as usize),
@@ -147,8 +149,8 @@ impl Maildrop {
     ///
     /// # Errors
     /// `Expunged` when it is gone; what open(2) said.
-    pub fn read(&self, store: &Store, item: Item, with_header: bool) -> Result<Opened, StoreError> {
-        let file = store.open_body(self.account, FolderId::INBOX, item.uid)?;
+    pub fn read(&mut self, store: &Store, item: Item, with_header: bool) -> Result<Opened, StoreError> {
+        let file = self.bodies.open(item.uid)?;
         let mut header_bytes = 0;
         if with_header {
             let view = store.view(self.account)?;
@@ -217,5 +219,51 @@ impl Marks {
 
     fn contains(&self, number: u32) -> bool {
         self.0.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+
+    #[test]
+    fn numbers_sizes_and_marks() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            root: dir.path().join("store"),
+            partitions: vec![("primary".into(), dir.path().join("primary"))],
+            default_partition: "primary".into(),
+            notify_dir: None,
+        };
+        Store::create(&settings, 1).unwrap();
+        let store = Store::open(settings).unwrap();
+        let account = store.account_create("joe", None, 1).unwrap();
+        let mut maildrop = Maildrop::open(&store, account).unwrap();
+        assert_eq!((maildrop.last(), maildrop.left(), maildrop.item(1)), (0, Totals::default(), None));
+        let mut next = None;
+        let huge = 1 << 40;
+        for (uid, size) in [(3, 10), (4, 20), (9, huge), (u32::MAX, u64::from(u32::MAX))] {
+            maildrop.push(&Message { uid, size, ..Message::default() }, &mut next);
+        }
+        assert_eq!(maildrop.runs, [(3, 0), (9, 2), (u32::MAX, 3)]);
+        let all = Totals { count: 4, bytes: 30 + huge + u64::from(u32::MAX) };
+        assert_eq!((maildrop.last(), maildrop.left()), (4, all));
+        let item = |maildrop: &Maildrop, number| maildrop.item(number).map(|item| (item.uid, item.size));
+        let found = [0, 1, 2, 3, 4, 5, u32::MAX].map(|number| item(&maildrop, number));
+        let last = Some((u32::MAX, u64::from(u32::MAX)));
+        assert_eq!(found, [None, Some((3, 10)), Some((4, 20)), Some((9, huge)), last, None, None]);
+        for number in [2, 3] {
+            let item = maildrop.item(number).unwrap();
+            maildrop.delete(item);
+            maildrop.retrieved(number + 1);
+        }
+        assert_eq!((item(&maildrop, 2), item(&maildrop, 3)), (None, None));
+        assert_eq!(maildrop.left(), Totals { count: 2, bytes: 10 + u64::from(u32::MAX) });
+        assert_eq!(maildrop.marked(&maildrop.deleted).ranges(), [(4, 4), (9, 9)]);
+        assert_eq!(maildrop.marked(&maildrop.retrieved).ranges(), [(9, 9), (u32::MAX, u32::MAX)]);
+        maildrop.reset();
+        assert_eq!((maildrop.left(), item(&maildrop, 3)), (all, Some((9, huge))));
+        assert!(maildrop.marked(&maildrop.deleted).is_empty());
     }
 }

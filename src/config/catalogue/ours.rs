@@ -13,7 +13,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.imap.maxunauthenticatedperaddress", Int(0, MAX), "100", "connections", Refresh, "Most simultaneous IMAP connections of one address (IPv6: one /64) that have not logged in; 0: no bound."),
     row("service.imap.maxcommandrate", Int(0, 1_000_000), "0", "commands per second", Refresh, "Commands a second, on the average of ten, beyond which an IMAP client has to wait; 0: as many as it likes."),
     row("service.pop.requiretls", Bool, "yes", "", Refresh, "Refuse logins over POP without encryption, except from the loopback address."),
-    row("service.pop.expiretime", Int(-1, MAX), "-1", "days", Refresh, "Days that a message is promised to stay in a mailbox, as POP clients are told (EXPIRE); -1: for ever. It removes nothing."),
+    row("service.pop.expiretime", Int(-1, MAX), "-1", "days", Refresh, "Days that POP clients are told a message stays at least (EXPIRE); -1: for ever. It removes nothing."),
     row("service.pop.maxsessionsperaddress", Int(0, MAX), "0", "connections", Refresh, "Most simultaneous POP connections of one address (IPv6: one /64); 0: no more bound than service.pop.maxsessions."),
     row("service.pop.maxunauthenticatedperaddress", Int(0, MAX), "100", "connections", Refresh, "Most simultaneous POP connections of one address (IPv6: one /64) that have not logged in; 0: no bound."),
     row("service.pop.maxcommandrate", Int(0, 1_000_000), "0", "commands per second", Refresh, "Commands a second, on the average of ten, beyond which a POP client has to wait; 0: as many as it likes."),
