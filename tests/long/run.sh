@@ -2,24 +2,32 @@
 # The tests that find what only time finds: kills by the hundred, many writers for minutes, a random dialogue of thousands of commands, a folder of
 # a hundred thousand messages.
 #
-#   tests/long/run.sh [--minutes N] [--seed N]
+#   tests/long/run.sh [--minutes N] [--seed N] [--fuzz N] [--clients]
 #
 # The budget (default 20 minutes, beside the time it takes to build) is divided between the parts; each of them runs at least once, so that
 # a small budget is exceeded. Every round has a seed of its own, which is printed; with --seed the same ones are drawn again. Ends with 1
 # when anything fails; what was said is then in the file that is named.
+#
+# Beside the budget: --fuzz has the fuzzer work on each target for N minutes of processor time afterwards (tests/fuzz/run.sh), --clients
+# lets the clients that are installed run their sessions (tests/long/clients/run.py).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 minutes=20
 seed=
+fuzz=
+clients=no
 while [ $# -gt 0 ]; do
     case $1 in
     --minutes) minutes=${2:?} && shift 2 ;;
     --seed) seed=${2:?} && shift 2 ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 2 ;;
+    --fuzz) fuzz=${2:?} && shift 2 ;;
+    --clients) clients=yes && shift ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 2 ;;
     esac
 done
 [[ $minutes =~ ^[0-9]+$ ]] || { echo 'run.sh: --minutes takes a whole number' >&2 && exit 2; }
+[[ ${fuzz:-1} =~ ^[1-9][0-9]*$ ]] || { echo 'run.sh: --fuzz takes a whole number above 0' >&2 && exit 2; }
 seed=${seed:-$(date +%s)}
 [[ $seed =~ ^[0-9]+$ ]] || { echo 'run.sh: --seed takes a whole number' >&2 && exit 2; }
 budget_s=$((minutes * 60))
@@ -70,4 +78,12 @@ part crash 45 crash::killed_at
 part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
 part model 10 imap::model imap::resync
 part large 20 store::large
+if [ $clients = yes ]; then
+    printf '\n== clients\n'
+    tests/long/clients/run.py
+fi
+if [ -n "$fuzz" ]; then
+    printf '\n== fuzzer, %s minutes of processor time a target\n' "$fuzz"
+    tests/fuzz/run.sh --processor "$fuzz"
+fi
 printf '\nEverything passed in %s s.\n' $SECONDS
