@@ -549,10 +549,10 @@ fn what_changes_nothing_says_so() {
     let it = Instance::stopped(&[]);
     // One of each reason, and a member of a family that works for others.
     for (name, value) in [
-        ("service.pop.port", "1110"),
+        ("service.http.port", "1080"),
         ("store.expirerule.old.messagedays", "30"),
         ("store.umask", "077"),
-        ("logfile.pop.loglevel", "Debug"),
+        ("logfile.http.loglevel", "Debug"),
     ] {
         let Some(row) = catalogue::find(name) else { panic!("{name}") };
         if status(row) == Status::Works && !name.starts_with("logfile.") {

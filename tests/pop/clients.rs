@@ -1,8 +1,6 @@
 //! Real clients against popd: Python's poplib, curl, fetchmail and mpop. One that is not installed is skipped with a line on standard error; with
 //! `CI=true` in the environment that is a failure.
 
-#![allow(clippy::disallowed_methods)]
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;

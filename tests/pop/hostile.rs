@@ -1,8 +1,6 @@
 //! Hostile, malformed and slow input to popd, and what happened, in docs/hostile-pop.md; the test compares it (UPDATE_DOCS=1 writes it). It is
 //! the page of `bad_input::hostile` for another service.
 
-#![allow(clippy::disallowed_methods)]
-
 use std::fmt::Write as _;
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;

@@ -135,6 +135,8 @@ impl Connection {
             (None, Ok(Command::Auth { initial: Some(response), .. })) => self.authenticate(response.0, true).await,
             (None, line @ Ok(Command::Pass(_))) => {
                 if let Some(claimed) = self.session()?.claimed_by_user() {
+                    // Answers to commands before it do not wait with it.
+                    self.send().await?;
                     self.line.wait_for_turn(claimed).await?;
                 }
                 let begin = |session: &mut Session, out: &mut Vec<u8>| session.begin(vec![line], clock::now_s(), out);
@@ -169,6 +171,7 @@ impl Connection {
     async fn authenticate(&mut self, response: Vec<u8>, initial: bool) -> Flow<()> {
         self.asking = false;
         if let Some(claimed) = self.session()?.claimed_by_response(&response) {
+            self.send().await?;
             self.line.wait_for_turn(claimed).await?;
         }
         let slow = self.session()?.awaits_password();
