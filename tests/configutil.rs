@@ -187,7 +187,7 @@ fn names_that_are_not_known() {
 fn values_outside_of_their_range_are_refused_with_the_range() {
     let site = Site::new();
     for (name, value, said) in [
-        ("service.pop.port", "0", "1 to 65535"),
+        ("service.http.port", "0", "1 to 65535"),
         ("service.imap.idletimeout", "29", "30 or more"),
         ("service.imap.enable", "maybe", "yes, no, on, off"),
         ("store.quotawarn", "101", "0 to 100"),
