@@ -334,7 +334,7 @@ demo() {
     fi
     if [ $dry_run = yes ]; then
         provide_binary
-        say "would make or complete an instance in $demo_dir with the users $demo_users, on free ports of 127.0.0.1 from 1143 and 1993 on,"
+        say "would make or complete an instance in $demo_dir with the users $demo_users, on free ports of 127.0.0.1 from 1143, 1993 and 1110 on,"
         say 'would load testdata/sample.mbox and start the services'
         return 0
     fi
@@ -353,19 +353,29 @@ demo() {
             tool stop-msg imap >/dev/null 2>&1 || :
             tls_port=$(free_port 1993)
         fi
+        pop_port=$(tool configutil -o service.pop.port)
+        # 110: one that is older than the POP service.
+        if [ "$pop_port" = 110 ]; then pop_port=$(free_port 1110); else pop_port=$(kept_port service.pop.port); fi
     else
         port=$(free_port 1143)
         tls_port=$(free_port 1993)
+        pop_port=$(free_port 1110)
     fi
     # This also completes an instance that an older program has made.
     tool configure --base "$demo_dir" --domain example.org --set service.listenaddr=127.0.0.1 \
         --set "service.imap.port=$port" --set service.imap.enablesslport=yes --set "service.imap.sslport=$tls_port" \
+        --set "service.pop.port=$pop_port" \
         >"$demo_dir/configure.log" || fail 'the instance could not be made'
     for user in $demo_users; do
         add_demo_user "$user"
     done
     until tool start-msg; do
         # Somebody may have taken the port since it was looked for.
+        if running imap >/dev/null && ! running pop >/dev/null && port_taken "$pop_port"; then
+            pop_port=$(free_port "$pop_port")
+            tool configutil -o service.pop.port -v "$pop_port" >/dev/null
+            continue
+        fi
         { ! running imap >/dev/null && port_taken "$port"; } || fail "the services did not start; their logs are in $demo_dir/data/log"
         port=$(free_port "$port")
         tool configutil -o service.imap.port -v "$port" >/dev/null
@@ -407,6 +417,7 @@ explain_demo() {
     daphne=$(password_of daphne)
     say ''
     say "The store runs. IMAP: 127.0.0.1, port $port."
+    say "POP: 127.0.0.1, port $pop_port."
     say "IMAP with TLS: localhost, port $tls_port; nobody but you vouches for the certificate in config/server.crt."
     for user in $demo_users; do
         say "  user $user, password $(password_of "$user")"
@@ -419,6 +430,7 @@ explain_demo() {
     say '  sbin/mboxutil -l                                    # the mailboxes'
     say "  curl --user daphne:$daphne '$url/INBOX;UID=1'       # a message"
     say "  curl --user daphne:$daphne '$url/' -X 'STATUS INBOX (MESSAGES UNSEEN)'"
+    say "  curl --user daphne:$daphne pop3://127.0.0.1:$pop_port/   # the messages over POP"
     say "  mutt -f imaps://daphne@localhost:$tls_port/INBOX        # a mail program"
     say "  curl --cacert config/server.crt --user daphne:$daphne imaps://localhost:$tls_port/   # the folders, under TLS"
     say '  sbin/configutil -H -o service.imap.port             # what a setting means; docs/options has all'

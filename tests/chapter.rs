@@ -157,7 +157,14 @@ impl Site {
         let base = site.base();
         let mut configure = Command::new(env!("CARGO_BIN_EXE_msgstore"));
         configure.args(["configure", "--base", base.to_str().unwrap(), "--domain", "example.org"]);
-        configure.args(["--set", "service.imap.port=0", "--set", "service.listenaddr=127.0.0.1"]);
+        configure.args([
+            "--set",
+            "service.imap.port=0",
+            "--set",
+            "service.pop.port=0",
+            "--set",
+            "service.listenaddr=127.0.0.1",
+        ]);
         let made = configure.env_clear().output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         site

@@ -25,6 +25,7 @@ mod message;
 mod message_mbox;
 mod parameters;
 mod partitions;
+mod pop;
 mod processes;
 mod processes_cli;
 mod reconstruct;

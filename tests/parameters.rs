@@ -17,6 +17,7 @@ use crate::defence;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::pop;
 use crate::tls;
 
 /// A parameter and the test, here or in `tls`, `defence`, `imap::acl` or `imap::immediate`, that changes it.
@@ -62,6 +63,24 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
     ("service.listenaddr", where_imap_listens),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
+    ("service.pop.banner", pop::the_greeting_and_what_may_be_said),
+    ("service.pop.domainallowed", pop::who_may_connect),
+    ("service.pop.domainnotallowed", pop::who_may_connect),
+    ("service.pop.enable", pop::where_pop_listens),
+    ("service.pop.enablesslport", pop::the_port_with_tls),
+    ("service.pop.expiretime", pop::the_greeting_and_what_may_be_said),
+    ("service.pop.idletimeout", pop::how_long_a_client_may_be_silent),
+    ("service.pop.maxcommandrate", pop::a_rate_of_commands),
+    ("service.pop.maxsessions", pop::how_many_at_once),
+    ("service.pop.maxsessionsperaddress", pop::who_may_connect),
+    ("service.pop.maxthreads", pop::how_many_at_once),
+    ("service.pop.maxunauthenticatedperaddress", pop::who_may_connect),
+    ("service.pop.plaintextmincipher", pop::the_greeting_and_what_may_be_said),
+    ("service.pop.popminpoll", pop::how_often_a_user_may_come),
+    ("service.pop.port", pop::where_pop_listens),
+    ("service.pop.requiretls", pop::passwords_from_other_hosts),
+    ("service.pop.sslport", pop::the_port_with_tls),
+    ("service.pop.sslusessl", pop::the_greeting_and_what_may_be_said),
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
     ("store.defaultpartition", partitions_of_new_mailboxes),
@@ -83,7 +102,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("tls.rs")
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
-        + include_str!("imap/immediate.rs");
+        + include_str!("imap/immediate.rs")
+        + include_str!("pop/parameters.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();
@@ -104,7 +124,7 @@ fn unset(it: &Instance, name: &str) {
 
 /// Two addresses of the loopback network that are this process's own: nobody else listens there, and no connection begins there. With them two
 /// ports that the system gives to nobody by itself and on which nobody listens who listens on every address.
-fn own_places() -> ([String; 2], [u16; 2]) {
+pub fn own_places() -> ([String; 2], [u16; 2]) {
     let pid = std::process::id().to_be_bytes();
     let hosts = [64, 160].map(|first| format!("127.{}.{}.{}", first + pid[1] % 64, pid[2], 1 + pid[3] % 254));
     let mut free = (20_000..30_000).filter(|port| std::net::TcpStream::connect((hosts[0].as_str(), *port)).is_err());
@@ -141,6 +161,7 @@ fn where_imap_listens() {
         imapd.stop();
     }
     set(&it, "service.imap.enable", "no");
+    set(&it, "service.pop.enable", "no");
     let (_, err) = it.run("start-msg", &["imap"]).ended(78);
     assert!(err.contains("imap is not enabled") && err.contains("service.imap.enable"), "{err}");
     let (out, _) = it.run("start-msg", &[]).ended(0);
@@ -315,7 +336,7 @@ fn quick_login(imapd: &Imapd) -> (Client, Instant) {
 }
 
 /// Runs in a network of its own, where 192.0.2.1 is this host and is not the loopback address. `None`: not possible here.
-fn other_network(it: &Instance, script: &str) -> Option<String> {
+pub fn other_network(it: &Instance, script: &str) -> Option<String> {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
         // The services insist on the account that the instance was made for.
@@ -532,10 +553,10 @@ fn what_changes_nothing_says_so() {
     let it = Instance::stopped(&[]);
     // One of each reason, and a member of a family that works for others.
     for (name, value) in [
-        ("service.pop.port", "1110"),
+        ("service.http.port", "1080"),
         ("store.expirerule.old.messagedays", "30"),
         ("store.umask", "077"),
-        ("logfile.pop.loglevel", "Debug"),
+        ("logfile.http.loglevel", "Debug"),
     ] {
         let Some(row) = catalogue::find(name) else { panic!("{name}") };
         if status(row) == Status::Works && !name.starts_with("logfile.") {

@@ -42,7 +42,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for service in ["imap", "store"] {
+        for service in ["pop", "imap", "store"] {
             if let Ok(state) = service_state(&self.base().join("data/proc"), service)
                 && let Some(pid) = state.pid()
             {
@@ -329,11 +329,10 @@ fn everything(dir: &Path) -> Vec<std::path::PathBuf> {
 fn what_the_services_make_is_for_their_account_alone() {
     let it = Running::new();
     let set = |name: &str, value: &str| assert_eq!(it.run(&["configutil", "-o", name, "-v", value]).0, Some(0));
-    for (name, value) in
-        [("service.imap.port", "0"), ("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]
-    {
-        set(name, value);
+    for name in ["service.imap.port", "service.imap.sslport", "service.pop.port"] {
+        set(name, "0");
     }
+    set("service.imap.enablesslport", "yes");
     // Whoever calls the tools may have no mask at all.
     let open = |words: &[&str], input: &str| {
         let mut command = Command::new("sh");

@@ -21,26 +21,26 @@ use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 
 /// A client under TLS.
-struct Secure {
+pub struct Secure {
     reader: BufReader<StreamOwned<ClientConnection, TcpStream>>,
     count: u32,
 }
 
 /// What a client offers and believes in.
-struct Offer<'a> {
-    trust: &'a Path,
-    versions: &'a [&'static SupportedProtocolVersion],
-    suite: Option<CipherSuite>,
-    alpn: &'a [&'a str],
+pub struct Offer<'a> {
+    pub trust: &'a Path,
+    pub versions: &'a [&'static SupportedProtocolVersion],
+    pub suite: Option<CipherSuite>,
+    pub alpn: &'a [&'a str],
 }
 
 impl<'a> Offer<'a> {
-    fn of(trust: &'a Path) -> Offer<'a> {
+    pub fn of(trust: &'a Path) -> Offer<'a> {
         Offer { trust, versions: rustls::ALL_VERSIONS, suite: None, alpn: &[] }
     }
 
     /// Takes the connection under TLS.
-    fn secure(&self, stream: TcpStream) -> Result<Secure, std::io::Error> {
+    pub fn secure(&self, stream: TcpStream) -> Result<Secure, std::io::Error> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(self.trust).unwrap() {
             roots.add(certificate.unwrap()).unwrap();
@@ -65,13 +65,13 @@ impl<'a> Offer<'a> {
 }
 
 impl Secure {
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let stream = self.reader.get_mut();
         stream.write_all(bytes.as_ref()).unwrap();
         stream.flush().unwrap();
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         self.reader.read_until(b'\n', &mut line).unwrap();
         String::from_utf8(line).unwrap().trim_end_matches("\r\n").to_owned()
@@ -107,7 +107,7 @@ impl Secure {
     }
 }
 
-fn certificate(it: &Instance) -> std::path::PathBuf {
+pub fn certificate(it: &Instance) -> std::path::PathBuf {
     it.base().join("config/server.crt")
 }
 
@@ -419,14 +419,14 @@ pub fn tls_can_be_switched_off_and_cannot_be_had_without_a_certificate() {
 }
 
 /// A mechanism of SCRAM, as a client has it.
-struct Mechanism {
+pub struct Mechanism {
     name: &'static str,
     digest: &'static digest::Algorithm,
     sign: &'static hmac::Algorithm,
     derive: &'static pbkdf2::Algorithm,
 }
 
-static SCRAM: [Mechanism; 2] = [
+pub static SCRAM: [Mechanism; 2] = [
     Mechanism {
         name: "scram-sha-256",
         digest: &digest::SHA256,
@@ -442,7 +442,7 @@ static SCRAM: [Mechanism; 2] = [
 ];
 
 /// The client's side of SCRAM over a connection; the tagged answer.
-fn scram(
+pub fn scram(
     mechanism: &Mechanism,
     ask: &mut dyn FnMut(&str) -> String,
     authzid: &str,

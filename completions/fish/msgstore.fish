@@ -32,6 +32,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "popd" -d 'The POP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
@@ -118,6 +119,8 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l table -d 
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s a -d 'Obsolete'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand popd" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand popd" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s p -d 'Only what lies in this partition' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'Not in this release' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'Not in this release' -r

@@ -16,6 +16,7 @@ pub mod imsimport;
 pub mod instance;
 pub mod mboxutil;
 mod network;
+pub mod popd;
 pub mod progress;
 pub mod reconstruct;
 pub mod refresh;
@@ -56,6 +57,7 @@ pub static TOOLS: &[Tool] = &[
     imapd::TOOL,
     imsimport::TOOL,
     mboxutil::TOOL,
+    popd::TOOL,
     reconstruct::TOOL,
     refresh::TOOL,
     start_msg::TOOL,

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_value_outside_of_its_range_is_named_with_its_line() {
-        let (_dir, conf) = conf("# x\n\"service.pop.port\" = \"70000\"\n", "");
+        let (_dir, conf) = conf("# x\n\"service.http.port\" = \"70000\"\n", "");
         match conf {
             Err(ConfigError::Line { line, problem, .. }) => {
                 assert_eq!(line, 2);

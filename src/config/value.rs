@@ -239,7 +239,7 @@ mod tests {
         assert!(check_named("no.such", "x", true).is_ok());
         assert!(check_named("a b", "x", true).is_err());
         assert!(check_named("", "x", true).is_err());
-        assert!(check_named("service.pop.port", "0", true).is_err());
+        assert!(check_named("service.http.port", "0", true).is_err());
         for name in ["store.partition.Second.path", "store.partition.a-b.path", "store.partition.a.b.path"] {
             let said = check_named(name, "/x", true).unwrap_err().to_string();
             assert!(said.contains("Unknown/invalid partition: "), "{said}");

@@ -35,6 +35,24 @@ pub const WORKS: &[(&str, &str)] = &[
     ("store.privatesharedfolders.restrictanyone", ""),
     ("service.imap.domainallowed", "\"domainallowed\""),
     ("service.imap.domainnotallowed", "\"domainnotallowed\""),
+    ("service.pop.enable", "\"enable\""),
+    ("service.pop.port", "\"port\""),
+    ("service.pop.enablesslport", "\"enablesslport\""),
+    ("service.pop.sslport", "\"sslport\""),
+    ("service.pop.sslusessl", "\"sslusessl\""),
+    ("service.pop.maxsessions", "\"maxsessions\""),
+    ("service.pop.maxthreads", "\"maxthreads\""),
+    ("service.pop.idletimeout", "\"idletimeout\""),
+    ("service.pop.plaintextmincipher", "\"plaintextmincipher\""),
+    ("service.pop.requiretls", "\"requiretls\""),
+    ("service.pop.banner", "\"banner\""),
+    ("service.pop.popminpoll", "\"popminpoll\""),
+    ("service.pop.expiretime", "\"expiretime\""),
+    ("service.pop.maxsessionsperaddress", "\"maxsessionsperaddress\""),
+    ("service.pop.maxunauthenticatedperaddress", "\"maxunauthenticatedperaddress\""),
+    ("service.pop.maxcommandrate", "\"maxcommandrate\""),
+    ("service.pop.domainallowed", "\"domainallowed\""),
+    ("service.pop.domainnotallowed", "\"domainnotallowed\""),
     ("service.proxyprotocol.networks", ""),
     ("service.authfailpause", ""),
     ("service.plaintextloginpause", ""),
@@ -131,7 +149,7 @@ const WAITS: &[(&str, &str)] = &[
     ("local.", "waits for the services"),
     ("service.ldap", "waits for LDAP"),
     ("service.dcroot", "waits for LDAP"),
-    ("service.pop.", "waits for POP"),
+    ("service.pop.", "waits for a later release"),
     ("service.http.", "waits for web mail"),
     ("service.smtp.", "there is no mail transport in this product"),
     ("service.imap.", "waits for a later release"),
@@ -147,7 +165,7 @@ const WAITS: &[(&str, &str)] = &[
 ];
 
 /// The logs that a process of this release writes: `logfile.<service>.*` of any other name changes nothing.
-const LOGS: &[&str] = &["default", "imap"];
+const LOGS: &[&str] = &["default", "imap", "pop"];
 
 /// The same for a setting by its full name: a member of a family that works may itself have nobody who reads it.
 pub fn status_of(name: &str, parameter: &Parameter) -> Status {

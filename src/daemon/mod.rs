@@ -9,6 +9,7 @@ mod imapd;
 pub mod line;
 pub mod listener;
 pub mod network;
+mod popd;
 pub mod process;
 pub mod proxy;
 pub mod settings;

@@ -38,6 +38,12 @@ pub static SERVICES: &[Service] = &[
         arguments: &[],
         enabled_by: &["service.imap.enable", "service.imap.enablesslport"],
     },
+    Service {
+        name: "pop",
+        tool: "popd",
+        arguments: &[],
+        enabled_by: &["service.pop.enable", "service.pop.enablesslport"],
+    },
 ];
 
 impl Service {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-/// May a client at `peer` use `service` (`imap`, `pop3`, ...) under a filter?
+/// May a client at `peer` use `service` (`imap`, `pop`, ...) under a filter? A filter may call POP `pop3`.
 ///
 /// The first rule that names both decides, `+` (or no sign) for yes, `-` for no. When none does, the answer is no if there is any `+` rule, else yes. Services
 /// and clients are lists with commas; `*` and `ALL` are everybody; a client is an address, or the beginning of one that ends in `*` or `.`. Names of hosts are
@@ -19,7 +19,9 @@ pub fn allows(filter: &str, service: &str, peer: IpAddr) -> bool {
         let (services, clients) = rule.split_once(':').unwrap_or((rule, "*"));
         let named = |list: &str, test: &dyn Fn(&str) -> bool| list.split(',').map(str::trim).any(test);
         let everybody = |word: &str| word == "*" || word.eq_ignore_ascii_case("ALL");
-        if named(services, &|word| everybody(word) || word.eq_ignore_ascii_case(service))
+        let is_service =
+            |word: &str| word.eq_ignore_ascii_case(service) || (service == "pop" && word.eq_ignore_ascii_case("pop3"));
+        if named(services, &|word| everybody(word) || is_service(word))
             && named(clients, &|word| everybody(word) || is_address(word, &peer))
         {
             return grant;
@@ -54,5 +56,7 @@ mod tests {
         assert!(at("-imap:192.0.2.1$+imap:*", "192.0.2.2"));
         assert!(!at("-*:*", "2001:db8::1") && at("+imap:2001:db8::*", "2001:DB8::1"));
         assert!(!at("+imap:mail.example.org", "192.0.2.1"));
+        let pop = |filter: &str| allows(filter, "pop", "192.0.2.1".parse().unwrap());
+        assert!(pop("+pop:*") && pop("+pop3:*") && !pop("-POP3:*") && !pop("+imap:*"));
     }
 }

@@ -5,6 +5,7 @@
 //! lines are dropped. No message content, no credentials.
 //! **Sources**: Administration Guide, managing logging (file names `service.sequenceNum.timeStamp`, levels, categories).
 
+mod close;
 mod file;
 
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{Local, TimeZone};
 
 use crate::os::clock;
+
+pub use close::close_line;
 
 /// How severe an event is; the first that are written depend on the level that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

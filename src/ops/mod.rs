@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod import;
 pub mod instance;
 pub mod mailbox;
+pub mod maildrop;
 pub mod maintenance;
 pub mod placement;
 pub mod store;

@@ -253,6 +253,39 @@ impl Store {
         })
     }
 
+    /// Remembers that an account is polled now, unless that is less than `least_s` seconds after the last time: then nothing is written, and the
+    /// seconds that are left are returned. Of two polls at one time one is let through.
+    ///
+    /// # Errors
+    /// It does not exist, or the disk fails.
+    pub fn note_poll(
+        &self,
+        account: AccountId,
+        by: Access,
+        now_s: i64,
+        least_s: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        // A clock that was put back must not lock the user out.
+        let left = |row: &Account| {
+            let since_s = now_s.saturating_sub(last(row, by));
+            (0..least_s).contains(&since_s).then(|| least_s - since_s)
+        };
+        if let Some(left_s) = left(&self.view(account)?.account()?) {
+            return Ok(Some(left_s));
+        }
+        self.change(account, |tx| {
+            let mut row = rows::need_account(tx.txn, account)?;
+            if let Some(left_s) = left(&row) {
+                return Ok(Some(left_s));
+            }
+            if let Some(time) = row.last_access_s.get_mut(by as usize) {
+                *time = now_s;
+            }
+            rows::put_account(tx.txn, account, &row)?;
+            Ok(None)
+        })
+    }
+
     /// Takes a name out of the userid map, if it leads to this account.
     pub(super) fn forget_name(&self, userid: &str, account: AccountId) -> Result<(), StoreError> {
         self.inner.common.run(|txn, ()| {

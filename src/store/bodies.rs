@@ -22,7 +22,8 @@ pub struct Bodies {
 }
 
 impl Store {
-    /// The message files of a folder, to be opened one after the other. Holds a descriptor of the directory: keep it for the length of a step.
+    /// The message files of a folder, to be opened one after the other. Holds a descriptor of the directory: keep it for the
+    /// length of a step, or for a session that does little else.
     pub fn bodies(&self, account: AccountId, folder: FolderId) -> Bodies {
         Bodies { store: self.clone(), account, folder, opened: 0, place: None }
     }

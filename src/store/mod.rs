@@ -24,6 +24,7 @@ mod intent;
 pub mod layout;
 mod lmdb;
 mod lock;
+mod maildrop;
 mod name;
 mod notify;
 mod partition;

@@ -171,7 +171,7 @@ impl Store {
 }
 
 impl Tx<'_, '_> {
-    fn store_flags(
+    pub(super) fn store_flags(
         &mut self,
         account: AccountId,
         folder: FolderId,

@@ -67,7 +67,7 @@ impl Server {
     }
 }
 
-fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
@@ -80,14 +80,14 @@ fn there(what: &str, found: bool) -> bool {
     found
 }
 
-fn runs(program: &str, argument: &str) -> bool {
+pub fn runs(program: &str, argument: &str) -> bool {
     let asked =
         Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     there(program, asked.is_ok_and(|status| status.success()))
 }
 
 /// Runs a client to its end; gives what it printed.
-fn finished(mut command: Command) -> String {
+pub fn finished(mut command: Command) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (out, err) = (dir.path().join("out"), dir.path().join("err"));
     command.stdin(Stdio::null());
@@ -124,7 +124,7 @@ fn session(python: &Path, name: &str, with_dir: bool) {
 }
 
 /// Runs a script that must have checked something.
-fn checked(command: Command) {
+pub fn checked(command: Command) {
     let said = finished(command);
     let count = said
         .trim()

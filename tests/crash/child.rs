@@ -141,6 +141,11 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let at = place(store, at);
             store.remove(at.0, at.1, &named(store, at, markers), NOW).unwrap();
         }
+        Op::Maildrop { place: at, seen, deleted } => {
+            let at = place(store, at);
+            let (seen, deleted) = (named(store, at, seen), named(store, at, deleted));
+            store.close_maildrop(at.0, at.1, &seen, &deleted, NOW).unwrap();
+        }
         Op::Restore { place: at } => {
             let at = place(store, at);
             store.restore(at.0, at.1, 0, NOW).unwrap();

@@ -50,6 +50,10 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("acl.after-rows", "acl", 1),
     ("store.before-commit", "acl", 1),
     ("store.after-commit", "acl", 1),
+    ("flags.after-rows", "maildrop", 1),
+    ("expunge.after-rows", "maildrop", 1),
+    ("store.before-commit", "maildrop", 1),
+    ("store.after-commit", "maildrop", 1),
     ("purge.after-mark", "purge", 1),
     ("purge.after-unlink", "purge", 1),
     ("create.after-rows", "create", 1),
@@ -147,6 +151,9 @@ mod script {
             Op::Flag { place, markers, flags } => format!("flag\t{}\t{}\t{flags}", at(place), join(markers)),
             Op::Acl { place, rights } => format!("acl\t{}\t{rights}", at(place)),
             Op::Expunge { place, markers } => format!("expunge\t{}\t{}", at(place), join(markers)),
+            Op::Maildrop { place, seen, deleted } => {
+                format!("maildrop\t{}\t{}\t{}", at(place), join(seen), join(deleted))
+            }
             Op::Restore { place } => format!("restore\t{}", at(place)),
             Op::Purge { place } => format!("purge\t{}", at(place)),
             Op::Create { place } => format!("create\t{}", at(place)),
@@ -188,6 +195,7 @@ mod script {
             "flag" => Op::Flag { place: at(1), markers: markers(3), flags: parts[4].parse().unwrap() },
             "acl" => Op::Acl { place: at(1), rights: parts[3].parse().unwrap() },
             "expunge" => Op::Expunge { place: at(1), markers: markers(3) },
+            "maildrop" => Op::Maildrop { place: at(1), seen: markers(3), deleted: markers(4) },
             "restore" => Op::Restore { place: at(1) },
             "purge" => Op::Purge { place: at(1) },
             "create" => Op::Create { place: at(1) },
@@ -442,6 +450,7 @@ impl Run {
             // Somewhere to go: the account may have nothing but INBOX.
             "copy" | "move" => &["create", "append"],
             "flag" | "expunge" | "inbox" => &["append"],
+            "maildrop" => &["append", "append"],
             "restore" | "purge" => &["append", "expunge"],
             "delete" | "rename" => &["create", "append"],
             "ucreate" if self.model.users.len() > 3 => &["udelete"],

@@ -69,6 +69,7 @@ pub enum Op {
     Flag { place: Place, markers: Vec<u64>, flags: u8 },
     Acl { place: Place, rights: u16 },
     Expunge { place: Place, markers: Vec<u64> },
+    Maildrop { place: Place, seen: Vec<u64>, deleted: Vec<u64> },
     Restore { place: Place },
     Purge { place: Place },
     Create { place: Place },
@@ -82,7 +83,7 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 20] = [
     "append",
     "deliver",
     "copy",
@@ -91,6 +92,7 @@ pub const KINDS: [&str; 19] = [
     "flag",
     "acl",
     "expunge",
+    "maildrop",
     "restore",
     "purge",
     "create",
@@ -103,6 +105,8 @@ pub const KINDS: [&str; 19] = [
     "partition",
     "settle",
 ];
+/// The bit of \Seen.
+const SEEN: u8 = 8;
 const USERS: [&str; 4] = ["anna", "bert", "carl@example.com", "dora"];
 const NAMES: [&str; 5] = ["Work", "Lists", "Old mail", "Work2", "Trash"];
 const PARTITIONS: [&str; 2] = ["primary", "second"];
@@ -209,6 +213,18 @@ impl Model {
                 let place = chance.pick(&full)?.clone();
                 let markers = Self::some(chance, self.folder(&place)?);
                 Op::Expunge { place, markers }
+            }
+            "maildrop" => {
+                let place = chance.pick(&full)?.clone();
+                let folder = self.folder(&place)?;
+                let deleted = Self::some(chance, folder);
+                // One that stays and was not seen before: else there is nothing but an expunge.
+                let kept = |message: &&Message| !deleted.contains(&message.marker) && message.flags & SEEN == 0;
+                folder.messages.iter().find(kept)?;
+                let mut seen: Vec<u64> = folder.messages.iter().map(|message| message.marker).collect();
+                seen.sort_unstable();
+                seen.dedup();
+                Op::Maildrop { place, seen, deleted }
             }
             "restore" | "purge" => {
                 let gone = self.places(|_, folder| !folder.gone.is_empty() && !folder.noselect);
@@ -343,6 +359,12 @@ impl Model {
             }
             Op::Acl { place, rights } => model.folder_mut(place).rights = *rights,
             Op::Expunge { place, markers } => model.take(place, markers),
+            Op::Maildrop { place, seen, deleted } => {
+                model.take(place, deleted);
+                for message in &mut model.folder_mut(place).messages {
+                    message.flags |= if seen.contains(&message.marker) { SEEN } else { 0 };
+                }
+            }
             Op::Restore { place } => {
                 let folder = model.folder_mut(place);
                 let back = std::mem::take(&mut folder.gone);

@@ -2,7 +2,7 @@
 # An instance of our own for comparison and measurement, on loopback.
 #
 # ours.sh start DIR PROGRAM [USER ...]   makes the instance if it is not there, adds the users (password "secret"),
-#                                        starts the services, prints "imap PORT"
+#                                        starts the services, prints "imap PORT" and "pop PORT"
 # ours.sh stop DIR                       stops the services; the mail stays
 set -eu
 
@@ -17,7 +17,7 @@ start)
     shift 3
     mkdir -p "$dir"
     if [ ! -e "$dir/config" ]; then
-        "$program" configure --base "$dir" --domain example.org --set service.imap.port=0 \
+        "$program" configure --base "$dir" --domain example.org --set service.imap.port=0 --set service.pop.port=0 \
             --set service.listenaddr=127.0.0.1 --set service.authfailpause=0 >&2
     fi
     for user in "$@"; do
@@ -31,6 +31,7 @@ start)
         sleep 0.05
     done
     echo "imap $(cat "$dir/data/proc/imap.port")"
+    echo "pop $(cat "$dir/data/proc/pop.port")"
     ;;
 stop)
     CONFIGROOT="$dir/config" "$dir/sbin/stop-msg"

@@ -4,6 +4,9 @@ use super::Effect::{Refresh, Restart};
 use super::Kind::*;
 use super::{MAX, Parameter, row};
 
+/// Ten years.
+const MINUTES: i64 = 10 * 366 * 24 * 60;
+
 /// The table: name, kind and range, default, unit, when a change takes effect, what it does.
 #[rustfmt::skip]
 pub(super) static TABLE: &[Parameter] = &[
@@ -25,20 +28,20 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.imap.capability.<name>", Bool, "", "", Refresh, "Advertise or hide a single IMAP capability."),
     // service.pop
     row("service.pop.enable", Bool, "yes", "", Restart, "Offer the POP service on this server."),
-    row("service.pop.port", Port, "110", "", Restart, "Port of the POP service."),
+    row("service.pop.port", Int(0, 65_535), "110", "", Restart, "Port of the POP service; 0: any free one, see data/proc/pop.port."),
     row("service.pop.enablesslport", Bool, "no", "", Restart, "Also listen on a separate port for POP under encryption."),
-    row("service.pop.sslport", Port, "995", "", Restart, "Port for POP under encryption."),
-    row("service.pop.sslusessl", Bool, "yes", "", Restart, "Permit encryption for the POP service."),
+    row("service.pop.sslport", Int(0, 65_535), "995", "", Restart, "Port for POP under encryption; 0: any free one, see data/proc/pops.port."),
+    row("service.pop.sslusessl", Bool, "yes", "", Refresh, "Offer encryption on the plain port of POP (STLS)."),
     row("service.pop.maxsessions", Int(1, MAX), "600", "connections per process", Restart, "Most simultaneous POP connections of one process."),
     row("service.pop.maxthreads", Int(1, MAX), "250", "threads per process", Restart, "Most worker threads of one POP process."),
     row("service.pop.numprocesses", Int(1, MAX), "1", "processes", Restart, "Number of POP server processes."),
     row("service.pop.idletimeout", Int(10, MAX), "10", "minutes", Refresh, "Idle time after which a POP connection is dropped."),
-    row("service.pop.plaintextmincipher", Int(-1, 65_535), "0", "bits", Restart, "Clear-text passwords: 0 always, above 0 only under encryption that strong, -1 never."),
+    row("service.pop.plaintextmincipher", Int(-1, 65_535), "0", "bits", Refresh, "Clear-text passwords: 0 always, above 0 only under encryption that strong, -1 never."),
     row("service.pop.allowanonymouslogin", Bool, "no", "", Refresh, "Accept anonymous logins."),
-    row("service.pop.domainallowed", Text, "", "", Restart, "Client hosts that may connect."),
-    row("service.pop.domainnotallowed", Text, "", "", Restart, "Client hosts that may not connect."),
+    row("service.pop.domainallowed", Text, "", "", Refresh, "Client hosts that may connect."),
+    row("service.pop.domainnotallowed", Text, "", "", Refresh, "Client hosts that may not connect."),
     row("service.pop.banner", Text, "%h %p service (%P %V)", "", Refresh, "Greeting line: %h host, %p protocol, %P product, %v version, %V full version, %% a percent sign."),
-    row("service.pop.popminpoll", Int(0, MAX), "", "", Restart, "Shortest interval a client may poll at."),
+    row("service.pop.popminpoll", Int(0, MINUTES), "0", "minutes", Refresh, "Shortest interval a client may poll at: least time between two logins of a user; 0: none."),
     // service.http
     row("service.http.enable", Bool, "no", "", Restart, "Offer the web mail service on this server."),
     row("service.http.port", Port, "80", "", Restart, "Port of the web mail service."),

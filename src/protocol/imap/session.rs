@@ -516,14 +516,8 @@ impl Session {
     /// The line that the log gets when the session ends: address, user, login time, length, bytes, mailboxes selected.
     pub fn close_line(&self, began_s: i64, ended_s: i64, bytes_in: u64, bytes_out: u64) -> String {
         let user = self.userid().unwrap_or("unauthenticated");
-        let length = ended_s.saturating_sub(began_s).max(0);
-        let (hours, minutes, seconds) = (length / 3600, length / 60 % 60, length % 60);
-        format!(
-            "close [{}] [{user}] {} {hours}:{minutes:02}:{seconds:02} {bytes_in} {bytes_out} {}",
-            self.peer.ip(),
-            clock_words(began_s),
-            self.counts.selected
-        )
+        let sums = format!("{bytes_in} {bytes_out} {}", self.counts.selected);
+        log::close_line(self.peer.ip(), user, began_s, ended_s, &sums)
     }
 }
 
@@ -569,15 +563,4 @@ fn told_after(command: &Command, enabled: Enabled) -> Told {
         _ => (true, false),
     };
     Told { expunges, uid, ..Told::default() }
-}
-
-/// `1998/12/3 6:54:32` in local time, as the documented line has it.
-fn clock_words(at_s: i64) -> String {
-    use chrono::{Datelike, Local, TimeZone, Timelike};
-    match Local.timestamp_opt(at_s, 0).earliest() {
-        Some(at) => {
-            format!("{}/{}/{} {}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second())
-        }
-        None => at_s.to_string(),
-    }
 }

@@ -18,6 +18,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "imap", run: wire::imap },
     Target { name: "command", run: wire::command },
+    Target { name: "pop", run: wire::pop },
     Target { name: "sequence", run: wire::sequence },
     Target { name: "sasl", run: wire::sasl },
     Target { name: "proxy", run: wire::proxy },

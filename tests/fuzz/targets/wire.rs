@@ -9,6 +9,7 @@ use msgstore::directory::scram::Hash;
 use msgstore::directory::{Directory, Options, access, ldif};
 use msgstore::protocol::imap::frame::{Event, Framer, Limits};
 use msgstore::protocol::imap::parse::{self, Command, Names};
+use msgstore::protocol::pop;
 use msgstore::protocol::sasl::{Exchange, Mechanism, Step};
 use msgstore::text::network::Network;
 use msgstore::text::utf7;
@@ -67,6 +68,52 @@ pub fn imap(bytes: &[u8]) {
     let (seed, bytes) = choice(bytes);
     let refuse = seed & 1 == 1;
     assert_eq!(events(std::iter::once(bytes), refuse), events(pieces(bytes, seed), refuse));
+}
+
+/// What a POP connection would read.
+fn lines<'a>(input: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut framer = pop::frame::Framer::default();
+    let mut found = Vec::new();
+    for piece in input {
+        let mut rest = piece;
+        loop {
+            let (used, event) = framer.step(rest);
+            rest = &rest[used..];
+            match event {
+                pop::frame::Event::More => {
+                    assert!(rest.is_empty(), "More with {} bytes left", rest.len());
+                    break;
+                }
+                pop::frame::Event::Line(line) => {
+                    assert!(line.len() <= pop::frame::LINE_BYTES + 1 && !line.contains(&b'\n'));
+                    let parsed = pop::parse::parse(&line);
+                    // It goes into an answer, so it must stay on its line.
+                    assert!(!matches!(&parsed, Err(bad) if bad.to_string().contains(['\r', '\n', '\0'])));
+                    found.push(format!("{parsed:?}"));
+                }
+                other => found.push(format!("{other:?}")),
+            }
+        }
+    }
+    found.push(format!("idle {}", framer.is_idle()));
+    found
+}
+
+/// POP: however the bytes are cut, the same lines and commands come out; and as a message they come through to a client that splits at LF.
+pub fn pop(bytes: &[u8]) {
+    let (seed, bytes) = choice(bytes);
+    assert_eq!(lines(std::iter::once(bytes)), lines(pieces(bytes, seed)));
+    let mut stuffer = pop::respond::Stuffer::default();
+    let mut wire = Vec::new();
+    pieces(bytes, seed).for_each(|piece| stuffer.push(piece, &mut wire));
+    stuffer.finish(&mut wire);
+    let body = wire.strip_suffix(b".\r\n").expect("the end");
+    let mut back = Vec::new();
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        assert!(!matches!(line, b".\n" | b".\r\n"), "{:?}", body.escape_ascii().to_string());
+        back.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+    }
+    assert!(back.strip_prefix(bytes).is_some_and(|rest| matches!(rest, b"" | b"\r\n")));
 }
 
 /// The parser of one command, without a framer before it.

@@ -3,11 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::login::{self, Proof};
+use super::login;
 use crate::directory::DirectoryError;
 use crate::protocol::imap::answer::{Answer, Answered};
-use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::session::Session;
+use crate::protocol::login::Proof;
 use crate::protocol::sasl::{Exchange, Mechanism, SaslError, Step};
 
 /// What a response leads to.
@@ -47,14 +47,14 @@ pub fn respond(session: &mut Session, response: &[u8], initial: bool, now_s: i64
     };
     let mechanism = exchange.mechanism().name();
     let server = &session.server;
-    let step = exchange.respond(&message, &server.directory, |name| server.completed(name).into_owned());
+    let step = exchange.respond(&message, &server.directory, |name| server.users().completed(name).into_owned());
     match step {
         Ok(Step::Ask(challenge)) => {
             session.exchange = Some(exchange);
             Ok(Outcome::Ask(STANDARD.encode(challenge)))
         }
         Ok(Step::Password { authzid, authcid, password }) => {
-            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Password(&Secret(password)), now_s))
+            done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Password(&password), now_s))
         }
         Ok(Step::Proven { authzid, authcid, keys }) => {
             done(login::admit(session, mechanism, &authzid, &authcid, &Proof::Keys(&keys), now_s))

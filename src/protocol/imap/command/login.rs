@@ -1,9 +1,6 @@
 //! LOGIN (RFC 3501 section 6.2.3), and what every way of logging in ends with.
 
-use std::borrow::Cow;
-
-use crate::directory::scram::Keys;
-use crate::directory::{Authenticated, DirectoryError, Home, User, access, canonical_userid};
+use crate::directory::DirectoryError;
 use crate::log::{self, Category};
 use crate::ops::account;
 use crate::protocol::imap::answer::{Answer, Answered, of_directory};
@@ -11,22 +8,15 @@ use crate::protocol::imap::parse::Secret;
 use crate::protocol::imap::respond::Status;
 use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::Session;
+use crate::protocol::login::{Identity, Proof, Users};
 use crate::store::Access;
-
-/// How a client shows that it is who it says.
-pub enum Proof<'a> {
-    /// By this password, which is still to be checked.
-    Password(&'a Secret),
-    /// The mechanism has shown that it knows the password of these keys.
-    Keys(&'a Keys),
-}
 
 /// Logs in with a password.
 ///
 /// # Errors
 /// NO: the login failed.
 pub fn run(session: &mut Session, user: &str, password: &Secret, now_s: i64) -> Answered {
-    admit(session, "plaintext", user, user, &Proof::Password(password), now_s)
+    admit(session, "plaintext", user, user, &Proof::Password(&password.0), now_s)
 }
 
 /// Checks that the client is `authcid` and lets `authzid` in: the same user, or anybody for a store administrator.
@@ -41,7 +31,8 @@ pub fn admit(
     proof: &Proof<'_>,
     now_s: i64,
 ) -> Answered {
-    let Identity { user, by_proxy } = match identify(session, authzid, authcid, proof) {
+    let service = ("imap", session.peer.ip());
+    let Identity { user, by_proxy } = match session.server.users().identify(service, authzid, authcid, proof) {
         Ok(identity) => identity,
         Err(error) => return Err(refused(session, mechanism, authcid, &error)),
     };
@@ -63,7 +54,7 @@ pub fn admit(
 
 /// A login name as tries are counted by it: one account is one name, however it is written.
 pub fn claimed(session: &Session, user: &str) -> String {
-    canonical_userid(&session.server.completed(user), session.server.default_domain.as_deref())
+    session.server.users().claimed(user)
 }
 
 /// Logs a failed login; returns the answer to it.
@@ -73,47 +64,13 @@ pub(super) fn refused(session: &Session, mechanism: &str, authcid: &str, error: 
 }
 
 impl Server {
-    /// The login name with the domain that is assumed where it names none.
-    pub(super) fn completed<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        match &self.login_domain {
-            Some(domain) if !name.contains('@') => format!("{name}@{domain}").into(),
-            _ => name.into(),
+    /// Who may log in.
+    pub fn users(&self) -> Users<'_> {
+        Users {
+            directory: &self.directory,
+            admins: &self.admins,
+            default_domain: self.default_domain.as_deref(),
+            login_domain: self.login_domain.as_deref(),
         }
-    }
-}
-
-/// Whose mail it is.
-struct Identity {
-    user: User,
-    /// A store administrator acts for the user.
-    by_proxy: bool,
-}
-
-fn identify(session: &Session, authzid: &str, authcid: &str, proof: &Proof<'_>) -> Result<Identity, DirectoryError> {
-    let server = &session.server;
-    let (authzid, authcid) = (&*server.completed(authzid), &*server.completed(authcid));
-    let Authenticated { user } = match proof {
-        Proof::Password(password) => {
-            let password = std::str::from_utf8(&password.0).map_err(|_| DirectoryError::BadCredentials)?;
-            server.directory.authenticate(authcid, password)?
-        }
-        Proof::Keys(keys) => server.directory.admit(authcid, keys)?,
-    };
-    if user.allowed_services.as_ref().is_some_and(|filter| !access::allows(filter, "imap", session.peer.ip())) {
-        return Err(DirectoryError::NotAllowed);
-    }
-    let domain = server.default_domain.as_deref();
-    if canonical_userid(authzid, domain) == canonical_userid(authcid, domain)
-        || authzid.eq_ignore_ascii_case(&user.userid)
-    {
-        return Ok(Identity { user, by_proxy: false });
-    }
-    if !server.admins.contains(&user.userid) {
-        return Err(DirectoryError::BadCredentials);
-    }
-    match server.directory.lookup(authzid)? {
-        Home::Here(other) => Ok(Identity { by_proxy: other.userid != user.userid, user: other }),
-        Home::At(host) => Err(DirectoryError::Elsewhere(host)),
-        Home::Nowhere => Err(DirectoryError::BadCredentials),
     }
 }

@@ -1,0 +1,161 @@
+//! The POP daemon beside the store daemon of an [`Instance`].
+
+#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use msgstore::os::process::{Order, tell};
+
+use super::Instance;
+use crate::imap::{Client, PATIENCE};
+
+/// A running popd. Declare it after its instance, so that it ends first.
+pub struct Popd {
+    child: Child,
+    /// The port it listens on.
+    pub port: u16,
+    /// The port with TLS, where there is one.
+    pub tls_port: Option<u16>,
+    host: String,
+}
+
+impl Popd {
+    /// Starts it on a free port of 127.0.0.1 and with short pauses, where the instance says nothing else.
+    pub fn start(it: &Instance) -> Popd {
+        Popd::start_with(it, &[])
+    }
+
+    /// The same with further variables of the environment.
+    pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Popd {
+        let instance = msgstore::config::Instance::at(it.base());
+        let conf = instance.conf().unwrap();
+        let settings = [("service.pop.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")];
+        for (name, value) in settings.into_iter().filter(|(name, _)| !conf.explicit(name)) {
+            it.run("configutil", &["-o", name, "-v", value]).ok();
+        }
+        let conf = instance.conf().unwrap();
+        let _ = std::fs::remove_file(it.base().join("data/proc/pop"));
+        let mut child = it.command("popd", &[]).envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while !std::fs::read_to_string(it.base().join("data/proc/pop")).is_ok_and(|text| text.ends_with("ready\n")) {
+            assert_eq!(child.try_wait().unwrap(), None, "popd ended");
+            assert!(begun.elapsed() < PATIENCE, "popd does not get ready");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let port = |name: &str| {
+            let text = std::fs::read_to_string(it.base().join("data/proc").join(name)).ok()?;
+            Some(text.trim().parse().unwrap())
+        };
+        let (port, tls_port) = (port("pop.port").unwrap(), port("pops.port"));
+        Popd { child, port, tls_port, host: conf.string("service.listenaddr") }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// A connection without a look at the greeting.
+    pub fn dial(&self) -> Client {
+        Client::to((self.host.as_str(), self.port))
+    }
+
+    /// A connection that has read the greeting.
+    pub fn connect(&self) -> Client {
+        let mut client = self.dial();
+        let greeting = client.line();
+        assert!(greeting.starts_with("+OK "), "{greeting}");
+        client
+    }
+
+    /// A connection of a user whose password is "secret".
+    pub fn login(&self, user: &str) -> Client {
+        let mut client = self.connect();
+        client.send(format!("USER {user}\r\nPASS secret\r\n"));
+        assert_eq!(client.line(), "+OK Send PASS");
+        let welcome = client.line();
+        assert!(welcome.starts_with("+OK User logged in"), "{welcome}");
+        client
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub fn peak_mb(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// The processor time it has used.
+    pub fn worked(&self) -> Duration {
+        super::processor_time(self.child.id())
+    }
+
+    /// Fails when it is not the process that was started.
+    #[track_caller]
+    pub fn still_runs(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "popd ended");
+        let mut client = self.connect();
+        assert_eq!(say(&mut client, "QUIT"), "+OK Bye");
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// True when it has ended by SIGKILL; waits for its end.
+    pub fn was_killed(mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        self.child.wait().unwrap().signal() == Some(9)
+    }
+
+    /// Ends it in good order.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
+        tell(self.pid(), Order::Stop).unwrap();
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                assert!(std::thread::panicking(), "popd does not end");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Popd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Sends a command and reads one line.
+pub fn say(client: &mut Client, command: &str) -> String {
+    client.send(format!("{command}\r\n"));
+    client.line()
+}
+
+/// Sends a command; its answer of several lines, without the last one and with the dots as they came.
+#[track_caller]
+pub fn list(client: &mut Client, command: &str) -> Vec<String> {
+    let first = say(client, command);
+    assert!(first.starts_with("+OK"), "{command}: {first}");
+    let mut lines = Vec::new();
+    loop {
+        let line = client.line();
+        if line == "." {
+            return lines;
+        }
+        lines.push(line);
+    }
+}
