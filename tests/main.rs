@@ -19,6 +19,7 @@ mod instance;
 mod layering;
 mod licences;
 mod lmtp;
+mod lmtpd;
 mod mboxutil;
 mod message;
 mod message_mbox;

@@ -21,13 +21,13 @@ use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 
 /// A client under TLS.
-struct Secure {
+pub struct Secure {
     reader: BufReader<StreamOwned<ClientConnection, TcpStream>>,
     count: u32,
 }
 
 /// What a client offers and believes in.
-struct Offer<'a> {
+pub struct Offer<'a> {
     trust: &'a Path,
     versions: &'a [&'static SupportedProtocolVersion],
     suite: Option<CipherSuite>,
@@ -35,12 +35,12 @@ struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    fn of(trust: &'a Path) -> Offer<'a> {
+    pub fn of(trust: &'a Path) -> Offer<'a> {
         Offer { trust, versions: rustls::ALL_VERSIONS, suite: None, alpn: &[] }
     }
 
     /// Takes the connection under TLS.
-    fn secure(&self, stream: TcpStream) -> Result<Secure, std::io::Error> {
+    pub fn secure(&self, stream: TcpStream) -> Result<Secure, std::io::Error> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_file_iter(self.trust).unwrap() {
             roots.add(certificate.unwrap()).unwrap();
@@ -65,13 +65,13 @@ impl<'a> Offer<'a> {
 }
 
 impl Secure {
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let stream = self.reader.get_mut();
         stream.write_all(bytes.as_ref()).unwrap();
         stream.flush().unwrap();
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         self.reader.read_until(b'\n', &mut line).unwrap();
         String::from_utf8(line).unwrap().trim_end_matches("\r\n").to_owned()

@@ -38,6 +38,7 @@ pub static SERVICES: &[Service] = &[
         arguments: &[],
         enabled_by: &["service.imap.enable", "service.imap.enablesslport"],
     },
+    Service { name: "lmtp", tool: "lmtpd", arguments: &[], enabled_by: &["service.lmtp.enable"] },
 ];
 
 impl Service {

@@ -8,10 +8,10 @@ use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 
 /// A small file system over a directory; unmounted when dropped.
-struct SmallDisk(std::path::PathBuf);
+pub struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &std::path::Path, options: &str) -> Option<SmallDisk> {
+    pub fn mount(at: &std::path::Path, options: &str) -> Option<SmallDisk> {
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output().ok()?;
         if done.status.success() {
             return Some(SmallDisk(at.to_owned()));
@@ -30,7 +30,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn fill(path: &std::path::Path) {
+pub fn fill(path: &std::path::Path) {
     let mut file = fs::File::create(path).unwrap();
     for block in [65_536, 4096, 1] {
         while file.write_all(&vec![1; block]).is_ok() {}
