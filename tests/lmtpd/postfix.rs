@@ -8,9 +8,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use msgstore::message::mbox;
@@ -57,11 +57,8 @@ impl Postfix {
         }
         let owner = Command::new("chown").arg("postfix").arg(path("data")).status().unwrap();
         assert!(owner.success());
-        static COUNT: AtomicUsize = AtomicUsize::new(1);
-        // A loopback address of this test's own, so that the port is free.
-        let pid = std::process::id();
-        let host = format!("127.{}.{}.{}", pid >> 8 & 255 | 1, pid & 255, COUNT.fetch_add(1, Ordering::Relaxed));
-        let address = format!("{host}:2525");
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let blocks = blocks();
         let mut main = blocks["main.cf"].clone();
         if let Some(transport) = transport {
@@ -70,7 +67,7 @@ impl Postfix {
         }
         main += &format!(
             "compatibility_level = 3.6\nqueue_directory = {}\ndata_directory = {}\nmaillog_file = {}\nmaillog_file_prefixes = {}\n\
-             inet_interfaces = {host}\ninet_protocols = ipv4\nmyhostname = mx.example.net\nmydestination =\nmynetworks = 127.0.0.0/8\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mx.example.net\nmydestination =\nmynetworks = 127.0.0.0/8\n\
              alias_maps =\nlocal_recipient_maps =\nqueue_run_delay = 1s\nminimal_backoff_time = 1s\nmaximal_backoff_time = 2s\n\
              transport_retry_time = 1s\nsmtpd_error_sleep_time = 0\n",
             path("queue").display(),
@@ -89,9 +86,11 @@ impl Postfix {
         );
         fs::write(path("conf/master.cf"), master).unwrap();
         let checked = Command::new("/usr/sbin/postfix").arg("-c").arg(path("conf")).arg("check").output().unwrap();
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let said = || fs::read_to_string(path("log")).unwrap_or_default();
+        assert!(checked.status.success(), "{checked:?} {}", said());
         let mut master = Command::new("/usr/lib/postfix/sbin/master");
-        master.arg("-c").arg(path("conf")).arg("-d").env("MAIL_CONFIG", path("conf"));
+        // It wants to be the first of its process group.
+        master.arg("-c").arg(path("conf")).arg("-d").env("MAIL_CONFIG", path("conf")).process_group(0);
         let output = fs::File::create(path("output")).unwrap();
         let master = master.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
         let postfix = Postfix { dir, master, address };
@@ -101,7 +100,7 @@ impl Postfix {
 
     /// Where its page has the socket of lmtpd.
     fn socket(&self) -> PathBuf {
-        self.dir.path().join("queue/private/msgstore")
+        self.dir.path().join("queue/private/msgstore-lmtp")
     }
 
     fn log(&self) -> String {
@@ -275,6 +274,7 @@ fn run(local: bool) {
     let mut door = Smtp::connect(&postfix.address);
     door.ok("MAIL FROM:<sender@example.net>");
     assert!(door.ask("RCPT TO:<joe@elsewhere.example>").starts_with("250"), "this host may relay");
+    drop(door);
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for part in 0..4 {
