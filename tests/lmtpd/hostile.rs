@@ -107,7 +107,9 @@ const TRIES: &[Try] = &[
         assert_eq!(it.uids("user/joe/INBOX").len(), before + 1);
         format!("{} times `{}`, to the INBOX", answers.len(), answers[0])
     }),
-    ("an HTTP request", |lmtpd, _| answers(lmtpd.connect(), "POST / HTTP/1.1\r\nHost: x\r\n\r\nNOOP\r\n", 4)),
+    ("an HTTP request with commands in it", |lmtpd, _| {
+        ended(lmtpd.connect(), &format!("POST / HTTP/1.1\r\nHost: x\r\n\r\nLHLO c\r\n{BEGIN}DATA\r\n"))
+    }),
     ("a TLS handshake in the clear", |lmtpd, _| {
         answers(lmtpd.connect(), "\u{16}\u{3}\u{1}\0\u{5}\u{1}\0\0\u{1}\u{3}\r\nNOOP\r\n", 2)
     }),

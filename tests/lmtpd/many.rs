@@ -59,7 +59,7 @@ fn deliveries_that_wait_share_their_commits() {
     it.accounts(&["joe"]);
     set(&it, "service.lmtp.maxthreads", "16");
     let lmtpd = Lmtpd::start(&it);
-    let each = 25;
+    let each = 25u64;
     lmtpd.connect().deliver(&["joe"], "Subject: first\r\n");
     let shards: Vec<_> = (0..64)
         .map(|shard| it.base().join(format!("data/store/mboxlist/shard{shard:02}/data.mdb")))
@@ -80,6 +80,8 @@ fn deliveries_that_wait_share_their_commits() {
     });
     let commits = commits() - before;
     println!("figures: {} deliveries by 16 connections: {commits} commits", 16 * each);
-    assert_eq!(it.uids("user/joe/INBOX").len(), 1 + 16 * each);
+    // By far fewer, whatever the machine does meanwhile; without sharing it would be one each, and those of settling.
+    assert!(commits < 16 * each, "{commits}");
+    assert_eq!(it.uids("user/joe/INBOX").len(), 1 + 16 * each as usize);
     lmtpd.stop();
 }

@@ -200,6 +200,11 @@ impl Session {
         }
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         let answer = match verb.to_ascii_uppercase().as_str() {
+            // A web browser that was talked into it: what follows may be commands (Postfix has smtpd_forbidden_commands for it).
+            "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => {
+                say(out, "421 4.7.0 This is LMTP");
+                return Next::Quit;
+            }
             "LHLO" => self.lhlo(rest, out).map(|()| String::new()),
             "MAIL" => self.mail(rest),
             "RCPT" => {
