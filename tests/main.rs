@@ -20,6 +20,7 @@ mod layering;
 mod licences;
 mod lmtp;
 mod lmtpd;
+mod locked;
 mod mboxutil;
 mod message;
 mod message_mbox;

@@ -1,4 +1,4 @@
-//! Real clients against a running server: curl, mutt, mbsync, Python's imaplib and the imapclient package. What a client does and what is
+//! Real clients against a running server: curl, mutt, mbsync, imapfilter, Python's imaplib and the imapclient package. What a client does and what is
 //! checked is in the scripts beside this file; each runs against any server, `SCRIPT PORT USER PASSWORD [DIR]`.
 //!
 //! A client that is not installed is skipped with a line on standard error; with `CI=true` in the environment that is a failure.
@@ -126,7 +126,12 @@ fn session(python: &Path, name: &str, with_dir: bool) {
 /// Runs a script that must have checked something.
 fn checked(command: Command) {
     let said = finished(command);
-    let count = said.trim().strip_suffix(" checks").and_then(|count| count.parse::<u32>().ok());
+    let count = said
+        .trim()
+        .lines()
+        .last()
+        .and_then(|line| line.strip_suffix(" checks"))
+        .and_then(|count| count.parse::<u32>().ok());
     assert!(count.is_some_and(|count| count >= 10), "{said}");
 }
 
@@ -156,23 +161,46 @@ fn clients_that_insist_on_encryption() {
     if !runs("python3", "--version") {
         return;
     }
-    let mut server = Server::with(&[("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]);
-    let port = server.port();
-    let home = tempfile::tempdir().unwrap();
-    std::fs::copy(server.it.base().join("config/server.crt"), home.path().join("trusted.pem")).unwrap();
-    let tls_port = home.path().join("tlsport");
-    // The ports are written one after the other.
-    let begun = Instant::now();
-    while std::fs::copy(server.it.base().join("data/proc/imaps.port"), &tls_port).is_err() {
-        assert!(begun.elapsed() < PATIENCE, "there is no port with TLS");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let (server, port, home) = with_encryption();
     let programs = [("curl", "--version"), ("openssl", "version"), ("mutt", "-v"), ("mbsync", "--version")];
     let clients: Vec<&str> =
         programs.into_iter().filter(|(program, word)| runs(program, word)).map(|(program, _)| program).collect();
     let mut command = Command::new("python3");
     command.arg("-B").arg(script("tls_session.py")).arg(port.to_string()).args(["joe", "secret"]).arg(home.path());
     command.env("CLIENTS", clients.join(" "));
+    checked(command);
+    drop(server);
+}
+
+/// A server with both ports, the number of the plain one, and a directory for a client with `trusted.pem` and `tlsport`, the number of the other.
+fn with_encryption() -> (Server, u16, tempfile::TempDir) {
+    let mut server = Server::with(&[("service.imap.enablesslport", "yes"), ("service.imap.sslport", "0")]);
+    let port = server.port();
+    let home = tempfile::tempdir().unwrap();
+    std::fs::copy(server.it.base().join("config/server.crt"), home.path().join("trusted.pem")).unwrap();
+    // The ports are written one after the other.
+    let begun = Instant::now();
+    while std::fs::copy(server.it.base().join("data/proc/imaps.port"), home.path().join("tlsport")).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "there is no port with TLS");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (server, port, home)
+}
+
+/// One of the sessions of tests/long/clients, with the messages of the project.
+#[test]
+fn imapfilter() {
+    if !(runs("python3", "--version") && runs("imapfilter", "-V")) {
+        return;
+    }
+    let (server, port, home) = with_encryption();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(root.join("tests/long/clients/imapfilter_session.py")).arg(port.to_string());
+    command.args(["joe", "secret"]).arg(home.path());
+    let modules = std::env::join_paths([root.join("tests/clients"), root.join("tests/bench")]).unwrap();
+    command.env("PYTHONPATH", modules).env("MSGSTORE_BASE", server.it.base());
+    command.env("CORPUS", root.join("testdata/sample.mbox"));
     checked(command);
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use msgstore::message::mbox;
 
 use super::{counterpart, log, set, wait_until};
+use crate::bad_input::disk::{SmallDisk, fill};
 use crate::imap::PATIENCE;
 use crate::instance::Instance;
 use crate::instance::lmtpd::Lmtpd;
@@ -242,11 +243,15 @@ fn run(local: bool) {
     let disk = std::env::var("MSGSTORE_POSTFIX_DISK").ok();
     let mut it = Instance::stopped(&[]);
     let data = it.base().join("data/store/partition/primary");
-    let disk =
-        disk.map(|size| crate::bad_input::disk::SmallDisk::mount(&data, &format!("size={size},mode=0700")).unwrap());
-    if disk.is_some() {
-        it.run("configure", &["--base", it.base().to_str().unwrap()]).ended(0);
-    }
+    let disk = disk.map(|size| {
+        // What the partition holds from the beginning comes onto its disk.
+        let kept = it.base().join("kept");
+        fs::rename(&data, &kept).unwrap();
+        fs::create_dir(&data).unwrap();
+        let disk = SmallDisk::mount(&data, &format!("size={size},mode=0700")).unwrap();
+        assert!(Command::new("cp").arg("-a").arg(kept.join(".")).arg(&data).status().unwrap().success());
+        disk
+    });
     it.start();
     let names: Vec<String> = (0..users).map(|user| format!("u{user}")).collect();
     it.accounts(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -301,7 +306,7 @@ fn run(local: bool) {
             lmtpd = Some(Lmtpd::start(&it));
             if kill == kills / 2 && disk.is_some() {
                 let filler = data.join("filler");
-                crate::bad_input::disk::fill(&filler);
+                fill(&filler);
                 wait_until("the disk is not full", || log(&it).contains("No space left"));
                 fs::remove_file(&filler).unwrap();
             }
