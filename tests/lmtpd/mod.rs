@@ -1,6 +1,6 @@
 //! The LMTP daemon as a process, and what mail transports do with it.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::disallowed_methods)]
 
 mod hostile;
 mod many;
