@@ -17,9 +17,10 @@ use crate::defence;
 use crate::imap::{Client, PATIENCE};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::lmtpd;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls` or `defence`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence` or `lmtpd`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -60,6 +61,20 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.sslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
     ("service.listenaddr", where_imap_listens),
+    ("service.lmtp.domainallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.domainnotallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.enable", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.idletimeout", lmtpd::who_is_silent_is_sent_away_and_so_is_everybody_at_the_end),
+    ("service.lmtp.listenaddr", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.maxmessagesize", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxrecipients", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxsessions", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxthreads", lmtpd::everything_in_one_piece_is_answered_in_order),
+    ("service.lmtp.port", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.socket", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.socketgroup", lmtpd::the_socket_has_its_group_and_its_mode),
+    ("service.lmtp.socketmode", lmtpd::the_socket_has_its_group_and_its_mode),
+    ("service.lmtp.sslusessl", lmtpd::starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
@@ -77,7 +92,10 @@ fn every_working_parameter_has_a_test_here() {
     assert_eq!(works, tested, "a parameter that works needs a row in TESTED of tests/parameters.rs, and a test");
     // The name, or a member of the family, is used below the table.
     let source = include_str!("parameters.rs");
-    let tests = source.split_once("\n];\n").unwrap().1.to_owned() + include_str!("tls.rs") + include_str!("defence.rs");
+    let tests = source.split_once("\n];\n").unwrap().1.to_owned()
+        + include_str!("tls.rs")
+        + include_str!("defence.rs")
+        + include_str!("lmtpd/mod.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

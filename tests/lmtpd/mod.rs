@@ -101,7 +101,7 @@ fn port_host(it: &Instance) -> String {
 }
 
 #[test]
-fn the_door_is_shut_until_somebody_opens_it() {
+pub fn the_door_is_shut_until_somebody_opens_it() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     // Switched off, and with a socket only.
@@ -136,6 +136,16 @@ fn the_door_is_shut_until_somebody_opens_it() {
     assert_eq!(lmtpd.dial().rest(), ["421 4.7.1 Access denied"]);
     assert_eq!(lmtpd.dial_local().greeted().ask("NOOP"), "250 2.0.0 OK");
     lmtpd.stop();
+    set(&it, "service.lmtp.domainallowed", "lmtp: 127.0.0.1");
+    let lmtpd = Lmtpd::start(&it);
+    assert_eq!(lmtpd.connect().ask("NOOP"), "250 2.0.0 OK");
+    lmtpd.stop();
+    // One address of this host and no other.
+    set(&it, "service.lmtp.listenaddr", "127.0.0.2");
+    let lmtpd = Lmtpd::start(&it);
+    assert!(std::net::TcpStream::connect(("127.0.0.2", lmtpd.port)).is_ok());
+    assert!(std::net::TcpStream::connect(("127.0.0.1", lmtpd.port)).is_err());
+    lmtpd.stop();
     set(&it, "service.lmtp.socket", "");
     set(&it, "service.lmtp.port", "-1");
     let (_, err) = it.run("lmtpd", &[]).ended(78);
@@ -143,12 +153,12 @@ fn the_door_is_shut_until_somebody_opens_it() {
 }
 
 #[test]
-fn bounds_hold_and_are_read_again() {
+pub fn bounds_hold_and_are_read_again() {
     let it = Instance::new();
     it.accounts(&["joe", "jane"]);
-    for (name, value) in [("maxsessions", "2"), ("maxrecipients", "1"), ("maxmessagesize", "2000")] {
-        set(&it, &format!("service.lmtp.{name}"), value);
-    }
+    set(&it, "service.lmtp.maxsessions", "2");
+    set(&it, "service.lmtp.maxrecipients", "1");
+    set(&it, "service.lmtp.maxmessagesize", "2000");
     set(&it, "service.proxyprotocol.networks", "127.0.0.0/8");
     let lmtpd = Lmtpd::start(&it);
     let from = |address: &str| {
@@ -178,7 +188,7 @@ fn bounds_hold_and_are_read_again() {
 }
 
 #[test]
-fn who_is_silent_is_sent_away_and_so_is_everybody_at_the_end() {
+pub fn who_is_silent_is_sent_away_and_so_is_everybody_at_the_end() {
     let it = Instance::new();
     set(&it, "service.lmtp.idletimeout", "1");
     let lmtpd = Lmtpd::start_with(&it, &[("MINUTE_MS", "300")]);
@@ -241,7 +251,7 @@ fn what_may_pass_is_a_temporary_failure() {
 }
 
 #[test]
-fn starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count() {
+pub fn starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     let lmtpd = Lmtpd::start(&it);
@@ -268,13 +278,38 @@ fn starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count() {
     let mut local = lmtpd.dial_local().greeted();
     assert_eq!(local.ask("STARTTLS"), "502 5.5.1 STARTTLS is not available");
     lmtpd.stop();
+    set(&it, "service.lmtp.sslusessl", "no");
+    let lmtpd = Lmtpd::start(&it);
+    assert_eq!(lmtpd.connect().ask("STARTTLS"), "502 5.5.1 STARTTLS is not available");
+    lmtpd.stop();
+}
+
+#[test]
+pub fn the_socket_has_its_group_and_its_mode() {
+    let it = Instance::new();
+    set(&it, "service.lmtp.socketmode", "620");
+    // A group of this process that is not its first one; root may take any.
+    let first = nix::unistd::getegid();
+    let groups = nix::unistd::getgroups().unwrap();
+    let other = groups.into_iter().find(|group| *group != first);
+    let root = nix::unistd::geteuid().is_root();
+    let group = other.unwrap_or(if root { nix::unistd::Gid::from_raw(1) } else { first });
+    set(&it, "service.lmtp.socketgroup", &group.to_string());
+    let lmtpd = Lmtpd::start(&it);
+    let file = std::fs::metadata(&lmtpd.socket).unwrap();
+    assert_eq!((file.permissions().mode() & 0o777, file.gid()), (0o620, group.as_raw()));
+    lmtpd.stop();
+    set(&it, "service.lmtp.socketgroup", "no-such-group-x");
+    let (_, err) = it.run("lmtpd", &[]).ended(69);
+    assert!(err.contains("Cannot find group in name service: no-such-group-x"), "{err}");
 }
 
 /// Bytes of a message cut at any place into commands, as a client with pipelining sends them.
 #[test]
-fn everything_in_one_piece_is_answered_in_order() {
+pub fn everything_in_one_piece_is_answered_in_order() {
     let it = Instance::new();
     it.accounts(&["joe"]);
+    set(&it, "service.lmtp.maxthreads", "1");
     let lmtpd = Lmtpd::start(&it);
     let mut client: Wire = lmtpd.dial();
     let one = "MAIL FROM:<a@b>\r\nRCPT TO:<joe>\r\nRCPT TO:<nobody>\r\nBDAT 14 LAST\r\nSubject: one\r\n";
@@ -286,5 +321,13 @@ fn everything_in_one_piece_is_answered_in_order() {
         && four[2] == "550 5.1.1 No such user"
         && four[3] == "250 2.1.5 Delivered <joe>"));
     assert_eq!(it.uids("user/joe/INBOX").len(), 50);
+    // The threads of the runtime, one for each core, and of the workers: one, and one to spare.
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", lmtpd.pid())).unwrap();
+    let named = tasks.filter(|task| {
+        let name = task.as_ref().unwrap().path().join("comm");
+        std::fs::read_to_string(name).is_ok_and(|name| name == "lmtp\n")
+    });
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((1..=cores + 2).contains(&named.count()));
     lmtpd.stop();
 }

@@ -11,9 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use msgstore::message::mbox;
+use msgstore::store::Uid;
 
 use super::{counterpart, log, set, wait_until};
 use crate::bad_input::disk::{SmallDisk, fill};
@@ -227,6 +229,15 @@ fn found(it: &Instance, user: usize) -> HashMap<usize, usize> {
     counts
 }
 
+/// Lets everything in when it goes.
+struct Open<'a>(&'a AtomicUsize);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.store(usize::MAX, Ordering::SeqCst);
+    }
+}
+
 /// Root, and Postfix: what these tests want.
 fn possible() -> bool {
     if !nix::unistd::geteuid().is_root() {
@@ -281,9 +292,15 @@ fn run(local: bool) {
     assert!(door.ask("RCPT TO:<joe@elsewhere.example>").starts_with("250"), "this host may relay");
     drop(door);
     let begun = Instant::now();
+    let mailboxes: Vec<_> = (0..users)
+        .flat_map(|user| ["INBOX", "Post"].map(|folder| it.mailbox(&format!("user/u{user}/{folder}"))))
+        .collect();
+    // How many messages may be sent so far: a share of them before each kill, and the last behind it.
+    let share = |nth: usize| count * nth / (kills + 1);
+    let let_in = AtomicUsize::new(share(1));
     std::thread::scope(|scope| {
         for part in 0..4 {
-            let (mail, address) = (mail(count), &postfix.address);
+            let (mail, address, let_in) = (mail(count), &postfix.address, &let_in);
             scope.spawn(move || {
                 let mut smtp = Smtp::connect(address);
                 for (number, text) in mail.iter().enumerate().skip(part).step_by(4) {
@@ -293,23 +310,41 @@ fn run(local: bool) {
                         .collect();
                     let mut whole = format!("X-Test-Number: {number}\n").into_bytes();
                     whole.extend_from_slice(text);
+                    while number >= let_in.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
                     smtp.send(&to, &whole);
                 }
             });
         }
-        let delivered = || (0..users).map(|user| it.uids(&format!("user/u{user}/INBOX")).len()).sum::<usize>();
-        let all: usize = (0..count).map(|number| recipients(number, users).len()).sum();
+        // However this ends, nobody waits for ever.
+        let _open = Open(&let_in);
+        let store = it.store();
+        let delivered = || -> usize {
+            let of = |(account, folder): (_, _)| {
+                let mut count = 0;
+                let view = store.view(account).unwrap();
+                view.states(folder, 0..=Uid::MAX, &mut |run| count += (run.first..=run.last()).count()).unwrap();
+                count
+            };
+            mailboxes.iter().map(|mailbox| of(*mailbox)).sum()
+        };
         for kill in 1..=kills {
-            // Somewhere in the middle, the same share of the mail behind each.
-            wait_until("the mail does not come", || delivered() >= all * 9 / 10 * kill / (kills + 1));
+            // What was let in before is there, most of it; then more comes, and in the middle of that lmtpd dies.
+            let before: usize = (0..share(kill)).map(|number| recipients(number, users).len()).sum();
+            wait_until("the mail does not come", || delivered() >= before * 9 / 10);
+            let filler = disk.as_ref().filter(|_| kill == kills.div_ceil(2)).map(|_| data.join("filler"));
+            if let Some(filler) = &filler {
+                fill(filler);
+            }
+            let_in.store(share(kill + 1), Ordering::SeqCst);
+            if let Some(filler) = &filler {
+                wait_until("the disk is not full", || log(&it).contains("No space left"));
+                fs::remove_file(filler).unwrap();
+            }
+            wait_until("no mail behind that", || delivered() > before);
             lmtpd.take().unwrap().kill();
             lmtpd = Some(Lmtpd::start(&it));
-            if kill == kills / 2 && disk.is_some() {
-                let filler = data.join("filler");
-                fill(&filler);
-                wait_until("the disk is not full", || log(&it).contains("No space left"));
-                fs::remove_file(&filler).unwrap();
-            }
         }
     });
     wait_until("Postfix keeps mail", || postfix.waiting() == 0);
