@@ -4,9 +4,10 @@
 
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 use msgstore::directory::{Directory, Options};
-use msgstore::ops::delivery::{LocalDelivery, Policy};
+use msgstore::ops::delivery::Policy;
 use msgstore::protocol::lmtp::{Server, serve};
 use msgstore::store::{Acl, AclEntry, FolderPath, Rights, Uid};
 
@@ -28,16 +29,20 @@ fn talk_with(fixture: &Fixture, wire: &[u8], piece: usize, message_bytes: u64, d
         ..Options::default()
     };
     let directory = Directory::open(directory, options);
-    let delivery = LocalDelivery {
-        store: &fixture.store,
-        directory: &directory,
+    let server = Server {
+        store: fixture.store.clone(),
+        directory,
         default_domain: "example.org".into(),
         policy: Policy::default(),
+        hostname: "mail.example.org".into(),
+        message_bytes,
+        recipients_max: 1000,
+        delivered_to: false,
+        starttls: false,
     };
-    let server = Server { delivery, hostname: "mail.example.org".into(), message_bytes, clock: &|| NOW };
     let (mut input, mut output) = (BufReader::with_capacity(piece, wire), Vec::new());
     // An input that ends inside of a message is an error; what was answered before counts.
-    let _ = serve(&server, &mut input, &mut output);
+    let _ = serve(Arc::new(server), &|| NOW, &mut input, &mut output);
     String::from_utf8(output).unwrap()
 }
 
@@ -68,9 +73,17 @@ fn every_recipient_gets_an_answer_in_order() {
          RCPT TO:<\"jane\"@example.org>\r\nRCPT TO:<joe>\r\nRCPT TO:<away@example.org>\r\nRCPT TO:<held@example.org>\r\n\
          RCPT TO:<gone@example.org>\r\nDATA\r\nSubject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n",
     );
-    assert_eq!(codes(&lines), "220 250 250 250 250 250 250 250 550 250 250 450 450 550 354 250 250 250 221");
-    assert_eq!(&lines[2..5], ["250-PIPELINING", "250-ENHANCEDSTATUSCODES", "250-8BITMIME"]);
-    assert!(lines[15].ends_with("<joe>") && lines[16].ends_with("<jane>") && lines[17].ends_with("<joe>"), "{lines:?}");
+    assert_eq!(codes(&lines), "220 250 250 250 250 250 250 250 250 250 550 250 250 450 450 550 354 250 250 250 221");
+    let words = [
+        "250-PIPELINING",
+        "250-ENHANCEDSTATUSCODES",
+        "250-8BITMIME",
+        "250-SMTPUTF8",
+        "250-CHUNKING",
+        "250 SIZE 1048576",
+    ];
+    assert_eq!(&lines[2..8], words);
+    assert!(lines[17].ends_with("<joe>") && lines[18].ends_with("<jane>") && lines[19].ends_with("<joe>"), "{lines:?}");
     let text = "Return-Path: <a@b>\r\nSubject: x\r\n\r\n.dot\r\n";
     // Two addresses of one mailbox: one copy.
     assert_eq!(
@@ -126,13 +139,13 @@ fn commands_out_of_order_and_out_of_shape_are_refused() {
         &fixture,
         &format!(
             "MAIL FROM:<a@b>\r\nEHLO c\r\nLHLO\r\nLHLO c\r\nRCPT TO:<joe>\r\nDATA\r\nMAIL FROM:a@b\r\nMAIL FROM:<a@b> SIZE=99999999\r\n\
-             MAIL FROM:<a@b> SMTPUTF8\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\nRCPT TO:<>\r\n\
+             MAIL FROM:<a@b> SMTPUTF8=1\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\nRCPT TO:<>\r\n\
              RCPT TO:<joe> X=1\r\n{long}\r\nVRFY joe\r\nNOOP\r\nHELP\r\nFROB\r\nN\u{0}OP\r\nRSET\r\nDATA\r\nquit\r\n"
         ),
     );
     assert_eq!(
         codes(&lines),
-        "220 503 500 501 250 250 250 250 250 503 503 501 552 555 501 250 503 503 501 555 500 252 250 214 500 500 250 503 221"
+        "220 503 500 501 250 250 250 250 250 250 250 503 503 501 552 501 501 250 503 503 501 555 500 252 250 214 500 500 250 503 221"
     );
     let bad = talk(&fixture, &"FROB\r\n".repeat(60));
     assert!(bad.last().unwrap().starts_with("421") && bad.len() == 52, "{}", bad.len());
@@ -168,7 +181,78 @@ fn a_full_quota_concerns_its_owner_only_and_recipients_are_limited() {
     let fixture = Fixture::new();
     let wire = "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<full>\r\nRCPT TO:<jane>\r\nDATA\r\nSubject: x\r\n.\r\n";
     let lines = talk(&fixture, wire);
-    assert!(lines[10].starts_with("452 4.2.2") && lines[11].starts_with("250 2.1.5"), "{lines:?}");
-    let many = format!("LHLO c\r\nMAIL FROM:<a@b>\r\n{}", "RCPT TO:<joe>\r\n".repeat(1001));
-    assert_eq!(talk(&fixture, &many).last().unwrap(), "452 4.5.3 Too many recipients");
+    assert!(lines[12].starts_with("452 4.2.2") && lines[13].starts_with("250 2.1.5"), "{lines:?}");
+    // Ten thousand recipients: the first thousand are taken, the others asked to come again, and the session goes on.
+    let many = "RCPT TO:<joe>\r\n".repeat(10_000);
+    let lines = talk(&fixture, &format!("LHLO c\r\nMAIL FROM:<a@b>\r\n{many}DATA\r\nSubject: y\r\n.\r\n"));
+    assert_eq!(lines.len(), 8 + 1 + 10_000 + 1 + 1_000);
+    assert_eq!(lines.iter().filter(|line| *line == "452 4.5.3 Too many recipients").count(), 9_000);
+    assert!(lines.last().unwrap().starts_with("250 2.1.5 Delivered"), "{:?}", lines.last());
+    assert_eq!(bodies(&fixture, "joe", "INBOX").len(), 1);
+}
+
+#[test]
+fn chunks_are_counted_and_nothing_in_them_ends_them() {
+    let fixture = Fixture::new();
+    let begin = "MAIL FROM:<a@b>\r\nRCPT TO:<joe>\r\nRCPT TO:<jane>\r\n";
+    let text = "Subject: x\r\n\r\n.\r\n..two\nbare\r\n.\r\n";
+    let (one, two) = text.split_at(17);
+    let wire = format!(
+        "LHLO c\r\n{begin}BDAT {}\r\n{one}RCPT TO:<jane>\r\nDATA\r\nBDAT 0\r\nBDAT {} LAST\r\n{two}\
+         {begin}BDAT 3 last\r\na\r\n{begin}BDAT 0 LAST\r\nNOOP\r\nQUIT\r\n",
+        one.len(),
+        two.len()
+    );
+    for piece in [1, 3, 4096] {
+        let fixture = Fixture::new();
+        let path = fixture.dir.path().join("directory.ldif");
+        std::fs::write(&path, LDIF).unwrap();
+        let said = talk_with(&fixture, wire.as_bytes(), piece, 1 << 20, &path);
+        let lines: Vec<String> = said.lines().skip(8).map(str::to_owned).collect();
+        assert_eq!(
+            codes(&lines),
+            "250 250 250 250 503 503 250 250 250 250 250 250 250 250 250 250 250 554 554 250 221",
+            "{lines:?}"
+        );
+        assert_eq!(lines[3], "250 2.0.0 17 octets received");
+        let text = "Return-Path: <a@b>\r\nSubject: x\r\n\r\n.\r\n..two\r\nbare\r\n.\r\n";
+        assert_eq!(bodies(&fixture, "joe", "INBOX"), [text, "Return-Path: <a@b>\r\na\r\n"]);
+    }
+    // What was announced is taken whatever the answer is: nothing of it becomes a command.
+    let lines = talk(&fixture, &format!("LHLO c\r\nBDAT 12\r\nQUIT\r\nQUIT\r\n{begin}BDAT 5 LAST\r\nabc\r\nNOOP\r\n"));
+    assert_eq!(codes(&lines[8..]), "503 250 250 250 250 250 250", "{lines:?}");
+    // Where it is not known how much comes, everything is over.
+    for lie in ["BDAT", "BDAT x", "BDAT -1", "BDAT 99999999999999999999", "BDAT 1 2"] {
+        let lines = talk(&fixture, &format!("LHLO c\r\n{begin}{lie}\r\nQUIT\r\n"));
+        assert_eq!(codes(&lines[11..]), "501 421", "{lie}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_message_in_chunks_that_is_too_large_is_refused_at_each_and_for_everybody() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("directory.ldif");
+    std::fs::write(&path, LDIF).unwrap();
+    let body = "x".repeat(998) + "\r\n";
+    let chunks = format!("BDAT 1000\r\n{body}").repeat(3);
+    let wire = format!(
+        "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe>\r\nRCPT TO:<jane>\r\n{chunks}BDAT 1000 LAST\r\n{body}NOOP\r\n"
+    );
+    let said = talk_with(&fixture, wire.as_bytes(), 512, 1500, &path);
+    let lines: Vec<String> = said.lines().skip(8).map(str::to_owned).collect();
+    assert_eq!(codes(&lines), "250 250 250 250 552 552 552 552 250", "{lines:?}");
+    assert!(bodies(&fixture, "joe", "INBOX").is_empty());
+}
+
+#[test]
+fn other_letters_need_smtputf8() {
+    let fixture = Fixture::new();
+    let lines = talk(
+        &fixture,
+        "LHLO c\r\nMAIL FROM:<j\u{f6}rg@b>\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe+T\u{fc}r>\r\nRSET\r\n\
+         MAIL FROM:<j\u{f6}rg@b\u{fc}cher.example> SMTPUTF8 BODY=8BITMIME\r\nRCPT TO:<joe+T\u{fc}r>\r\nDATA\r\nSubject: \u{fc}\r\n.\r\n",
+    );
+    assert_eq!(codes(&lines[8..]), "553 250 553 250 250 250 354 250", "{lines:?}");
+    let text = "Return-Path: <j\u{f6}rg@b\u{fc}cher.example>\r\nSubject: \u{fc}\r\n";
+    assert_eq!(bodies(&fixture, "joe", "INBOX"), [text]);
 }

@@ -19,6 +19,7 @@ mod instance;
 mod layering;
 mod licences;
 mod lmtp;
+mod lmtpd;
 mod locked;
 mod mboxutil;
 mod message;

@@ -17,10 +17,11 @@ use crate::defence;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::lmtpd;
 use crate::pop;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `defence`, `imap::acl` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -62,6 +63,20 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.sslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
     ("service.listenaddr", where_imap_listens),
+    ("service.lmtp.domainallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.domainnotallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.enable", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.idletimeout", lmtpd::who_is_silent_is_sent_away_and_so_is_everybody_at_the_end),
+    ("service.lmtp.listenaddr", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.maxmessagesize", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxrecipients", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxsessions", lmtpd::bounds_hold_and_are_read_again),
+    ("service.lmtp.maxthreads", lmtpd::everything_in_one_piece_is_answered_in_order),
+    ("service.lmtp.port", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.socket", lmtpd::the_door_is_shut_until_somebody_opens_it),
+    ("service.lmtp.socketgroup", lmtpd::the_socket_has_its_group_and_its_mode),
+    ("service.lmtp.socketmode", lmtpd::the_socket_has_its_group_and_its_mode),
+    ("service.lmtp.sslusessl", lmtpd::starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
     ("service.pop.banner", pop::the_greeting_and_what_may_be_said),
     ("service.pop.domainallowed", pop::who_may_connect),
@@ -103,7 +118,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
-        + include_str!("pop/parameters.rs");
+        + include_str!("pop/parameters.rs")
+        + include_str!("lmtpd/mod.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

@@ -31,6 +31,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Wri
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LMTP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "popd" -d 'The POP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
@@ -96,6 +97,8 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s n -d 'If
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s b -d 'Subscribe to the mailbox if it is made now'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand lmtpd" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand lmtpd" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s P -d 'Mailboxes whose whole name matches a POSIX extended regular expression' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s f -d 'With -c, -d, -r and -k: the names from FILE, one a line (-r: OLD NEW)' -r -F

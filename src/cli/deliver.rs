@@ -2,16 +2,19 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufReader};
+use std::sync::Arc;
 
 use super::exit::{Exit, Failure};
 use super::instance::{instance, ready_store};
 use super::ui::Ui;
 use super::{Tool, args};
+use crate::config::Conf;
+use crate::directory::Directory;
 use crate::ops;
 use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy};
 use crate::os::clock;
 use crate::protocol::lmtp;
-use crate::store::{FolderPath, MailboxName};
+use crate::store::{FolderPath, MailboxName, Store};
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -26,6 +29,8 @@ pub const TOOL: Tool = Tool {
 const CHUNK: usize = 64 * 1024;
 /// Largest message over LMTP, bytes.
 const MESSAGE_BYTES: u64 = u32::MAX as u64;
+/// Most recipients of a message over LMTP.
+const RECIPIENTS_MAX: usize = 1000;
 
 /// Deliver a message from standard input to mailboxes.
 #[derive(Debug, clap::Parser)]
@@ -89,22 +94,38 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let directory = ops::instance::open_directory(&instance, &conf);
     let policy =
         Policy { authid: args.authid, check_access: !args.force, create: args.create, ignore_quota: args.over_quota };
-    let delivery =
-        LocalDelivery { store: &store, directory: &directory, default_domain: conf.string("local.defdomain"), policy };
+    let default_domain = conf.string("local.defdomain");
     let Some(wanted) = wanted else {
-        let hostname = match conf.string("local.hostname") {
-            name if name.is_empty() => nix::unistd::gethostname()
-                .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned()),
-            name => name,
-        };
-        let server = lmtp::Server { delivery, hostname, message_bytes: MESSAGE_BYTES, clock: &clock::now_s };
-        let mut input = BufReader::with_capacity(CHUNK, io::stdin().lock());
-        return match lmtp::serve(&server, &mut input, &mut io::stdout().lock()) {
-            Ok(()) => Ok(Exit::Ok),
-            Err(error) => Err(Failure::new(Exit::TempFail, format!("the session broke off: {error}")).into()),
-        };
+        return session(&conf, store, directory, default_domain, policy);
     };
+    let delivery = LocalDelivery { store: &store, directory: &directory, default_domain, policy };
     Ok(message(ui, &delivery, &wanted))
+}
+
+/// An LMTP session on standard input and output.
+fn session(
+    conf: &Conf,
+    store: Store,
+    directory: Directory,
+    default_domain: String,
+    policy: Policy,
+) -> anyhow::Result<Exit> {
+    let server = lmtp::Server {
+        store,
+        directory,
+        default_domain,
+        policy,
+        hostname: ops::instance::host_name(conf),
+        message_bytes: MESSAGE_BYTES,
+        recipients_max: RECIPIENTS_MAX,
+        delivered_to: false,
+        starttls: false,
+    };
+    let mut input = BufReader::with_capacity(CHUNK, io::stdin().lock());
+    match lmtp::serve(Arc::new(server), &clock::now_s, &mut input, &mut io::stdout().lock()) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(Exit::TempFail, format!("the session broke off: {error}")).into()),
+    }
 }
 
 /// Nothing was delivered and the mail system can do nothing about it but keep the message: whatever is wrong with the installation is a

@@ -14,6 +14,7 @@ pub mod hashdir;
 pub mod imapd;
 pub mod imsimport;
 pub mod instance;
+pub mod lmtpd;
 pub mod mboxutil;
 mod network;
 pub mod popd;
@@ -56,6 +57,7 @@ pub static TOOLS: &[Tool] = &[
     hashdir::TOOL,
     imapd::TOOL,
     imsimport::TOOL,
+    lmtpd::TOOL,
     mboxutil::TOOL,
     popd::TOOL,
     reconstruct::TOOL,

@@ -28,7 +28,7 @@ pub struct Args {
     /// How long a service may take to end before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, conflicts_with = "force")]
     timeout: u64,
-    /// The services to stop: store, imap, pop.
+    /// The services to stop: store, imap, pop, lmtp.
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
@@ -45,6 +45,8 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     for service in chosen(&args.services, &conf, false)?.into_iter().rev() {
         let name = service.name;
         match process::stop(&instance, service, patience) {
+            // One that is switched off is not missed, unless somebody asks about it.
+            Ok(Stopped::NotRunning) if args.services.is_empty() && !service.is_enabled(&conf) => {}
             Ok(Stopped::NotRunning) => ui.line(format!("{name} server is not running")),
             Ok(Stopped::Ended(pid)) => ui.line(format!("Stopping {name} server .... {pid}")),
             Ok(Stopped::Killed(pid)) => {

@@ -68,6 +68,20 @@ pub const WORKS: &[(&str, &str)] = &[
     ("local.serveruid", ""),
     ("local.servergid", ""),
     ("service.imap.enable", "\"enable\""),
+    ("service.lmtp.socket", "\"socket\""),
+    ("service.lmtp.socketmode", "\"socketmode\""),
+    ("service.lmtp.socketgroup", "\"socketgroup\""),
+    ("service.lmtp.port", "\"port\""),
+    ("service.lmtp.listenaddr", "\"listenaddr\""),
+    ("service.lmtp.domainallowed", "\"domainallowed\""),
+    ("service.lmtp.domainnotallowed", "\"domainnotallowed\""),
+    ("service.lmtp.sslusessl", "\"sslusessl\""),
+    ("service.lmtp.maxsessions", "\"maxsessions\""),
+    ("service.lmtp.maxthreads", "\"maxthreads\""),
+    ("service.lmtp.idletimeout", "\"idletimeout\""),
+    ("service.lmtp.maxmessagesize", "\"maxmessagesize\""),
+    ("service.lmtp.maxrecipients", "\"maxrecipients\""),
+    ("service.lmtp.enable", ""),
     ("logfile.<service>.loglevel", "\"loglevel\""),
     ("logfile.<service>.logdir", "\"logdir\""),
     ("logfile.<service>.maxlogfiles", "\"maxlogfiles\""),
@@ -165,7 +179,7 @@ const WAITS: &[(&str, &str)] = &[
 ];
 
 /// The logs that a process of this release writes: `logfile.<service>.*` of any other name changes nothing.
-const LOGS: &[&str] = &["default", "imap", "pop"];
+const LOGS: &[&str] = &["default", "imap", "pop", "lmtp"];
 
 /// The same for a setting by its full name: a member of a family that works may itself have nobody who reads it.
 pub fn status_of(name: &str, parameter: &Parameter) -> Status {

@@ -78,6 +78,8 @@ pub const BUG: End = End::Bye("Internal error");
 pub struct Line {
     stream: Stream,
     peer: SocketAddr,
+    /// It came to a socket of this host.
+    local: bool,
     terms: Arc<Terms>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -115,6 +117,7 @@ impl Line {
     pub fn new(guest: Guest, terms: Arc<Terms>, workers: Workers, stop: watch::Receiver<bool>) -> Line {
         let Guest { stream, peer, place, stranger } = guest;
         Line {
+            local: matches!(stream, Stream::Local(_)),
             stream,
             peer,
             terms,
@@ -153,6 +156,30 @@ impl Line {
     /// What was read and is not used.
     pub fn rest(&self) -> &[u8] {
         self.input.get(self.at..).unwrap_or_default()
+    }
+
+    /// True when it came to a socket of this host.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// The client, for the log: its address, or that it came to a socket of this host.
+    pub fn name(&self) -> String {
+        if self.local { "local".to_owned() } else { self.peer.ip().to_string() }
+    }
+
+    /// Takes what was read and is not used.
+    pub fn take(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.input);
+        rest.drain(..self.at.min(rest.len()));
+        self.at = 0;
+        rest
+    }
+
+    /// Gives back what [`Line::take`] took and was not used.
+    pub fn put_back(&mut self, rest: Vec<u8>) {
+        self.input = rest;
+        self.at = 0;
     }
 
     /// So many bytes of [`Line::rest`] are used.
@@ -272,12 +299,14 @@ impl Line {
         })
     }
 
-    /// The connection goes under TLS; returns the bits of the key. Who is not through by the time a login is due is gone.
+    /// The connection goes under TLS; returns the bits of the key. Who is not through by the time a login is due, or in a minute where there is
+    /// none, is gone.
     ///
     /// # Errors
     /// [`End::Gone`].
     pub async fn encrypt(&mut self) -> Flow<u16> {
         let terms = Arc::clone(&self.terms);
+        let deadline = if self.is_stranger() { self.deadline } else { Instant::now() + clock::minute() * GREETED_MIN };
         let (Some(tls), Stream::Plain(plain)) = (&terms.tls, std::mem::replace(&mut self.stream, Stream::Closed))
         else {
             return Err(End::Gone);
@@ -285,7 +314,7 @@ impl Line {
         let done = tokio::select! {
             done = tls.accept(plain) => done,
             _ = self.stop.wait_for(|stop| *stop) => return Err(End::Gone),
-            () = tokio::time::sleep_until(self.deadline) => Err(io::ErrorKind::TimedOut.into()),
+            () = tokio::time::sleep_until(deadline) => Err(io::ErrorKind::TimedOut.into()),
         };
         match done {
             Ok((stream, bits)) => {

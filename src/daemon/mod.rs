@@ -1,13 +1,14 @@
 //! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the services with clients.
 //! **Not here**: what the maintenance does (`ops`), protocols.
 //! **Start**: [`process::claim`] for a daemon, [`process::start`] for who starts one. [`network::run`] is the life of every service with clients,
-//! [`line::Line`] one connection; what a protocol adds is a [`network::Protocol`], as in `imapd`.
+//! [`line::Line`] one connection; what a protocol adds is a [`network::Protocol`], as in `imapd` and `lmtpd`.
 //! **Rules**: daemons stay in the foreground and keep no descriptor of who started them; a pid file counts only while its lock is held.
 
 mod deflate;
 mod imapd;
 pub mod line;
 pub mod listener;
+mod lmtpd;
 pub mod network;
 mod popd;
 pub mod process;

@@ -44,6 +44,7 @@ pub static SERVICES: &[Service] = &[
         arguments: &[],
         enabled_by: &["service.pop.enable", "service.pop.enablesslport"],
     },
+    Service { name: "lmtp", tool: "lmtpd", arguments: &[], enabled_by: &["service.lmtp.enable"] },
 ];
 
 impl Service {

@@ -6,12 +6,13 @@ use std::process::Command;
 
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::instance::lmtpd::Lmtpd;
 
 /// A small file system over a directory; unmounted when dropped.
-struct SmallDisk(std::path::PathBuf);
+pub struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &std::path::Path, options: &str) -> Option<SmallDisk> {
+    pub fn mount(at: &std::path::Path, options: &str) -> Option<SmallDisk> {
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output().ok()?;
         if done.status.success() {
             return Some(SmallDisk(at.to_owned()));
@@ -30,7 +31,7 @@ impl Drop for SmallDisk {
     }
 }
 
-fn fill(path: &std::path::Path) {
+pub fn fill(path: &std::path::Path) {
     let mut file = fs::File::create(path).unwrap();
     for block in [65_536, 4096, 1] {
         while file.write_all(&vec![1; block]).is_ok() {}
@@ -50,6 +51,8 @@ fn a_full_disk_refuses_and_recovers() {
     it.start();
     it.accounts(&["joe"]);
     let mut imapd = Imapd::start(&it);
+    let lmtpd = Lmtpd::start(&it);
+    let mut transport = lmtpd.connect();
     let mut client = imapd.login("joe");
     let text = format!("Subject: one\r\n\r\n{}", "0123456789\r\n".repeat(20_000));
     for _ in 0..5 {
@@ -66,6 +69,16 @@ fn a_full_disk_refuses_and_recovers() {
     assert!(err.contains("No space left"), "{err}");
     let (_, err) = it.run_with("deliver", &["joe"], &text).ended(75);
     assert!(err.contains("No space left"), "{err}");
+    // A mail transport keeps its mail: whether there is no room for a beginning, or for the whole.
+    transport.ask("MAIL FROM:<a@b>");
+    assert_eq!(transport.ask("RCPT TO:<joe>"), "250 2.1.5 OK");
+    let mut said = transport.ask("DATA");
+    if said.starts_with("354 ") {
+        transport.send(format!("{text}.\r\n"));
+        said = transport.reply();
+    }
+    assert!(said.starts_with("452 4.3.1 No space left"), "{said}");
+    transport.ask("RSET");
     // What is there can be read, in this session and in a new one.
     client.send("f fetch 3 body.peek[]\r\n");
     assert_eq!(client.line(), format!("* 3 FETCH (BODY[] {{{}}}", text.len()));
@@ -81,11 +94,13 @@ fn a_full_disk_refuses_and_recovers() {
     fs::remove_file(&filler).unwrap();
     assert!(client.append("INBOX", "", &text).starts_with("OK "));
     it.run_with("deliver", &["joe"], "Subject: x\n\ny\n").ok();
-    assert_eq!(it.uids("user/joe/INBOX").len(), 5);
+    assert_eq!(transport.deliver(&["joe"], "Subject: x\r\n"), ["250 2.1.5 Delivered <joe>"]);
+    assert_eq!(it.uids("user/joe/INBOX").len(), 6);
     imapd.still_runs();
     // Checked here: the disk goes before the instance does.
-    drop((client, second));
+    drop((client, second, transport));
     imapd.stop();
+    lmtpd.stop();
     it.stop();
     let findings = it.store().check(msgstore::store::check::Depth { content: true }).unwrap();
     assert!(findings.is_empty(), "{findings:#?}");

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod deliver;
-mod disk;
+pub mod disk;
 mod files;
 mod hostile;
 mod messages;

@@ -15,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, dead_code)]
 
 pub mod imapd;
+pub mod lmtpd;
 pub mod popd;
 
 use std::io::Write;

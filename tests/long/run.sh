@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The tests that find what only time finds: kills by the hundred, many writers for minutes, a random dialogue of thousands of commands, a folder of
-# a hundred thousand messages.
+# a hundred thousand messages, thousands of messages from Postfix, messages of 50 MB by the dozen.
 #
-#   tests/long/run.sh [--minutes N] [--seed N] [--fuzz N] [--clients]
+#   tests/long/run.sh [--minutes N] [--seed N] [--fuzz N] [--clients] [--mbox FILE]
 #
+# The mail that Postfix brings is that of an mbox FILE (5,000 messages of it), else it is made.
 # The budget (default 20 minutes, beside the time it takes to build) is divided between the parts; each of them runs at least once, so that
 # a small budget is exceeded. Every round has a seed of its own, which is printed; with --seed the same ones are drawn again. Ends with 1
 # when anything fails; what was said is then in the file that is named.
@@ -21,9 +22,10 @@ while [ $# -gt 0 ]; do
     case $1 in
     --minutes) minutes=${2:?} && shift 2 ;;
     --seed) seed=${2:?} && shift 2 ;;
+    --mbox) MSGSTORE_POSTFIX_MBOX=$(realpath "${2:?}") && export MSGSTORE_POSTFIX_MBOX && shift 2 ;;
     --fuzz) fuzz=${2:?} && shift 2 ;;
     --clients) clients=yes && shift ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 2 ;;
     esac
 done
 [[ $minutes =~ ^[0-9]+$ ]] || { echo 'run.sh: --minutes takes a whole number' >&2 && exit 2; }
@@ -78,6 +80,12 @@ part crash 40 crash::killed_at
 part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
 part model 15 imap::model imap::resync
 part large 20 store::large
+# Once each, whatever the budget.
+export MSGSTORE_LMTP_MEBIBYTES=50
+part lmtp 0 lmtpd::many
+export MSGSTORE_POSTFIX_MESSAGES=5000 MSGSTORE_POSTFIX_USERS=200 MSGSTORE_POSTFIX_KILLS=10
+[ "$(id -u)" -ne 0 ] || export MSGSTORE_POSTFIX_DISK=300m
+part postfix 0 --test-threads=1 postfix_delivers
 if [ $clients = yes ]; then
     printf '\n== clients\n'
     tests/long/clients/run.py

@@ -1,6 +1,6 @@
 //! What this product adds: parameters of its own, and defaults where the manuals give none or one that cannot be used here.
 
-use super::Effect::{Creation, Refresh};
+use super::Effect::{Creation, Refresh, Restart};
 use super::Kind::*;
 use super::{MAX, Parameter, row};
 
@@ -18,6 +18,20 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.pop.maxunauthenticatedperaddress", Int(0, MAX), "100", "connections", Refresh, "Most simultaneous POP connections of one address (IPv6: one /64) that have not logged in; 0: no bound."),
     row("service.pop.maxcommandrate", Int(0, 1_000_000), "0", "commands per second", Refresh, "Commands a second, on the average of ten, beyond which a POP client has to wait; 0: as many as it likes."),
     row("service.proxyprotocol.networks", Words, "", "", Refresh, "Addresses and networks of proxies that begin each connection with a PROXY header (version 1 or 2), as they must."),
+    row("service.lmtp.enable", Bool, "no", "", Restart, "Offer the LMTP service, by which a mail transport hands mail over."),
+    row("service.lmtp.socket", Path, "msg_svr_base/data/proc/lmtp.socket", "", Restart, "Socket file of the LMTP service; empty: none."),
+    row("service.lmtp.socketmode", Octal, "660", "", Restart, "Mode of the socket file of LMTP: who may write to it may deliver mail."),
+    row("service.lmtp.socketgroup", Text, "", "", Restart, "Group of the socket file of LMTP; unset: that of the services."),
+    row("service.lmtp.port", Int(-1, 65_535), "-1", "", Restart, "Port of the LMTP service; -1: none; 0: any free one, see data/proc/lmtp.port."),
+    row("service.lmtp.listenaddr", Text, "127.0.0.1", "", Restart, "Address on which the port of LMTP is opened; empty: every address. There is no login."),
+    row("service.lmtp.domainallowed", Text, "", "", Refresh, "Client hosts that may connect to the port of LMTP."),
+    row("service.lmtp.domainnotallowed", Text, "", "", Refresh, "Client hosts that may not connect to the port of LMTP."),
+    row("service.lmtp.sslusessl", Bool, "yes", "", Refresh, "Offer encryption on the port of LMTP (STARTTLS)."),
+    row("service.lmtp.maxsessions", Int(1, MAX), "500", "connections", Restart, "Most simultaneous LMTP connections."),
+    row("service.lmtp.maxthreads", Int(1, MAX), "64", "threads", Restart, "Most worker threads of the LMTP service."),
+    row("service.lmtp.idletimeout", Int(1, MAX), "10", "minutes", Refresh, "Idle time after which an LMTP connection is dropped."),
+    row("service.lmtp.maxmessagesize", Bytes(1024, 4_294_967_295), "1G", "bytes", Refresh, "Largest message that LMTP takes."),
+    row("service.lmtp.maxrecipients", Int(1, 100_000), "1000", "recipients", Refresh, "Most recipients of a message over LMTP; the sender is asked to bring the others again."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 

@@ -12,6 +12,13 @@ pub(super) struct Mailbox {
     pub(super) domain: String,
 }
 
+impl Mailbox {
+    /// False when SMTPUTF8 is needed for it (RFC 6531 section 3.3).
+    pub(super) fn is_ascii(&self) -> bool {
+        self.local.is_ascii() && self.domain.is_ascii()
+    }
+}
+
 impl std::fmt::Display for Mailbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plain = self.local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext));
@@ -31,8 +38,9 @@ impl std::fmt::Display for Mailbox {
     }
 }
 
+/// Other letters than those of ASCII are let through (RFC 6531 section 3.3).
 fn is_atext(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
+    !b.is_ascii() || b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b)
 }
 
 /// Reads `<path>` and gives what follows it. An empty path is an empty [`Mailbox`].
@@ -47,7 +55,7 @@ pub(super) fn parse(text: &str) -> Option<(Mailbox, &str)> {
     let (domain, rest) = match rest.strip_prefix('@') {
         Some(rest) => {
             let (domain, rest) = rest.split_at(rest.find('>')?);
-            let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
+            let fits = |b: u8| !b.is_ascii() || b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
             if domain.is_empty() || domain.len() > DOMAIN_MAX || !domain.bytes().all(fits) {
                 return None;
             }
@@ -75,7 +83,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
         match c {
             '"' => return Some((local, text.get(at + 1..)?)),
             '\\' => local.push(chars.next().map(|(_, c)| c).filter(|c| (' '..='~').contains(c))?),
-            ' '..='~' => local.push(c),
+            c if c != '\u{7f}' && !c.is_control() => local.push(c),
             _ => return None,
         }
     }
@@ -94,6 +102,13 @@ mod tests {
             ("<\"joe b\\\"x\\\\\"@example.org>", "joe b\"x\\", "example.org", "\"joe b\\\"x\\\\\"@example.org"),
             ("<\"joe\"@[127.0.0.1]>", "joe", "[127.0.0.1]", "joe@[127.0.0.1]"),
             (" <joe+Work/2004>", "joe+Work/2004", "", "joe+Work/2004"),
+            (
+                "<j\u{f6}rg+T\u{fc}r@b\u{fc}cher.example>",
+                "j\u{f6}rg+T\u{fc}r",
+                "b\u{fc}cher.example",
+                "j\u{f6}rg+T\u{fc}r@b\u{fc}cher.example",
+            ),
+            ("<\"\u{f6} \u{fc}\"@x>", "\u{f6} \u{fc}", "x", "\"\u{f6} \u{fc}\"@x"),
             ("<>", "", "", ""),
         ] {
             let (mailbox, _) = parse(text).unwrap_or_else(|| panic!("{text}"));
@@ -110,7 +125,7 @@ mod tests {
             "<joe@x>y",
             "<\"\"@x>",
             "<j e@x>",
-            "<\"a\u{e9}\"@x>",
+            "<\"a\u{85}\"@x>",
             "",
         ] {
             assert_eq!(parse(bad), None, "{bad}");

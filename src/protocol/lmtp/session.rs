@@ -1,162 +1,225 @@
-//! The state machine of a session.
+//! The state machine of a session: bytes in, replies out.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::Arc;
 
 use memchr::memchr;
 
+use super::answer::{failed, say};
+use super::chunk;
 use super::data::Decoder;
-use super::path::{self, Mailbox};
-use crate::ops::delivery::{self, Class, DeliveryError, Lines, LocalDelivery, Marks, Place};
-use crate::store::{Staged, Staging};
+use super::path::Mailbox;
+use super::receive::Receiving;
+use super::server::Server;
+use crate::log::{self, Category};
+use crate::ops::delivery::{self, DeliveryError, Marks, Place};
 
 /// Longest command line with its end, bytes.
 const LINE_MAX: usize = 2048;
-/// Most recipients of a message; the rest is asked to come again.
-const RECIPIENTS_MAX: usize = 1000;
 /// Refused commands in a row after which the session ends.
 const BAD_MAX: u32 = 50;
 
-/// What a session works with.
-pub struct Server<'a> {
-    /// Local delivery.
-    pub delivery: LocalDelivery<'a>,
-    /// The name in greetings.
-    pub hostname: String,
-    /// Largest message in bytes.
-    pub message_bytes: u64,
-    /// The time, seconds since 1970.
-    pub clock: &'a dyn Fn() -> i64,
+/// Who sends.
+pub(super) struct Sender {
+    pub(super) mailbox: Mailbox,
+    /// Addresses may have other letters than those of ASCII (RFC 6531).
+    pub(super) utf8: bool,
 }
 
-/// Serves one session to its end: QUIT, or the end of the input.
-///
-/// # Errors
-/// Reading or writing failed. A message that was not answered was not delivered, or the answer was lost.
-pub fn serve<R: Read, W: Write>(server: &Server<'_>, input: &mut BufReader<R>, output: &mut W) -> io::Result<()> {
-    let mut session = Session { server, greeted: false, from: None, places: Vec::new(), bad: 0 };
-    let mut out = format!("220 {} LMTP ready\r\n", server.hostname).into_bytes();
-    loop {
-        // Answers to commands that arrived together leave together (RFC 2920).
-        if input.buffer().is_empty() {
-            output.write_all(&out)?;
-            output.flush()?;
-            out.clear();
-        }
-        let goes_on = match read_line(input)? {
-            Line::End => false,
-            Line::TooLong => session.refuse("500 5.5.2 Line too long", &mut out),
-            Line::Text(line) => match session.command(&line, &mut out) {
-                Next::Command => true,
-                Next::Quit => false,
-                Next::Data => {
-                    match server.delivery.stage(&session.places) {
-                        Ok(staging) => {
-                            say(&mut out, "354 End the message with CRLF.CRLF");
-                            output.write_all(&out)?;
-                            output.flush()?;
-                            out.clear();
-                            session.message(staging, input, &mut out)?;
-                        }
-                        Err(error) => {
-                            session.reset();
-                            say(&mut out, &reply(&error));
-                        }
-                    }
-                    true
-                }
-            },
-        };
-        if !goes_on {
-            output.write_all(&out)?;
-            return output.flush();
-        }
-    }
+/// What the next bytes are.
+enum State {
+    Commands,
+    /// The message behind DATA.
+    Data(Decoder),
+    /// The chunk of a BDAT: so much is left of it. `refused`: it goes nowhere, and this is the reply.
+    Chunk {
+        left: u64,
+        bytes: u64,
+        last: bool,
+        refused: Option<String>,
+    },
 }
 
-enum Line {
-    Text(Vec<u8>),
-    TooLong,
-    End,
-}
-
-/// A command line without its end; a bare LF ends a command too, never a message.
-fn read_line<R: Read>(input: &mut BufReader<R>) -> io::Result<Line> {
-    let mut line = Vec::new();
-    let mut too_long = false;
-    loop {
-        let bytes = match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        if bytes.is_empty() {
-            return Ok(Line::End);
-        }
-        let end = memchr(b'\n', bytes);
-        let len = end.map_or(bytes.len(), |lf| lf + 1);
-        too_long |= line.len() + len > LINE_MAX;
-        if !too_long {
-            line.extend_from_slice(bytes.get(..len).unwrap_or_default());
-        }
-        input.consume(len);
-        if end.is_some() {
-            if too_long {
-                return Ok(Line::TooLong);
-            }
-            line.pop();
-            line.pop_if(|last| *last == b'\r');
-            return Ok(Line::Text(line));
-        }
-    }
-}
-
-enum Next {
-    Command,
-    Data,
+/// What whoever moves the bytes does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send the replies; feed what is left, or more.
+    More,
+    /// Send the replies, then make TLS of the connection ([`Session::secured`]).
+    StartTls,
+    /// Send the replies and close.
     Quit,
 }
 
-struct Session<'s, 'a> {
-    server: &'s Server<'a>,
-    greeted: bool,
-    from: Option<Mailbox>,
-    places: Vec<Place>,
-    bad: u32,
+/// Sums for the log line at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages that came to their end.
+    pub messages: u64,
+    /// Recipients that were answered with success.
+    pub delivered: u64,
+    /// Recipients that were refused, at RCPT or behind the message.
+    pub refused: u64,
 }
 
-impl Session<'_, '_> {
-    /// Answers a refusal; false when it was one too many.
-    fn refuse(&mut self, answer: &str, out: &mut Vec<u8>) -> bool {
+/// A session. [`Session::feed`] blocks (store, directory) and belongs on a worker.
+pub struct Session {
+    pub(super) server: Arc<Server>,
+    /// The client, for the log.
+    peer: String,
+    state: State,
+    line: Vec<u8>,
+    too_long: bool,
+    pub(super) greeted: bool,
+    pub(super) secured: bool,
+    /// STARTTLS is to be had.
+    pub(super) starttls: bool,
+    pub(super) from: Option<Sender>,
+    pub(super) places: Vec<Place>,
+    /// The recipient, where there is one.
+    pub(super) recipient: Option<Mailbox>,
+    /// The message under way.
+    pub(super) receiving: Option<Receiving>,
+    scratch: Vec<u8>,
+    bad: u32,
+    /// Sums so far.
+    pub counts: Counts,
+}
+
+impl Session {
+    /// A session with a client, who is called `peer` in the log; `starttls`: that is to be had.
+    pub fn new(server: Arc<Server>, peer: impl Into<String>, starttls: bool) -> Session {
+        Session {
+            server,
+            peer: peer.into(),
+            state: State::Commands,
+            line: Vec::new(),
+            too_long: false,
+            greeted: false,
+            secured: false,
+            starttls,
+            from: None,
+            places: Vec::new(),
+            recipient: None,
+            receiving: None,
+            scratch: Vec::new(),
+            bad: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Writes the greeting.
+    pub fn greet(&self, out: &mut Vec<u8>) {
+        say(out, &format!("220 {} LMTP ready", self.server.hostname));
+    }
+
+    /// The connection is encrypted from now on: nothing of before counts (RFC 3207 section 4.2).
+    pub fn secured(&mut self) {
+        self.secured = true;
+        self.starttls = false;
+        self.greeted = false;
+        self.reset();
+    }
+
+    /// True while the bytes of a message come.
+    pub fn is_receiving(&self) -> bool {
+        !matches!(self.state, State::Commands)
+    }
+
+    /// True when nothing is under way: the session may end without a loss of work.
+    pub fn is_between(&self) -> bool {
+        !self.is_receiving() && self.from.is_none() && self.line.is_empty()
+    }
+
+    /// Takes bytes from the client: as many as it returns, fewer than all only behind the end of a message and with another [`Next`] than
+    /// `More`. Replies go to `out`.
+    pub fn feed(&mut self, input: &[u8], now_s: i64, out: &mut Vec<u8>) -> (usize, Next) {
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let before = self.counts.messages;
+            let (count, next) = match &mut self.state {
+                State::Commands => self.commands(rest, now_s, out),
+                State::Data(_) => (self.data(rest, now_s, out), Next::More),
+                State::Chunk { .. } => self.chunk(rest, now_s, out),
+            };
+            used += count;
+            // A message is work enough for one turn.
+            if next != Next::More || self.counts.messages != before || used >= input.len() {
+                return (used, next);
+            }
+        }
+    }
+
+    /// One command line, or a piece of one; a bare LF ends a command too, never a message.
+    fn commands(&mut self, input: &[u8], now_s: i64, out: &mut Vec<u8>) -> (usize, Next) {
+        let end = memchr(b'\n', input);
+        let len = end.map_or(input.len(), |lf| lf + 1);
+        self.too_long |= self.line.len() + len > LINE_MAX;
+        if !self.too_long {
+            self.line.extend_from_slice(input.get(..len).unwrap_or_default());
+        }
+        if end.is_none() {
+            return (len, Next::More);
+        }
+        let mut line = std::mem::take(&mut self.line);
+        let next = if std::mem::take(&mut self.too_long) {
+            self.refused("500 5.5.2 Line too long", out)
+        } else {
+            line.pop();
+            line.pop_if(|last| *last == b'\r');
+            self.command(&line, now_s, out)
+        };
+        (len, next)
+    }
+
+    /// Answers a refusal; `Quit` when it was one too many.
+    fn refused(&mut self, answer: &str, out: &mut Vec<u8>) -> Next {
         self.bad += 1;
         say(out, answer);
-        if self.bad >= BAD_MAX {
-            say(out, "421 4.7.0 Too many errors");
+        if self.bad < BAD_MAX {
+            return Next::More;
         }
-        self.bad < BAD_MAX
+        say(out, "421 4.7.0 Too many errors");
+        Next::Quit
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.from = None;
         self.places.clear();
+        self.recipient = None;
+        self.receiving = None;
     }
 
-    fn command(&mut self, line: &[u8], out: &mut Vec<u8>) -> Next {
+    fn command(&mut self, line: &[u8], now_s: i64, out: &mut Vec<u8>) -> Next {
         let Ok(text) = std::str::from_utf8(line).map(|text| text.trim_end_matches(' ')) else {
             return self.refused("500 5.5.2 Not a command", out);
         };
-        if text.bytes().any(|b| b.is_ascii_control()) {
+        if text.chars().any(char::is_control) {
             return self.refused("500 5.5.2 Control characters in a command", out);
         }
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         let answer = match verb.to_ascii_uppercase().as_str() {
-            "LHLO" => return self.lhlo(rest, out),
+            // A web browser that was talked into it: what follows may be commands (Postfix has smtpd_forbidden_commands for it).
+            "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" => {
+                say(out, "421 4.7.0 This is LMTP");
+                return Next::Quit;
+            }
+            "LHLO" => self.lhlo(rest, out).map(|()| String::new()),
             "MAIL" => self.mail(rest),
-            "RCPT" => self.rcpt(rest),
-            "DATA" if !rest.is_empty() => Err("501 5.5.4 DATA takes no argument".to_owned()),
-            "DATA" if self.from.is_none() => Err("503 5.5.1 MAIL first".to_owned()),
-            "DATA" if self.places.is_empty() => Err("503 5.5.1 No valid recipients".to_owned()),
-            "DATA" => {
-                self.bad = 0;
-                return Next::Data;
+            "RCPT" => {
+                let answer = self.rcpt(rest, now_s);
+                self.counts.refused += u64::from(answer.is_err());
+                answer
+            }
+            "DATA" => self.begin_data(rest),
+            "BDAT" => return self.begin_chunk(rest, now_s, out),
+            "STARTTLS" if !rest.is_empty() => Err("501 5.5.4 STARTTLS takes no argument".to_owned()),
+            "STARTTLS" if self.secured => Err("503 5.5.1 TLS is active already".to_owned()),
+            "STARTTLS" if !self.starttls => Err("502 5.5.1 STARTTLS is not available".to_owned()),
+            "STARTTLS" => {
+                say(out, "220 2.0.0 Begin TLS negotiation now");
+                return Next::StartTls;
             }
             "RSET" => {
                 self.reset();
@@ -164,7 +227,7 @@ impl Session<'_, '_> {
             }
             "NOOP" => Ok("250 2.0.0 OK".to_owned()),
             "VRFY" => Ok("252 2.1.5 Send mail to find out".to_owned()),
-            "HELP" => Ok("214 2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT".to_owned()),
+            "HELP" => Ok("214 2.0.0 LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT".to_owned()),
             "QUIT" => {
                 say(out, &format!("221 2.0.0 {} closing", self.server.hostname));
                 return Next::Quit;
@@ -175,167 +238,172 @@ impl Session<'_, '_> {
         match answer {
             Ok(answer) => {
                 self.bad = 0;
-                say(out, &answer);
-                Next::Command
-            }
-            Err(answer) => self.refused(&answer, out),
-        }
-    }
-
-    fn refused(&mut self, answer: &str, out: &mut Vec<u8>) -> Next {
-        if self.refuse(answer, out) { Next::Command } else { Next::Quit }
-    }
-
-    fn lhlo(&mut self, rest: &str, out: &mut Vec<u8>) -> Next {
-        if rest.is_empty() {
-            return self.refused("501 5.5.4 LHLO and a host name", out);
-        }
-        self.reset();
-        self.greeted = true;
-        let size = format!("250 SIZE {}", self.server.message_bytes);
-        say(out, &format!("250-{}", self.server.hostname));
-        for line in ["250-PIPELINING", "250-ENHANCEDSTATUSCODES", "250-8BITMIME", &size] {
-            say(out, line);
-        }
-        Next::Command
-    }
-
-    fn mail(&mut self, rest: &str) -> Result<String, String> {
-        if !self.greeted {
-            return Err("503 5.5.1 LHLO first".into());
-        }
-        if self.from.is_some() {
-            return Err("503 5.5.1 There is a sender already".into());
-        }
-        let (from, parameters) = argument(rest, "FROM:").ok_or("501 5.1.7 MAIL FROM:<address>")?;
-        for parameter in parameters.split_ascii_whitespace() {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            match name.to_ascii_uppercase().as_str() {
-                "SIZE" => {
-                    let size: u64 = value.parse().map_err(|_| "501 5.5.4 SIZE takes a number")?;
-                    if size > self.server.message_bytes {
-                        return Err("552 5.3.4 Message too large".into());
-                    }
+                if !answer.is_empty() {
+                    say(out, &answer);
                 }
-                "BODY" if ["7BIT", "8BITMIME"].iter().any(|known| value.eq_ignore_ascii_case(known)) => {}
-                "BODY" => return Err("501 5.5.4 BODY is 7BIT or 8BITMIME".into()),
-                _ => return Err(format!("555 5.5.4 Unknown parameter {name}")),
+                Next::More
+            }
+            Err(answer) if is_nonsense(&answer) => self.refused(&answer, out),
+            Err(answer) => {
+                say(out, &answer);
+                Next::More
             }
         }
-        self.from = Some(from);
-        Ok("250 2.1.0 OK".into())
     }
 
-    fn rcpt(&mut self, rest: &str) -> Result<String, String> {
-        if self.from.is_none() {
-            return Err("503 5.5.1 MAIL first".into());
+    fn begin_data(&mut self, rest: &str) -> Result<String, String> {
+        if !rest.is_empty() {
+            return Err("501 5.5.4 DATA takes no argument".to_owned());
         }
-        let (to, parameters) = argument(rest, "TO:").ok_or("501 5.1.3 RCPT TO:<address>")?;
-        if !parameters.trim().is_empty() {
-            return Err("555 5.5.4 Unknown parameter".into());
+        self.ready_for_message()?;
+        if self.receiving.is_some() {
+            return Err("503 5.5.1 The message comes in chunks".to_owned());
         }
-        if to.local.is_empty() {
-            return Err("501 5.1.3 The address is empty".into());
+        match self.stage() {
+            Ok(staging) => {
+                self.receiving = Some(Receiving::new(Ok(staging), self.head(), self.server.message_bytes));
+                self.state = State::Data(Decoder::new());
+                Ok("354 End the message with CRLF.CRLF".to_owned())
+            }
+            Err(answer) => {
+                self.reset();
+                Err(answer)
+            }
         }
-        if self.places.len() >= RECIPIENTS_MAX {
-            return Err("452 4.5.3 Too many recipients".into());
-        }
-        let now_s = (self.server.clock)();
-        let place =
-            self.server.delivery.place_of_address(&to.local, &to.domain, now_s).map_err(|error| reply(&error))?;
-        self.places.push(place);
-        Ok("250 2.1.5 OK".into())
     }
 
-    /// Reads the message and answers for each recipient, in their order. Also what cannot be taken is read to its end.
-    fn message<R: Read>(&mut self, staging: Staging, input: &mut BufReader<R>, out: &mut Vec<u8>) -> io::Result<()> {
-        let from = self.from.take().unwrap_or_default();
+    /// BDAT (RFC 3030 section 2). Whatever the reply is, the bytes that were announced are taken; where it is not known how many, all is over.
+    fn begin_chunk(&mut self, rest: &str, now_s: i64, out: &mut Vec<u8>) -> Next {
+        let Some(chunk) = chunk::parse(rest) else {
+            say(out, "501 5.5.4 BDAT SIZE, or BDAT SIZE LAST");
+            say(out, "421 4.7.0 What follows cannot be told from commands");
+            return Next::Quit;
+        };
+        let refused = self.ready_for_message().err();
+        if refused.is_none() && self.receiving.is_none() {
+            self.receiving = Some(Receiving::new(self.stage(), self.head(), self.server.message_bytes));
+        }
+        self.state = State::Chunk { left: chunk.bytes, bytes: chunk.bytes, last: chunk.last, refused };
+        // One of no bytes ends here.
+        self.chunk(&[], now_s, out).1
+    }
+
+    fn data(&mut self, input: &[u8], now_s: i64, out: &mut Vec<u8>) -> usize {
+        let (State::Data(decoder), Some(receiving)) = (&mut self.state, &mut self.receiving) else {
+            self.state = State::Commands;
+            return 0;
+        };
+        self.scratch.clear();
+        let used = decoder.push(input, &mut self.scratch);
+        receiving.push(&self.scratch);
+        if decoder.ended() {
+            self.state = State::Commands;
+            self.message_end(now_s, out);
+        }
+        used
+    }
+
+    fn chunk(&mut self, input: &[u8], now_s: i64, out: &mut Vec<u8>) -> (usize, Next) {
+        let State::Chunk { left, bytes, last, refused } = &mut self.state else { return (0, Next::More) };
+        let used = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+        *left -= used as u64;
+        if let (None, Some(receiving)) = (&refused, &mut self.receiving) {
+            receiving.push(input.get(..used).unwrap_or_default());
+        }
+        if *left > 0 {
+            return (used, Next::More);
+        }
+        let (bytes, last, refused) = (*bytes, *last, refused.take());
+        self.state = State::Commands;
+        if let Some(answer) = refused {
+            return (used, self.refused(&answer, out));
+        }
+        if last {
+            self.message_end(now_s, out);
+            return (used, Next::More);
+        }
+        // A chunk that cannot be kept is told at once; so is each one behind it, and each recipient at the end.
+        match self.receiving.as_ref().and_then(Receiving::refusal) {
+            Some(answer) => say(out, answer),
+            None => say(out, &format!("250 2.0.0 {bytes} octets received")),
+        }
+        (used, Next::More)
+    }
+
+    /// The message has come to its end: it is delivered, and each recipient answered, in their order.
+    fn message_end(&mut self, now_s: i64, out: &mut Vec<u8>) {
+        self.bad = 0;
+        self.counts.messages += 1;
         let places = std::mem::take(&mut self.places);
+        let Some(receiving) = self.receiving.take() else { return };
+        self.reset();
+        self.scratch = Vec::new();
+        let size = receiving.size();
         let (unique, numbers) = delivery::distinct(&places);
-        let answers: Vec<String> = match self.receive(staging, &from, input)? {
-            Err(refused) => unique.iter().map(|_| refused.clone()).collect(),
+        let answers: Vec<Result<(), String>> = match receiving.finish() {
+            Err(refused) => unique.iter().map(|_| Err(refused.clone())).collect(),
             Ok(staged) => {
-                let now_s = (self.server.clock)();
-                let done = self.server.delivery.deliver(&staged, &Marks::default(), &unique, now_s);
-                let answer = |one: &Result<(), DeliveryError>| match one {
-                    Ok(()) => "250 2.1.5 Delivered".to_owned(),
-                    Err(error) => reply(error),
+                let done = self.server.delivery().deliver(&staged, &Marks::default(), &unique, now_s);
+                let answer = |(one, place): (Result<(), DeliveryError>, &Place)| {
+                    one.map_err(|error| failed(&format!("delivery to {}", place.userid), &error))
                 };
-                done.iter().map(answer).collect()
+                done.into_iter().zip(&unique).map(answer).collect()
             }
         };
         for (place, number) in places.iter().zip(numbers) {
-            let answer = answers.get(number).map_or("451 4.3.0 Not delivered", String::as_str);
+            let answer = match answers.get(number) {
+                Some(Ok(())) => {
+                    self.counts.delivered += 1;
+                    "250 2.1.5 Delivered"
+                }
+                other => {
+                    self.counts.refused += 1;
+                    other.and_then(|one| one.as_ref().err()).map_or("451 4.3.0 Not delivered", String::as_str)
+                }
+            };
             say(out, &format!("{answer} <{}>", place.userid));
         }
-        Ok(())
+        let good = answers.iter().filter(|answer| answer.is_ok()).count();
+        let words = format!("message [{}] {size} bytes, {good} of {} mailboxes", self.peer, unique.len());
+        log::information(Category::Protocol, words);
     }
+}
 
-    fn receive<R: Read>(
-        &self,
-        staging: Staging,
-        from: &Mailbox,
-        input: &mut BufReader<R>,
-    ) -> io::Result<Result<Staged, String>> {
-        let mut refused = None;
-        let mut staging = Some(staging);
-        let (mut decoder, mut lines) = (Decoder::new(), Lines::new(false));
-        let (mut raw, mut size) = (Vec::new(), 0u64);
-        let mut text = format!("Return-Path: <{from}>\r\n").into_bytes();
-        while !decoder.ended() {
-            let bytes = match input.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let used = decoder.push(bytes, &mut raw);
-            input.consume(used);
-            size = size.saturating_add(raw.len() as u64);
-            if size > self.server.message_bytes && staging.take().is_some() {
-                refused = Some("552 5.3.4 Message too large".to_owned());
-            }
-            if let Some(file) = staging.as_mut() {
-                lines.push(&raw, &mut text);
-                if let Err(error) = file.write_all(&text) {
-                    refused = Some(reply(&delivery::written(error)));
-                    staging = None;
-                }
-            }
-            raw.clear();
-            text.clear();
+/// A client that speaks another language, or none: its commands are counted. Who asks for a recipient that is not there is not one.
+fn is_nonsense(answer: &str) -> bool {
+    answer.starts_with("50") || answer.starts_with("555")
+}
+
+/// Serves one session over a reader and a writer to its end: QUIT, or the end of the input.
+///
+/// # Errors
+/// Reading or writing failed. A message that was not answered was not delivered, or the answer was lost.
+pub fn serve<R: Read, W: Write>(
+    server: Arc<Server>,
+    clock: &dyn Fn() -> i64,
+    input: &mut BufReader<R>,
+    output: &mut W,
+) -> io::Result<()> {
+    let mut session = Session::new(server, "standard input", false);
+    let mut out = Vec::new();
+    session.greet(&mut out);
+    loop {
+        // Answers to commands that arrived together leave together (RFC 2920).
+        output.write_all(&out)?;
+        output.flush()?;
+        out.clear();
+        let bytes = match input.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        if bytes.is_empty() {
+            return if session.is_receiving() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) };
         }
-        Ok(match (staging, refused) {
-            (_, Some(refused)) => Err(refused),
-            (_, None) if size == 0 => Err("554 5.6.0 The message is empty".to_owned()),
-            (Some(staging), None) => delivery::finish(staging).map_err(|error| reply(&error)),
-            (None, None) => Err("451 4.3.0 Not delivered".to_owned()),
-        })
-    }
-}
-
-/// The path behind `FROM:` or `TO:`, and the parameters.
-fn argument<'t>(text: &'t str, name: &str) -> Option<(Mailbox, &'t str)> {
-    let (given, rest) = text.split_at_checked(name.len())?;
-    given.eq_ignore_ascii_case(name).then(|| path::parse(rest)).flatten()
-}
-
-fn say(out: &mut Vec<u8>, line: &str) {
-    // A text of another room may name a file: no line end of it becomes one of ours.
-    out.extend(line.bytes().map(|b| if b.is_ascii_control() { b'?' } else { b }));
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The answer that a failure gets. What the sender need not know (paths, hosts) is left to the log.
-fn reply(error: &DeliveryError) -> String {
-    match error.class() {
-        Class::NoUser | Class::NoMailbox => "550 5.1.1 No such user".to_owned(),
-        Class::NotPermitted => "550 5.7.1 Not permitted".to_owned(),
-        Class::Malformed => format!("554 5.6.0 {error}"),
-        Class::OverQuota => "452 4.2.2 Over quota".to_owned(),
-        Class::NoSpace => "452 4.3.1 No space left".to_owned(),
-        Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),
-        Class::Temporary => "451 4.3.0 Temporary failure".to_owned(),
+        let (used, next) = session.feed(bytes, clock(), &mut out);
+        input.consume(used);
+        if next != Next::More {
+            output.write_all(&out)?;
+            return output.flush();
+        }
     }
 }

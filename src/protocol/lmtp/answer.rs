@@ -1,0 +1,37 @@
+//! Replies, and the one place where an error of a room below becomes one.
+
+use crate::log::{self, Category};
+use crate::ops::delivery::{Class, DeliveryError};
+
+/// Adds a line.
+pub(super) fn say(out: &mut Vec<u8>, line: &str) {
+    // A text of another room may name a file: no line end of it becomes one of ours, and replies are ASCII (RFC 5321 section 4.2).
+    out.extend(line.chars().map(|c| if (' '..='~').contains(&c) { c as u8 } else { b'?' }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The last word to a client that is sent away: `421`, with the enhanced code.
+pub fn closing(code: &str, words: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    say(&mut out, &format!("421 {code} {words}"));
+    out
+}
+
+/// The answer that a failure gets, and its line in the log, `whose` it is in front. What the sender need not know (paths, hosts) is in the log only.
+pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
+    let class = error.class();
+    if matches!(class, Class::NoSpace | Class::Temporary) {
+        log::error(Category::Store, format!("{whose}: {error}"));
+    } else {
+        log::information(Category::Protocol, format!("{whose}: {error}"));
+    }
+    match class {
+        Class::NoUser | Class::NoMailbox => "550 5.1.1 No such user".to_owned(),
+        Class::NotPermitted => "550 5.7.1 Not permitted".to_owned(),
+        Class::Malformed => format!("554 5.6.0 {error}"),
+        Class::OverQuota => "452 4.2.2 Over quota".to_owned(),
+        Class::NoSpace => "452 4.3.1 No space left".to_owned(),
+        Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),
+        Class::Temporary => "451 4.3.0 Temporary failure".to_owned(),
+    }
+}

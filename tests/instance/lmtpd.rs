@@ -1,0 +1,208 @@
+//! The LMTP daemon beside the store daemon of an [`Instance`].
+
+#![allow(clippy::unwrap_used, clippy::panic, dead_code)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use msgstore::os::process::{Order, ServiceState, service_state, tell};
+
+use super::Instance;
+use crate::imap::PATIENCE;
+
+/// A running lmtpd. Declare it after its instance, so that it ends first.
+pub struct Lmtpd {
+    child: Child,
+    /// The port it listens on, on 127.0.0.1.
+    pub port: u16,
+    /// Its socket file.
+    pub socket: PathBuf,
+}
+
+impl Lmtpd {
+    /// Starts it on a free port of 127.0.0.1 and its socket file.
+    pub fn start(it: &Instance) -> Lmtpd {
+        Lmtpd::start_with(it, &[])
+    }
+
+    /// The same with further variables of the environment.
+    pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Lmtpd {
+        let conf = || msgstore::config::Instance::at(it.base()).conf().unwrap();
+        if !conf().explicit("service.lmtp.port") {
+            it.run("configutil", &["-o", "service.lmtp.port", "-v", "0"]).ok();
+        }
+        let proc = it.base().join("data/proc");
+        let mut command = it.command("lmtpd", &[]);
+        let mut child = command.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        let pid = i32::try_from(child.id()).unwrap();
+        while service_state(&proc, "lmtp").unwrap() != ServiceState::Ready(pid) {
+            assert_eq!(child.try_wait().unwrap(), None, "lmtpd ended");
+            assert!(begun.elapsed() < PATIENCE, "lmtpd does not get ready");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let port = std::fs::read_to_string(proc.join("lmtp.port")).unwrap().trim().parse().unwrap();
+        Lmtpd { child, port, socket: conf().path("service.lmtp.socket") }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// A connection to its port without a look at the greeting.
+    pub fn dial(&self) -> Wire {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire {
+            reader: BufReader::new(Box::new(stream.try_clone().unwrap())),
+            writer: Box::new(stream.try_clone().unwrap()),
+            stream: Some(stream),
+        }
+    }
+
+    /// A connection to its socket file.
+    pub fn dial_local(&self) -> Wire {
+        let stream = UnixStream::connect(&self.socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Wire { reader: BufReader::new(Box::new(stream.try_clone().unwrap())), writer: Box::new(stream), stream: None }
+    }
+
+    /// A connection that has said LHLO.
+    pub fn connect(&self) -> Wire {
+        self.dial().greeted()
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub fn peak_mb(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// Fails when it is not the process that was started.
+    #[track_caller]
+    pub fn still_runs(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "lmtpd ended");
+        assert_eq!(self.connect().ask("NOOP"), "250 2.0.0 OK");
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it in good order.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            return;
+        }
+        tell(self.pid(), Order::Stop).unwrap();
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                assert!(std::thread::panicking(), "lmtpd does not end");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Lmtpd {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A client: lines in, lines out.
+pub struct Wire {
+    reader: BufReader<Box<dyn Read + Send>>,
+    writer: Box<dyn Write + Send>,
+    stream: Option<TcpStream>,
+}
+
+impl Wire {
+    /// Reads the greeting and says LHLO.
+    pub fn greeted(mut self) -> Wire {
+        let greeting = self.line();
+        assert!(greeting.starts_with("220 "), "{greeting}");
+        self.ask("LHLO client.example");
+        self
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.writer.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The same to a server that may not take it to the end.
+    pub fn send_anyway(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.writer.write_all(bytes.as_ref());
+    }
+
+    /// The socket, of a connection to the port that has read everything.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream.unwrap()
+    }
+
+    /// The next line without its end; empty at the end of the connection.
+    pub fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return String::new(),
+            Err(error) => panic!("nothing came: {error}"),
+        }
+        String::from_utf8(line).unwrap().trim_end_matches("\r\n").to_owned()
+    }
+
+    /// The last line of the next reply.
+    pub fn reply(&mut self) -> String {
+        loop {
+            let line = self.line();
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a command; the last line of its reply.
+    pub fn ask(&mut self, command: &str) -> String {
+        self.send(format!("{command}\r\n"));
+        self.reply()
+    }
+
+    /// Sends a message to recipients and returns the answers behind its end; dots are doubled.
+    pub fn deliver(&mut self, to: &[&str], text: &str) -> Vec<String> {
+        assert_eq!(self.ask("MAIL FROM:<sender@example.net>"), "250 2.1.0 OK");
+        for to in to {
+            assert_eq!(self.ask(&format!("RCPT TO:<{to}>")), "250 2.1.5 OK", "{to}");
+        }
+        assert!(self.ask("DATA").starts_with("354 "));
+        let text = text.replace("\r\n.", "\r\n..");
+        self.send(format!("{text}.\r\n"));
+        to.iter().map(|_| self.reply()).collect()
+    }
+
+    /// Everything up to the end of the connection, in lines.
+    pub fn rest(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line() {
+                line if line.is_empty() => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+}
