@@ -143,7 +143,7 @@ def verified_by_nobody(server=False):
 
 
 class Lmtp:
-    """An LMTP session over a socket or the pipes of a process; two round trips for a message."""
+    """An LMTP session over a socket; two round trips for a message."""
 
     def __init__(self, read, write, close):
         self.read, self.write, self.close = read, write, close
@@ -166,13 +166,19 @@ class Lmtp:
                 return line
 
     def deliver(self, recipient, message):
-        self.offer(recipient)
-        self.send(message)
-        self.reply()
+        self.deliver_to_all([recipient], message)
 
-    def offer(self, recipient):
-        self.say(b"MAIL FROM:<sender@example.net>\r\nRCPT TO:<%s>\r\nDATA\r\n" % recipient)
-        self.reply(), self.reply(), self.reply()
+    def deliver_to_all(self, recipients, message):
+        self.offer(recipients)
+        self.send(message)
+        for _ in recipients:
+            self.reply()
+
+    def offer(self, recipients):
+        named = b"".join(b"RCPT TO:<%s>\r\n" % recipient for recipient in recipients)
+        self.say(b"MAIL FROM:<sender@example.net>\r\n%sDATA\r\n" % named)
+        for _ in range(len(recipients) + 2):
+            self.reply()
 
     def send(self, message):
         dots = b"." if message.startswith(b".") else b""

@@ -72,8 +72,8 @@ class Pop:
 
 
 class Dovecot(servers.Dovecot):
-    def __init__(self, directory, users):
-        super().__init__(directory, users)
+    def __init__(self, directory, users, certificate):
+        super().__init__(directory, users, certificate)
         conf = f"{directory}/dovecot.conf"
         self.pop_port = free_port()
         quiet("doveadm", "-c", conf, "stop")
@@ -90,17 +90,17 @@ class Dovecot(servers.Dovecot):
 
 
 class Cyrus(servers.Cyrus):
-    def __init__(self, directory, users):
+    def __init__(self, directory, users, certificate):
         self.pop_port = free_port()
         program = os.environ.get("CYRUS_POP3D", "/usr/lib/cyrus/bin/pop3d")
         line = f'  pop3 cmd="{program} -C {{d}}/imapd.conf" listen="127.0.0.1:{self.pop_port}" prefork=0 maxchild=400\n'
         servers.CYRUS_CONF = servers.CYRUS_CONF.replace("}}\nEVENTS", line + "}}\nEVENTS", 1)
-        super().__init__(directory, users)
+        super().__init__(directory, users, certificate)
 
 
 class Ours(servers.Ours):
-    def __init__(self, directory, users):
-        super().__init__(directory, users)
+    def __init__(self, directory, users, certificate):
+        super().__init__(directory, users, certificate)
         with open(f"{directory}/data/proc/pop.port") as file:
             self.pop_port = int(file.read())
 
@@ -142,11 +142,12 @@ def main():
     corpus = Corpus(args.corpus)
     directory = tempfile.mkdtemp(prefix="msgstore-pop-", dir=args.dir)
     os.chmod(directory, 0o755)
+    certificate = servers.Certificate(directory)
     running = []
     try:
         for kind in kinds:
             os.mkdir(f"{directory}/{kind.name.lower()}")
-            server = kind(f"{directory}/{kind.name.lower()}", users)
+            server = kind(f"{directory}/{kind.name.lower()}", users, certificate)
             running.append(server)
             for number, user in enumerate(users):
                 client = Imap(server.port, user)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from clients import Imap, Lmtp, lmtp_over_tcp
+from clients import Imap, lmtp_over_tcp
 
 ORACLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle")
 MANIFEST = os.path.join(ORACLE, "..", "..", "Cargo.toml")
@@ -176,7 +176,7 @@ START {{
 SERVICES {{
   imap cmd="{imapd} -C {d}/imapd.conf" listen="127.0.0.1:{imap}" prefork=0 maxchild=400
   imaps cmd="{imapd} -s -C {d}/imapd.conf" listen="127.0.0.1:{imaps}" prefork=0 maxchild=400
-  lmtp cmd="{bin}/lmtpd -C {d}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=0 maxchild=40
+  lmtp cmd="{bin}/lmtpd -C {d}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=0 maxchild=100
 }}
 DAEMON {{
   idled cmd="{idled} -C {d}/imapd.conf"
@@ -281,10 +281,12 @@ class Ours:
     fill_program = None
 
     def __init__(self, directory, users, certificate):
-        self.directory, self.children, self.users = directory, [], users
+        self.directory, self.users = directory, users
         self.start()
         self.tls_port = free_port()
-        self.restart_with({"service.imap.enablesslport": "yes", "service.imap.sslport": self.tls_port,
+        self.lmtp_port = free_port()
+        self.restart_with({"service.lmtp.enable": "yes", "service.lmtp.port": self.lmtp_port,
+                           "service.imap.enablesslport": "yes", "service.imap.sslport": self.tls_port,
                            "encryption.nscertfile": certificate.certificate, "encryption.nskeyfile": certificate.key})
 
     def start(self):
@@ -310,31 +312,19 @@ class Ours:
                            f"mail: {name}@example.org\nuserPassword: {{CLEAR}}secret\n")
 
     def roots(self):
-        found = [child.pid for child in self.children if child.poll() is None]
-        for service in ("store", "imap"):
-            found.append(self.service(service))
-        return found
+        return [self.service(service) for service in ("store", "imap", "lmtp")]
 
     def service(self, name):
         with open(f"{self.directory}/data/proc/{name}") as file:
             return int(re.search(r"\d+", file.read())[0])
 
     def lmtp(self):
-        child = subprocess.Popen([self.program, "deliver", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment())
-        self.children.append(child)
-
-        def close():
-            child.stdin.close()
-            child.wait()
-            child.stdout.close()
-            self.children.remove(child)
-        return Lmtp(child.stdout, child.stdin, close)
+        return lmtp_over_tcp(self.lmtp_port)
 
     def settings(self):
         with open(MANIFEST) as file:
             version = re.search(r'^version = "(.*)"', file.read(), re.M)[1]
-        return (f"msgstore {version}: defaults (every acknowledged message is flushed), `service.authfailpause` 0; LMTP by `deliver -l`, a process "
-                "for each connection, over pipes.")
+        return (f"msgstore {version}: defaults (every acknowledged message is flushed), `service.authfailpause` 0; LMTP over TCP.")
 
     def fill(self, users, folders):
         quiet(self.fill_program, f"{self.directory}/config", str(users), str(folders))

@@ -60,11 +60,13 @@ class Row:
         return statistics.median(measured.seconds)
 
 
-def deliveries(sessions, users, count, source):
-    """`count` messages through sessions at the same time, one message at a time in each."""
+def deliveries(sessions, users, count, source, recipients=1):
+    """`count` messages through sessions at the same time, one message at a time in each, each for so many users."""
+    addresses = [b"%s@example.org" % user.encode() for user in users]
+
     def one(number, session):
         for n in range(number, count, len(sessions)):
-            session.deliver(b"%s@example.org" % users[n % len(users)].encode(), source[n % len(source)])
+            session.deliver_to_all([addresses[(n + k) % len(addresses)] for k in range(recipients)], source[n % len(source)])
     at_once(one, sessions)
 
 
@@ -85,12 +87,12 @@ class Workloads:
         self.warm.add((server.name, what))
         return first
 
-    def deliver(self, connections):
+    def deliver(self, connections, recipients=1):
         def run(server, measured):
             sessions = [server.lmtp() for _ in range(connections)]
-            deliveries(sessions, self.users, connections * 2, self.source)
-            count = self.sizes.deliveries
-            measured.take(server, count, lambda: deliveries(sessions, self.users, count, self.source))
+            deliveries(sessions, self.users, connections * 2, self.source, recipients)
+            count = max(connections, self.sizes.deliveries // recipients)
+            measured.take(server, count, lambda: deliveries(sessions, self.users, count, self.source, recipients))
             for session in sessions:
                 session.close()
         return run
@@ -225,6 +227,9 @@ class Workloads:
         return [
             Row("lmtp", "LMTP delivery, 1 connection", self.deliver(1), 2, 8, True, limit=lambda limits, _: limits.files(1, deliveries)),
             Row("lmtp", "LMTP delivery, 16 connections", self.deliver(16), 4, 5, True, limit=lambda limits, _: limits.files(16, deliveries)),
+            Row("lmtp", "LMTP delivery, 64 connections", self.deliver(64), 4, 4, True, limit=lambda limits, _: limits.files(64, deliveries)),
+            Row("lmtp", "LMTP delivery to 10 recipients, 4 connections", self.deliver(4, 10), 4, 4, True,
+                limit=lambda limits, _: limits.files(4, deliveries // 10)),
             Row("append", "APPEND, 1 connection", self.append(1), 2, 6, True, limit=lambda limits, _: limits.files(1, deliveries)),
             Row("append", "APPEND, 8 connections", self.append(8), 2, 4, True, limit=lambda limits, _: limits.files(8, deliveries)),
             Row("multiappend", f"MULTIAPPEND by {TOGETHER}, messages", self.together, 3, 3, True,
