@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::StoreError;
-use super::flags::Flags;
+use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId};
 use super::intent::Intent;
 use super::name::{FolderPath, MailboxName};
@@ -14,6 +14,8 @@ use super::{Store, Tx, View, rows};
 
 /// Most entries of one list.
 const ENTRIES: usize = 256;
+/// Most bytes of the identifiers of a list: each folder below has a copy, and each change of the folder writes it.
+const LIST_BYTES: usize = 8192;
 /// Longest identifier, bytes.
 const IDENTIFIER_BYTES: usize = 512;
 
@@ -30,12 +32,29 @@ pub struct Who {
     pub default_domain: String,
     /// A store administrator.
     pub admin: bool,
+    /// Nobody yet: not even what anyone may do is allowed.
+    pub stranger: bool,
 }
 
 impl Who {
+    /// Somebody who has not logged in.
+    pub fn stranger() -> Who {
+        Who {
+            account: AccountId(0),
+            userid: String::new(),
+            groups: Vec::new(),
+            default_domain: String::new(),
+            admin: false,
+            stranger: true,
+        }
+    }
+
     /// The rights that a list of a folder in `account` gives. The owner and store administrators can always look up and administer: nobody locks
     /// them out, nor they themselves.
     pub fn rights(&self, account: AccountId, acl: &Acl) -> Rights {
+        if self.stranger {
+            return Rights::NONE;
+        }
         let always = if self.admin || account == self.account { Rights::ALWAYS } else { Rights::NONE };
         acl.rights_of(&self.userid, &self.groups, &self.default_domain).with(always)
     }
@@ -159,6 +178,20 @@ impl Store {
         self.who.as_ref().map_or(Rights::ALL, |who| who.rights(account, &folder.acl))
     }
 
+    /// An error when whoever acts may not read a folder of somebody else any more: what lasts asks before each step.
+    ///
+    /// # Errors
+    /// `Denied`; a row is damaged.
+    pub fn still_reads(&self, view: &View<'_>, account: AccountId, folder: FolderId) -> Result<(), StoreError> {
+        if self.who.as_ref().is_none_or(|who| who.account == account) {
+            return Ok(());
+        }
+        match view.folder(folder)? {
+            Some(row) if !self.rights(account, &row).contains(Rights::READ) => Err(StoreError::Denied),
+            _ => Ok(()),
+        }
+    }
+
     /// Replaces the access control list of a folder.
     ///
     /// # Errors
@@ -198,6 +231,9 @@ impl Store {
                 row.acl.put(identifier, after);
                 if row.acl.0.len() > ENTRIES {
                     return Err(StoreError::Limit { what: "entries in an access control list", limit: ENTRIES as u64 });
+                }
+                if row.acl.0.iter().map(|entry| entry.identifier.len()).sum::<usize>() > LIST_BYTES {
+                    return Err(StoreError::Limit { what: "bytes of an access control list", limit: LIST_BYTES as u64 });
                 }
                 rows::put_folder(tx.txn, account, &row)?;
                 crate::crash_point!("acl.after-rows");
@@ -244,6 +280,19 @@ impl Tx<'_, '_> {
         }
     }
 
+    /// The bits of keywords; unknown ones are added to the account's table. Who is not the owner leaves half of the places to him.
+    pub(super) fn keyword_bits(&mut self, account: AccountId, names: &[String]) -> Result<Keywords, StoreError> {
+        if !names.is_empty() && self.who.is_some_and(|who| who.account != account) {
+            let known = rows::keywords(self.txn, account)?;
+            let is_known = |name: &String| known.iter().any(|other| other.eq_ignore_ascii_case(name));
+            let limit = Keywords::LIMIT / 2;
+            if known.len() + names.iter().filter(|name| !is_known(name)).count() > limit && !names.iter().all(is_known) {
+                return Err(StoreError::Limit { what: "keywords from other users", limit: limit as u64 });
+            }
+        }
+        rows::keyword_bits(self.txn, account, names)
+    }
+
     /// A folder whose list whoever acts may change.
     fn administered(&mut self, account: AccountId, folder: FolderId) -> Result<Folder, StoreError> {
         super::lock::respect(self, account, folder)?;
@@ -266,7 +315,9 @@ impl Tx<'_, '_> {
                 self.demand_create(account, above.as_ref())
             }
             Intent::RenameInbox { to, .. } => {
-                self.demand(account, &row(FolderId::INBOX)?, Rights::CREATE)?;
+                // Its messages move into a folder with another list, as by MOVE.
+                let needed = Rights::CREATE.with(Rights::READ).with(Rights::DELETE);
+                self.demand(account, &row(FolderId::INBOX)?, needed)?;
                 let above = self.nearest_above(account, &FolderPath::parse(to)?)?;
                 self.demand_create(account, above.as_ref())
             }
@@ -321,12 +372,14 @@ mod tests {
             groups: Vec::new(),
             default_domain: String::new(),
             admin,
+            stranger: false,
         };
         let denied = acl("joe r -anyone lrswipcda");
         assert_eq!(who(1, false).rights(AccountId(1), &denied), Rights::ALWAYS);
         assert_eq!(who(2, true).rights(AccountId(1), &denied), Rights::ALWAYS);
         assert_eq!(who(2, false).rights(AccountId(1), &denied), Rights::NONE);
         assert_eq!(who(1, false).rights(AccountId(1), &Acl::default()), Rights::ALWAYS);
+        assert_eq!(Who::stranger().rights(AccountId(0), &acl("anyone lrswipcda anonymous lr")), Rights::NONE);
     }
 
     #[test]

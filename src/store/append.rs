@@ -248,7 +248,7 @@ impl Tx<'_, '_> {
         // Flags that whoever acts may not set are left out (RFC 4314 section 4).
         let (flags, with_keywords) = super::acl::flags_of(self.rights(account, &target.row));
         let keywords = if with_keywords { &item.keywords[..] } else { &[] };
-        let keywords = rows::keyword_bits(self.txn, account, keywords)?;
+        let keywords = self.keyword_bits(account, keywords)?;
         let uid = self.link(target, item.staged.path())?;
         let redo = Writer::new(1).string(item.staged.partition()).string(item.staged.name()).finish();
         rows::put(self.txn, &schema::redo(account, folder, uid), redo)?;
@@ -373,7 +373,7 @@ impl Tx<'_, '_> {
             let (flags, keywords) = match states.get(&source.message.uid) {
                 Some(now) => *now,
                 None if !with_keywords => (source.flags, Keywords::default()),
-                None => (source.flags, rows::keyword_bits(self.txn, account, &source.keywords)?),
+                None => (source.flags, self.keyword_bits(account, &source.keywords)?),
             };
             let (flags, keywords) = (flags.and(allowed), if with_keywords { keywords } else { Keywords::default() });
             let uid = self.link(&mut target, &source.path).map_err(|error| source.gone_or(error))?;

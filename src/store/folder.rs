@@ -257,7 +257,7 @@ impl Tx<'_, '_> {
 }
 
 /// The access control list of a new folder: that of the one above, at the top everything for the owner.
-fn inherited_acl(owner: &Account, above: Option<&Folder>) -> Acl {
+pub(super) fn inherited_acl(owner: &Account, above: Option<&Folder>) -> Acl {
     above.map_or_else(
         || Acl(vec![AclEntry { identifier: owner.userid.clone(), rights: Rights::ALL }]),
         |row| row.acl.clone(),

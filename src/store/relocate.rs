@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::folder::inherited_acl;
 use super::ids::{AccountId, FolderId};
 use super::intent::{Failed, Intent, intent_key};
 use super::lmdb::Rows;
@@ -223,6 +224,8 @@ impl Store {
             row.highest_modseq = Tx::next_modseq(&mut owner);
             rows::put_account(tx.txn, account, &owner)?;
             if keep_name {
+                let above = rows::folder(tx.txn, account, row.parent)?;
+                let acl = inherited_acl(&owner, above.as_ref());
                 let kept = Folder {
                     noselect: true,
                     exists: 0,
@@ -234,6 +237,8 @@ impl Store {
                     idx_generation: row.idx_generation + 1,
                     idx_len: index_file::HEADER,
                     special_use: SpecialUse::default(),
+                    // The old list goes with the mailbox (RFC 4314 section 4): nobody could change it.
+                    acl,
                     ..row
                 };
                 return tx.changed(account, &kept);

@@ -188,7 +188,7 @@ impl Tx<'_, '_> {
         let keywords = match change.op {
             _ if !allowed.1 => Keywords::default(),
             FlagOp::Remove => rows::known_bits(self.txn, account, &change.keywords)?,
-            _ => rows::keyword_bits(self.txn, account, &change.keywords)?,
+            _ => self.keyword_bits(account, &change.keywords)?,
         };
         let modseq = owner.highest_modseq + 1;
         let mut stored = Stored { modseq, since: row.highest_modseq, ..Stored::default() };

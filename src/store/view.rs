@@ -234,6 +234,19 @@ impl View<'_> {
         Ok(!rows::children(&self.read, self.account, id)?.is_empty())
     }
 
+    /// Is there a folder directly below this one that satisfies `wanted`?
+    ///
+    /// # Errors
+    /// A row is damaged.
+    pub fn any_child(&self, id: FolderId, wanted: &dyn Fn(&Folder) -> bool) -> Result<bool, StoreError> {
+        for (_, child) in rows::children(&self.read, self.account, id)? {
+            if self.folder(child)?.is_some_and(|child| wanted(&child)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Has the account subscribed to this name?
     ///
     /// # Errors

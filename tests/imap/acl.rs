@@ -336,3 +336,124 @@ fn groups_domains_and_denials_count() {
     assert_eq!(rights(&["-eve@other.org lr"], &mut eve), nothing);
     assert_eq!(rights(&["eve@other.org lra"], &mut eve), told("pa"));
 }
+
+/// RENAME of INBOX moves its messages into a folder with another list: who may not read and remove them may not do that.
+#[test]
+fn the_messages_of_an_inbox_do_not_go_by_rename_without_the_rights_of_move() {
+    let daemon = Daemon::start(&["joe", "ann"], &[]);
+    let mut joe = daemon.login("joe");
+    last(&mut joe, "create Work");
+    joe.append("INBOX", "", "a: 1\r\n\r\n");
+    grant(&daemon, "Work", "lrc");
+    let mut ann = daemon.login("ann");
+    let command = format!("rename \"Shared Folders/User/joe\" {}", WORK.replace("Work", "Work/Taken"));
+    for rights in ["lc", "lrc", "lcd"] {
+        grant(&daemon, "INBOX", rights);
+        assert_eq!(outcome(&mut ann, &command), "NO NOPERM", "{rights}");
+    }
+    assert_eq!(joe.ask("status INBOX (messages)")[0], "* STATUS \"INBOX\" (MESSAGES 1)");
+    grant(&daemon, "INBOX", "lrcd");
+    assert_eq!(outcome(&mut ann, &command), "OK");
+    assert_eq!(joe.ask("status Work/Taken (messages)")[0], "* STATUS \"Work/Taken\" (MESSAGES 1)");
+}
+
+/// A name that DELETE leaves has the list of a new mailbox: nobody could change the old one.
+#[test]
+fn a_name_without_a_mailbox_keeps_nobodys_rights() {
+    let daemon = Daemon::start(&["joe", "ann"], &[]);
+    let mut joe = daemon.login("joe");
+    last(&mut joe, "create Work/below");
+    grant(&daemon, "Work", "lrc");
+    last(&mut joe, "delete Work");
+    let mut ann = daemon.login("ann");
+    assert_eq!(outcome(&mut ann, &format!("create {}", WORK.replace("Work", "Work/hers"))), "NO NOPERM");
+    assert_eq!(outcome(&mut ann, &format!("rename {WORK} {}", WORK.replace("Work", "Gone"))), "NO NONEXISTENT");
+    assert_eq!(outcome(&mut joe, "delete Work"), "NO HASCHILDREN");
+}
+
+/// What is hidden is not told by the ways around the commands: normal forms, children, numbers of messages.
+#[test]
+fn nothing_is_told_of_what_may_not_be_looked_up() {
+    let daemon = Daemon::start(&["joe", "ann"], &[]);
+    let mut joe = daemon.login("joe");
+    for folder in ["Work/below", "Drop", "cafe&AwE-"] {
+        assert_eq!(outcome(&mut joe, &format!("create {folder}")), "OK");
+    }
+    grant(&daemon, "Work", "lr");
+    grant(&daemon, "Work/below", "");
+    grant(&daemon, "Drop", "i");
+    let mut ann = daemon.login("ann");
+    ann.append("INBOX", "", "a: 1\r\n\r\n");
+    ann.ask("enable imap4rev2");
+    for name in ["cafe\u{301}", "the\u{301}"] {
+        assert_eq!(last(&mut ann, &format!("subscribe \"Shared Folders/User/joe/{name}\"")), "OK Completed");
+    }
+    let listed = ann.ask("lsub \"\" \"*\"").join("\n");
+    assert!(listed.contains("joe/caf\u{e9}\"") && listed.contains("joe/th\u{e9}\""), "{listed}");
+    let list = |lines: Vec<String>| lines.into_iter().find(|line| line.starts_with("* LIST")).unwrap();
+    assert!(list(ann.ask(&format!("select {WORK}"))).contains("\\HasNoChildren"));
+    // A subscribed folder of somebody else is there.
+    last(&mut ann, &format!("subscribe {WORK}"));
+    let listed = list(ann.ask("list (subscribed) \"\" \"*Work\" return (children status (messages))"));
+    assert_eq!(listed, format!("* LIST (\\Subscribed \\HasNoChildren) \"/\" {WORK}"));
+    grant(&daemon, "Work/below", "l");
+    assert!(list(ann.ask(&format!("examine {WORK}"))).contains("\\HasChildren"));
+    // Who may not select a mailbox is not told of its UIDs.
+    ann.ask("select INBOX");
+    let drop = WORK.replace("Work", "Drop");
+    for command in [format!("append {drop} {{6+}}\r\na: 1\r\n"), format!("copy 1 {drop}"), format!("move 1 {drop}")] {
+        let answer = ann.ask(&command);
+        assert!(answer.last().unwrap().starts_with("OK Completed"), "{answer:?}");
+        assert!(!answer.iter().any(|line| line.contains("UID ")), "{answer:?}");
+    }
+}
+
+/// A long command looks at the rights before each step.
+#[test]
+fn a_fetch_that_lasts_ends_when_the_right_is_taken() {
+    let daemon = Daemon::start(&["joe", "ann"], &[]);
+    let mut joe = daemon.login("joe");
+    last(&mut joe, "create Work");
+    let body = format!("a: 1\r\n\r\n{}", "0123456789abcdef\r\n".repeat(6000));
+    for _ in 0..20 {
+        joe.append("Work", "", &body);
+    }
+    joe.ask("select Work");
+    for _ in 0..4 {
+        joe.ask("copy 1:20 Work");
+        joe.ask("noop");
+    }
+    for _ in 0..2 {
+        joe.ask("copy 1:* Work");
+        joe.ask("noop");
+    }
+    grant(&daemon, "Work", "lr");
+    let mut ann = daemon.login("ann");
+    ann.ask(&format!("select {WORK}"));
+    ann.send("z fetch 1:* (body.peek[])\r\n");
+    // The client reads one line and no more: the server is stuck in the middle of 40 megabytes.
+    assert!(ann.line().starts_with("* 1 FETCH"));
+    grant(&daemon, "Work", "");
+    let answer = ann.until("z");
+    assert!(answer.last().unwrap().starts_with("NO [NOPERM]"), "{:?}", answer.last());
+    assert!(answer.len() > 1);
+}
+
+/// Keywords belong to the account: who is not the owner leaves half of the places to him.
+#[test]
+fn others_do_not_use_up_the_keywords() {
+    let daemon = Daemon::start(&["joe", "ann"], &[]);
+    let mut joe = daemon.login("joe");
+    last(&mut joe, "create Work");
+    joe.append("Work", "", "a: 1\r\n\r\n");
+    grant(&daemon, "Work", "lrw");
+    let mut ann = daemon.login("ann");
+    ann.ask(&format!("select {WORK}"));
+    let names = |from: u32, to: u32| (from..to).map(|n| format!("word{n}")).collect::<Vec<_>>().join(" ");
+    assert_eq!(outcome(&mut ann, &format!("store 1 +flags ({})", names(0, 64))), "OK");
+    assert_eq!(outcome(&mut ann, "store 1 +flags (more)"), "NO LIMIT");
+    assert_eq!(outcome(&mut ann, "store 1 -flags (word1)"), "OK");
+    assert_eq!(outcome(&mut ann, "store 1 +flags (WORD1)"), "OK");
+    joe.ask("select Work");
+    assert_eq!(outcome(&mut joe, &format!("store 1 +flags ({})", names(64, 128))), "OK");
+}

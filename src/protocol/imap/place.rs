@@ -35,6 +35,7 @@ impl Session {
 
     /// The place of a whole name.
     pub(super) fn place_of(&self, whole: &FolderPath) -> Result<Option<Place>, Answer> {
+        let own = self.account()?;
         let (account, path) = match shared(whole) {
             Some((owner, below)) => {
                 let owner = utf7::decode(owner.as_bytes()).unwrap_or_else(|| owner.to_owned());
@@ -45,7 +46,7 @@ impl Session {
                 let below = below.join("/");
                 (account, if below.is_empty() { FolderPath::inbox() } else { FolderPath::parse(&below)? })
             }
-            None => (self.account()?, whole.clone()),
+            None => (own, whole.clone()),
         };
         Ok(Some(Place { account, path, name: whole.to_string() }))
     }
@@ -144,6 +145,7 @@ impl Session {
             groups: user.groups,
             default_domain: self.server.default_domain.clone().unwrap_or_default(),
             admin: self.server.admins.contains(&user.userid),
+            stranger: false,
         });
         self.login = Some(Login { userid: user.userid, account });
     }

@@ -41,6 +41,8 @@ pub enum Code {
     AuthorizationFailed,
     BadCharset(Vec<String>),
     Cannot,
+    /// RFC 9051 section 7.1: a mailbox with others below it.
+    HasChildren,
     Capability(String),
     ClientBug,
     Closed,
@@ -92,6 +94,7 @@ impl Code {
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
             Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
             Code::Cannot => "CANNOT",
+            Code::HasChildren => "HASCHILDREN",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
             Code::CompressionActive => "COMPRESSIONACTIVE",

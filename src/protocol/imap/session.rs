@@ -19,7 +19,7 @@ use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
 use crate::protocol::sasl::{Exchange, Mechanism};
-use crate::store::{AccountId, FolderId, FolderPath, Kind, Modseq, Rights, Store, StoreError};
+use crate::store::{AccountId, FolderId, FolderPath, Kind, Modseq, Rights, Store, StoreError, Who};
 
 /// Who is logged in.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Session {
     /// A session with a client at `peer`.
     pub fn new(server: Arc<Server>, peer: SocketAddr) -> Session {
         Session {
-            store: server.store.clone(),
+            store: server.store.acting_for(Who::stranger()),
             server,
             peer,
             login: None,
@@ -241,8 +241,12 @@ impl Session {
                     place::denied().write(&tag, out);
                     return Progress::Done;
                 }
-                // The command itself meets the error.
-                Ok(Some(_)) | Err(_) => {}
+                Ok(Some(_)) => {}
+                // What cannot be checked is not allowed.
+                Err(error) => {
+                    Answer::from(error).write(&tag, out);
+                    return Progress::Done;
+                }
             }
         }
         if enable::implied(&command) {

@@ -8,6 +8,7 @@ use super::parse::Names;
 use super::respond::{Code, Status};
 use super::selected::Told;
 use super::session::{Counts, Session};
+use crate::store::Who;
 use crate::text::utf7;
 
 impl Session {
@@ -41,7 +42,7 @@ impl Session {
     pub fn unauthenticate(&mut self) {
         self.leave();
         self.login = None;
-        self.store = self.server.store.clone();
+        self.store = self.server.store.acting_for(Who::stranger());
         self.append = None;
         self.exchange = None;
         self.cleartext = false;

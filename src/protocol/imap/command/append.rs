@@ -21,6 +21,8 @@ pub struct Append {
     /// The mailbox as the client wrote it.
     mailbox: String,
     to: (AccountId, FolderId),
+    /// The user may read what is there (RFC 4315 section 3: who may not select a mailbox is not told of its UIDs).
+    tells_uids: bool,
     partition: String,
     next: Next,
     messages: Vec<Message>,
@@ -105,8 +107,10 @@ impl Session {
     }
 
     fn first_message(&mut self, tag: &str, head: parse::AppendHead) -> Result<Append, Answer> {
+        self.account()?;
         let replaced = head.replaced.map(|replaced| self.replaced(replaced)).transpose()?;
         let (account, folder) = self.target(&head.mailbox)?;
+        let tells_uids = self.store.rights(account, &folder).contains(Rights::READ);
         if replaced.is_some() && self.selected.as_ref().is_some_and(|selected| selected.account != account) {
             return Err(Answer::no_with(Code::Cannot, "The mailboxes belong to different users"));
         }
@@ -114,6 +118,7 @@ impl Session {
             tag: tag.to_owned(),
             mailbox: head.mailbox,
             to: (account, folder.id),
+            tells_uids,
             partition: folder.partition,
             next: head.item.into(),
             messages: Vec::new(),
@@ -126,7 +131,7 @@ impl Session {
     fn replaced(&mut self, replaced: parse::Replaced) -> Result<Old, Answer> {
         self.account()?;
         let deleted = self.is_deleted()?;
-        let may = self.selected_rights()?.is_some_and(|rights| rights.contains(Rights::DELETE));
+        let may = self.selected_rights()?.is_some_and(|rights| rights.contains(Rights::DELETE.with(Rights::READ)));
         let store = self.store.clone();
         let selected = self.writable()?;
         if deleted {
@@ -241,7 +246,7 @@ impl Session {
     fn append_all(&self, append: &Append, now_s: i64) -> Answered {
         let items: Vec<NewMessage<'_>> = append.messages.iter().map(|message| message.item(now_s)).collect();
         let appended = self.store.append(append.to.0, append.to.1, &items, now_s).map_err(deleted)?;
-        Ok(Answer::completed_with(append_uid(appended)))
+        Ok(if append.tells_uids { Answer::completed_with(append_uid(appended)) } else { Answer::completed() })
     }
 
     /// The new message is told before the old one's EXPUNGE (RFC 8508 section 3.4), which is among the news at the end.
@@ -252,7 +257,9 @@ impl Session {
         let (account, to) = append.to;
         let item = message.item(now_s);
         let appended = self.store.replace(account, (old.folder, old.uid), to, &item, now_s).map_err(deleted)?;
-        respond::status(out, "*", Status::Ok, Some(&append_uid(appended)), "Replacement message is ready");
+        if append.tells_uids {
+            respond::status(out, "*", Status::Ok, Some(&append_uid(appended)), "Replacement message is ready");
+        }
         Ok(Answer::completed())
     }
 }

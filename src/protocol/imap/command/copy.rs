@@ -4,7 +4,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Copied, FolderId, Kind, Store, StoreError};
+use crate::store::{AccountId, Copied, FolderId, Kind, Rights, Store, StoreError};
 
 /// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
@@ -12,6 +12,7 @@ use crate::store::{AccountId, Copied, FolderId, Kind, Store, StoreError};
 /// NO: no such mailbox, no right to insert, over quota, a message is gone; BAD: no such message.
 pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, now_s: i64) -> Answered {
     let (account, folder) = session.target(mailbox)?;
+    let tells_uids = session.store.rights(account, &folder).contains(Rights::READ);
     let to = (account, folder.id);
     let store = session.store.clone();
     let selected = session.mailbox()?;
@@ -25,6 +26,8 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
             .map_err(|error| failed(&store, to, error))?,
     };
     match copyuid(&copied) {
+        // RFC 4315 section 3: who may not select the mailbox is not told of its UIDs.
+        Some(_) if !tells_uids => Ok(Answer::completed()),
         Some(code) => Ok(Answer::completed_with(code)),
         None if uid => Ok(Answer::completed()),
         None => Err(gone()),

@@ -26,7 +26,7 @@ pub fn run(session: &mut Session, name: &str, now_s: i64, out: &mut Vec<u8>) -> 
             .into_iter()
             .any(|(other, _)| other != *path && other.starts_with(path));
         if below {
-            return Err(Answer::no_with(Code::Cannot, "Mailbox has inferior hierarchical names"));
+            return Err(Answer::no_with(Code::HasChildren, "Mailbox has inferior hierarchical names"));
         }
     }
     session.store.folder_delete(account, path, now_s)?;

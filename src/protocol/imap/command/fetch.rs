@@ -355,6 +355,7 @@ impl FetchRun {
         ranges: &[(Uid, Uid)],
     ) -> Result<(), StoreError> {
         let view = store.view(account)?;
+        store.still_reads(&view, account, folder_id)?;
         let mut runs: Vec<StateRun> = Vec::new();
         let mut messages: Vec<Message> = Vec::new();
         for (first, last) in ranges {

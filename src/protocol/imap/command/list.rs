@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::acl::write_my_rights;
+use super::oldname::has_children;
 use super::status;
 use crate::log::{self, Category};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::{Listing, Selection};
+use crate::protocol::imap::place::SHARED;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{Folder, FolderPath, Rights, StoreError, View};
+use crate::store::{AccountId, Folder, FolderPath, Rights, SpecialUse, StoreError, View};
 use crate::text::wildcard::Wildcard;
 
 /// Bytes of a pattern: no name is longer, and the time of a match is pattern times name.
@@ -49,6 +51,8 @@ struct Name {
     text: String,
     /// `None`: there is no such folder.
     folder: Option<Folder>,
+    /// Whose it is, where that is somebody else.
+    owner: Option<AccountId>,
     subscribed: bool,
     has_children: bool,
     /// It satisfies the selection options.
@@ -67,6 +71,7 @@ impl Name {
             text: path.to_string(),
             path,
             folder,
+            owner: None,
             subscribed: false,
             has_children: false,
             selected: false,
@@ -101,7 +106,7 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     let account = session.account()?;
     let wildcards = wildcards(session, listing)?;
     let view = session.store.view(account)?;
-    let mut names = names(&view, listing)?;
+    let mut names = names(session, &view, listing)?;
     for name in &mut names {
         name.selected = name.satisfies(listing.selection);
         // In the form in which the client writes names: modified UTF-7 cannot be cut anywhere.
@@ -115,13 +120,16 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
         let shown = session.shown(&name.text);
         write(name, &shown, listing, out);
         let Some(folder) = name.mailbox().filter(|_| name.selected) else { continue };
-        let rights = session.store.rights(account, folder);
+        let owner = name.owner.unwrap_or(account);
+        let rights = session.store.rights(owner, folder);
         if listing.returns.my_rights {
             write_my_rights(&shown, rights, out);
         }
         if !listing.returns.status.is_empty() && rights.contains(Rights::READ) {
             // One that cannot be read is left out (RFC 5819 section 2).
-            match status::values(&session.server, &view, account, folder, &listing.returns.status) {
+            let other = name.owner.map(|owner| session.store.view(owner)).transpose()?;
+            let view = other.as_ref().unwrap_or(&view);
+            match status::values(&session.server, view, owner, folder, &listing.returns.status) {
                 Ok(values) => respond::mailbox_status(out, &shown, &values),
                 Err(error) => log::error(Category::Store, format!("status of {}: {error}", name.text)),
             }
@@ -132,7 +140,7 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
 
 /// Every name that the selection options could mean, depth first: the folders; where subscriptions select, also those that are subscribed to and are not
 /// there; with RECURSIVEMATCH also the missing ones above these.
-fn names(view: &View<'_>, listing: &Listing) -> Result<Vec<Name>, StoreError> {
+fn names(session: &Session, view: &View<'_>, listing: &Listing) -> Result<Vec<Name>, StoreError> {
     let mut names: Vec<Name> =
         view.folders()?.into_iter().map(|(path, folder)| Name::new(path, Some(folder))).collect();
     for at in 1..names.len() {
@@ -164,11 +172,29 @@ fn names(view: &View<'_>, listing: &Listing) -> Result<Vec<Name>, StoreError> {
         missing.insert(path, true);
     }
     if !missing.is_empty() {
-        names.extend(missing.into_iter().map(|(path, subscribed)| Name { subscribed, ..Name::new(path, None) }));
+        for (path, subscribed) in missing {
+            let there = if subscribed { others(session, &path)? } else { None };
+            names.push(Name { subscribed, ..there.unwrap_or_else(|| Name::new(path, None)) });
+        }
         let inbox = |path: &FolderPath| path.components().first().is_some_and(|first| first == "INBOX");
         names.sort_by(|a, b| (!inbox(&a.path), &a.path).cmp(&(!inbox(&b.path), &b.path)));
     }
     Ok(names)
+}
+
+/// A folder of somebody else that the user may know of, by the name that he subscribed to.
+fn others(session: &Session, path: &FolderPath) -> Result<Option<Name>, StoreError> {
+    if path.components().first().is_none_or(|first| first != SHARED) {
+        return Ok(None);
+    }
+    let Ok((place, mut folder)) = session.found(&path.to_string(), Rights::LOOKUP) else {
+        return Ok(None);
+    };
+    let view = session.store.view(place.account)?;
+    let has_children = has_children(session, &view, place.account, &folder)?;
+    // What its owner uses it for is nothing to others.
+    folder.special_use = SpecialUse::default();
+    Ok(Some(Name { owner: Some(place.account), has_children, ..Name::new(path.clone(), Some(folder)) }))
 }
 
 /// Tells the names above each selected one of it. At most one step for each level of each name.

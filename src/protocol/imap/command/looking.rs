@@ -127,6 +127,7 @@ impl Looking {
         let ((account, folder), cost) = (self.place, self.test.cost());
         let mut batch = Batch { states: Vec::new(), messages: Vec::new() };
         let view = self.store.view(account)?;
+        self.store.still_reads(&view, account, folder)?;
         view.states(folder, first..=last, &mut |run| {
             batch.states.extend((run.first..=run.last()).map(|uid| (uid, run.flags, run.keywords, run.modseq)));
         })?;

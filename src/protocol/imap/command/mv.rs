@@ -5,6 +5,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::Session;
+use crate::store::Rights;
 
 /// Moves messages.
 ///
@@ -19,6 +20,7 @@ pub fn run(
     out: &mut Vec<u8>,
 ) -> Answered {
     let (account, folder) = session.target(mailbox)?;
+    let tells_uids = session.store.rights(account, &folder).contains(Rights::READ);
     let to = (account, folder.id);
     let store = session.store.clone();
     let selected = session.writable()?;
@@ -35,6 +37,7 @@ pub fn run(
     let moved = store.move_messages(from, &uids, to, now_s).map_err(|error| failed(&store, to, error))?;
     session.tell_modseq(!moved.pairs.is_empty());
     match copyuid(&moved) {
+        Some(_) if !tells_uids => {}
         Some(code) => respond::status(out, "*", Status::Ok, Some(&code), "Ok"),
         None if uid => {}
         None => return Err(gone()),

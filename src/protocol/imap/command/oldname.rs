@@ -11,7 +11,7 @@ use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::place::Place;
 use crate::protocol::imap::respond;
 use crate::protocol::imap::session::Session;
-use crate::store::{Folder, FolderPath, StoreError, View};
+use crate::store::{AccountId, Folder, FolderPath, Rights, StoreError, View};
 use crate::text::utf7;
 
 impl Session {
@@ -30,7 +30,10 @@ impl Session {
             return Ok(path);
         };
         let there = match self.place_of(&path)? {
-            Some(place) => self.look(&place, true)?.is_some(),
+            Some(place) => self
+                .look(&place, true)?
+                // Who has no right there does not learn that it is there.
+                .is_some_and(|folder| self.store.rights(place.account, &folder) != Rights::NONE),
             None => false,
         };
         if there || self.store.view(self.account()?)?.is_subscribed(&name)? {
@@ -72,6 +75,22 @@ impl Session {
     }
 }
 
+/// Are there folders below that the user may know of (RFC 5258 section 4)?
+///
+/// # Errors
+/// What the store says.
+pub(super) fn has_children(
+    session: &Session,
+    view: &View<'_>,
+    account: AccountId,
+    folder: &Folder,
+) -> Result<bool, StoreError> {
+    if session.account().ok() == Some(account) {
+        return view.has_children(folder.id);
+    }
+    view.any_child(folder.id, &|child| session.store.rights(account, child).contains(Rights::LOOKUP))
+}
+
 /// Writes the LIST response of a name. `folder` is what stands there in `view`, a view of its owner's account; `old` another name of it.
 ///
 /// # Errors
@@ -100,7 +119,7 @@ pub(super) fn write(
         attributes.push("\\Subscribed");
     }
     if let Some(folder) = folder {
-        attributes.push(if view.has_children(folder.id)? { "\\HasChildren" } else { "\\HasNoChildren" });
+        attributes.push(if has_children(session, view, place.account, folder)? { "\\HasChildren" } else { "\\HasNoChildren" });
         if is_own {
             attributes.extend(folder.special_use.attributes());
         }

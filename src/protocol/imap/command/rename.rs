@@ -1,7 +1,7 @@
 //! RENAME (RFC 3501 section 6.3.5). Renaming INBOX moves its messages and leaves it empty.
 
 use crate::protocol::imap::answer::{Answer, Answered};
-use crate::protocol::imap::place::nonexistent;
+use crate::protocol::imap::place::{denied, nonexistent};
 use crate::protocol::imap::respond::Code;
 use crate::protocol::imap::session::Session;
 use crate::store::Rights;
@@ -15,6 +15,11 @@ pub fn run(session: &mut Session, from: &str, to: &str, now_s: i64, out: &mut Ve
     let place = session.place(from)?.ok_or_else(nonexistent)?;
     let folder = session.look(&place, true)?.ok_or_else(nonexistent)?;
     session.check(place.account, &folder, Rights::CREATE, Code::NonExistent)?;
+    let moves = Rights::READ.with(Rights::DELETE);
+    if place.path.is_inbox() && !session.store.rights(place.account, &folder).contains(moves) {
+        // Its messages move, the mailbox stays.
+        return Err(denied());
+    }
     let new = session.new_place(to)?;
     session.check_creation(&new)?;
     if new.account != place.account {

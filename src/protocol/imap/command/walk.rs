@@ -42,6 +42,7 @@ impl Walk {
         let mut messages: Vec<Message> = Vec::new();
         {
             let view = store.view(selected.account)?;
+            store.still_reads(&view, selected.account, selected.folder)?;
             while room > 0
                 && let Some((first, last)) = self.left.pop_front()
             {
