@@ -28,13 +28,15 @@ impl Protocol for Server {
         idle_min: 30,
     };
 
-    fn from(material: Material<'_>, _: Option<&Server>) -> Server {
+    fn from(material: Material<'_>, before: Option<&Server>) -> Server {
         let Material { parameters, store, directory, starttls } = material;
         let conf = parameters.conf;
         Server {
             store,
-            pictures: Default::default(),
-            crew: Crew::new(parameters.count("maxthreads")),
+            // Of the process, not of its settings.
+            pictures: before.map(|old| Arc::clone(&old.pictures)).unwrap_or_default(),
+            crew: before
+                .map_or_else(|| Arc::new(Crew::new(parameters.count("maxthreads"))), |old| Arc::clone(&old.crew)),
             directory,
             admins: conf.list("store.admins").into_iter().collect(),
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),

@@ -148,6 +148,11 @@ impl Line {
         self.stranger.is_some()
     }
 
+    /// The service ends.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// What is counted so far.
     pub fn sums(&self) -> Sums {
         Sums { began_s: self.began_s, bytes_in: self.bytes_in, bytes_out: self.bytes_out }

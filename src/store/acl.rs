@@ -233,7 +233,10 @@ impl Store {
                     return Err(StoreError::Limit { what: "entries in an access control list", limit: ENTRIES as u64 });
                 }
                 if row.acl.0.iter().map(|entry| entry.identifier.len()).sum::<usize>() > LIST_BYTES {
-                    return Err(StoreError::Limit { what: "bytes of an access control list", limit: LIST_BYTES as u64 });
+                    return Err(StoreError::Limit {
+                        what: "bytes of an access control list",
+                        limit: LIST_BYTES as u64,
+                    });
                 }
                 rows::put_folder(tx.txn, account, &row)?;
                 crate::crash_point!("acl.after-rows");
@@ -286,7 +289,8 @@ impl Tx<'_, '_> {
             let known = rows::keywords(self.txn, account)?;
             let is_known = |name: &String| known.iter().any(|other| other.eq_ignore_ascii_case(name));
             let limit = Keywords::LIMIT / 2;
-            if known.len() + names.iter().filter(|name| !is_known(name)).count() > limit && !names.iter().all(is_known) {
+            if known.len() + names.iter().filter(|name| !is_known(name)).count() > limit && !names.iter().all(is_known)
+            {
                 return Err(StoreError::Limit { what: "keywords from other users", limit: limit as u64 });
             }
         }

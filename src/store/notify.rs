@@ -211,7 +211,10 @@ impl Store {
                 Ok(Some(row)) if row.highest_modseq > modseq => {
                     changes.push(Change { account: place.0, folder: place.1, modseq: row.highest_modseq })
                 }
-                Ok(None) => changes.push(Change { account: place.0, folder: place.1, modseq }),
+                // Once: the number of a folder is not given again.
+                Ok(None) if modseq != Modseq::MAX => {
+                    changes.push(Change { account: place.0, folder: place.1, modseq: Modseq::MAX });
+                }
                 _ => {}
             }
         }

@@ -247,7 +247,8 @@ fn split(run: &StateRun, uids: &UidSet) -> Vec<(Uid, Uid, bool)> {
             pieces.push((at, first - 1, false));
         }
         pieces.push((first, last, true));
-        at = last + 1;
+        let Some(next) = last.checked_add(1) else { return pieces };
+        at = next;
     }
     if at <= end {
         pieces.push((at, end, false));

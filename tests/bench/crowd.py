@@ -106,7 +106,7 @@ class Crowd:
             client.close()
 
     def notice(self, session, client):
-        session.offer(b"%s@example.org" % client.user.encode())
+        session.offer([b"%s@example.org" % client.user.encode()])
         begun = time.monotonic()
         session.send(self.message)
         answer = b""

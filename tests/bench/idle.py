@@ -118,7 +118,7 @@ class Watch:
 
     def delivery(self, session, user, message):
         """Seconds from the last octet of a message to EXISTS, of each session of its mailbox."""
-        session.offer(f"{user}@example.org".encode())
+        session.offer([f"{user}@example.org".encode()])
         begun, told = time.monotonic(), {}
         session.send(message)
         while len(told) < len(self.of_user[user]):

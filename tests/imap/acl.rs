@@ -377,7 +377,7 @@ fn nothing_is_told_of_what_may_not_be_looked_up() {
     let daemon = Daemon::start(&["joe", "ann"], &[]);
     let mut joe = daemon.login("joe");
     for folder in ["Work/below", "Drop", "cafe&AwE-"] {
-        assert_eq!(outcome(&mut joe, &format!("create {folder}")), "OK");
+        assert!(last(&mut joe, &format!("create {folder}")).starts_with("OK"));
     }
     grant(&daemon, "Work", "lr");
     grant(&daemon, "Work/below", "");

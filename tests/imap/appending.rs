@@ -127,7 +127,9 @@ fn a_refusal_comes_when_the_command_is_over_and_leaves_nothing() {
     let staging = it.base().join("data/store/partition/primary/.staging");
     assert_eq!(std::fs::read_dir(staging).unwrap().count(), 0, "no staging file is left");
     // A stranger is not listened to for so long.
-    for mailbox in ["inbox", "\"Shared Folders/User/joe\"", "\"Shared Folders/User/joe/none\"", "\"Shared Folders/User/none\""] {
+    for mailbox in
+        ["inbox", "\"Shared Folders/User/joe\"", "\"Shared Folders/User/joe/none\"", "\"Shared Folders/User/none\""]
+    {
         let mut stranger = imapd.connect();
         assert_eq!(append(&mut stranger, mailbox, &[good()], 4096), ["BAD Please login first"], "{mailbox}");
         stranger.send(format!("a append {mailbox} {{5}}\r\n"));

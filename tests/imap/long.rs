@@ -45,10 +45,10 @@ fn the_work_ends_when_the_client_is_gone() {
     it.accounts(&["joe"]);
     // No sign of life is due while this test waits.
     let imapd = Imapd::start_with(&it, &[("SILENCE_MS", "3600000")]);
-    fill(&it, &imapd, 8);
+    fill(&it, &imapd, 10);
     wait_for_ends(&it, 1);
-    // 4,000 texts in each of 16,384 messages: one thread is not done with that within the patience of this test.
-    let texts: String = (0..4000).map(|number| format!(" not body x{number}")).collect();
+    // 1,000 texts in each of 65,536 messages: one thread is not done with that within the patience of this test.
+    let texts: String = (0..1000).map(|number| format!(" not body x{number}")).collect();
     let commands = ["search", "uid search return (count)", "sort (subject) utf-8", "thread references utf-8"];
     for (number, command) in commands.into_iter().enumerate() {
         let mut client = imapd.login("joe");
@@ -61,7 +61,11 @@ fn the_work_ends_when_the_client_is_gone() {
         drop(client);
         wait_for_ends(&it, number + 2);
     }
-    assert_eq!(imapd.login("joe").ask("noop"), ["OK Completed"], "the only worker is free");
+    let mut client = imapd.login("joe");
+    assert_eq!(client.ask("noop"), ["OK Completed"], "the only worker is free");
+    client.ask("examine inbox");
+    let answer = client.ask(&format!("search{texts} not text more"));
+    assert_eq!(answer, ["NO [LIMIT] Too many texts to look for"]);
 }
 
 #[test]

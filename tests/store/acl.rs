@@ -8,7 +8,7 @@ use msgstore::store::{
 use super::{Fixture, NOW, message};
 
 fn who(account: AccountId, userid: &str) -> Who {
-    Who { account, userid: userid.into(), groups: Vec::new(), default_domain: "example.org".into(), admin: false }
+    Who { account, userid: userid.into(), default_domain: "example.org".into(), stranger: false, ..Who::stranger() }
 }
 
 fn path(text: &str) -> FolderPath {

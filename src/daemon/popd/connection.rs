@@ -216,6 +216,7 @@ impl Connection {
                     return self.encrypt().await;
                 }
                 Progress::Bye => return Err(End::Said),
+                Progress::More if self.line.is_stopping() => return Err(End::Gone),
                 Progress::More => {
                     let go_on = |session: &mut Session, out: &mut Vec<u8>| session.go_on(clock::now_s(), out);
                     progress = self.on_worker(false, go_on).await?;

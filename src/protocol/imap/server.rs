@@ -1,6 +1,7 @@
 //! What all sessions of a server share: store, directory, and who may log in how.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::crew::Crew;
 use super::pictures::Pictures;
@@ -13,9 +14,9 @@ pub struct Server {
     /// The mail store.
     pub store: Store,
     /// What the last sessions found in large mailboxes.
-    pub pictures: Pictures,
+    pub pictures: Arc<Pictures>,
     /// Who helps with long searches.
-    pub crew: Crew,
+    pub crew: Arc<Crew>,
     /// The user directory.
     pub directory: Directory,
     /// Who may act for others (`store.admins`).

@@ -152,6 +152,11 @@ impl Session {
         self.login.as_ref().map(|login| login.userid.as_str())
     }
 
+    /// Nothing of the command under way is half written.
+    pub fn is_between_lines(&self) -> bool {
+        self.running.as_ref().is_none_or(|(_, running)| running.progress().is_some())
+    }
+
     /// The folder to watch, the selected one, and the mod-sequence up to which the session has seen its changes.
     pub fn watched(&self) -> Option<(AccountId, FolderId, Modseq)> {
         self.selected.as_ref().map(|selected| (selected.account, selected.folder, selected.seen_modseq()))

@@ -61,6 +61,10 @@ impl Connection {
         let mut asked = false;
         let mut spare = Vec::new();
         while progress == Progress::More {
+            if self.line.is_stopping() {
+                // A word between two lines; a response that is half sent is cut off.
+                return Err(if self.session()?.is_between_lines() { End::Stopping } else { End::Gone });
+            }
             // A client that sends nothing more may listen all the same: a sign of life finds that out, as the network then says that it does not.
             let doubt = match self.line.other_end().await {
                 Peer::There => false,

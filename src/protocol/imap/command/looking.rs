@@ -21,6 +21,8 @@ pub(super) struct Looking {
     numbers: Numbers,
     recent: UidSet,
     test: Test,
+    /// How many texts must be looked for in files.
+    readers: u32,
     /// UIDs are wanted, not numbers.
     uid: bool,
     /// As many as threads have been at work at one time.
@@ -66,6 +68,7 @@ impl Looking {
             place: (selected.account, selected.folder),
             numbers: selected.numbers.clone(),
             recent: selected.recent.clone(),
+            readers: test.readers(),
             test,
             uid,
             tools: Mutex::default(),
@@ -79,16 +82,18 @@ impl Looking {
 
     /// How many texts must be looked for in files.
     pub(super) fn readers(&self) -> u32 {
-        self.test.readers()
+        self.readers
     }
 
     fn tools(&self) -> MutexGuard<'_, Vec<Tools>> {
         self.tools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Between two steps no directory stays open.
+    /// Between two steps no directory stays open, and what helpers needed is let go.
     pub(super) fn rest(&self) {
-        self.tools().iter_mut().for_each(|tools| tools.bodies = None);
+        let mut tools = self.tools();
+        tools.truncate(1);
+        tools.iter_mut().for_each(|one| one.bodies = None);
     }
 
     /// Looks at a share of the messages: ranges in the order in which they are to be looked at, `backward`: the highest message first. `wanted`: matches
@@ -167,7 +172,8 @@ impl Looking {
             let mut candidate = Candidate::new(bodies, state, message, index.as_mut()).with_modseq(modseq);
             let matches = self.test.matches(&mut candidate);
             if candidate.has_read() {
-                found.read_bytes += size;
+                // Each text reads and decodes it anew.
+                found.read_bytes = found.read_bytes.saturating_add(size.saturating_mul(u64::from(self.readers.max(1))));
             }
             match matches {
                 Ok(true) => {

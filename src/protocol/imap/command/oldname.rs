@@ -119,7 +119,11 @@ pub(super) fn write(
         attributes.push("\\Subscribed");
     }
     if let Some(folder) = folder {
-        attributes.push(if has_children(session, view, place.account, folder)? { "\\HasChildren" } else { "\\HasNoChildren" });
+        attributes.push(if has_children(session, view, place.account, folder)? {
+            "\\HasChildren"
+        } else {
+            "\\HasNoChildren"
+        });
         if is_own {
             attributes.extend(folder.special_use.attributes());
         }

@@ -60,7 +60,11 @@ impl Remaining {
             (Cost::Entry, helpers) => (SHARE_ENTRIES, (helpers + 1) * SHARES),
             // A search with many texts looks at fewer messages, so that others get their turn of the worker.
             (Cost::File, 0) => ((SHARE_BODIES * 2 / texts.max(1)).max(1), 1),
-            (Cost::File, helpers) => ((SHARE_BODIES / texts.max(1)).max(1), (helpers + 1) * SHARES),
+            (Cost::File, helpers) => {
+                let texts = texts.max(1);
+                let each = (SHARES / (texts / SHARE_BODIES + 1) as usize).max(1);
+                ((SHARE_BODIES / texts).max(1), (helpers + 1) * each)
+            }
         };
         (0..count).map(|_| self.share(room)).take_while(|share| !share.is_empty()).collect()
     }

@@ -66,6 +66,9 @@ fn enough(returned: &Returned) -> (Seek, u32) {
     }
 }
 
+/// Most texts of one search that are looked for in files: each decodes the whole message, and no step is shorter than one message.
+const TEXTS: u32 = 1000;
+
 impl SearchRun {
     /// A search for UIDs or numbers, of which all are wanted.
     ///
@@ -94,6 +97,9 @@ impl SearchRun {
         let Some(test) = compile(key, selected, label, now_s) else {
             return Err(Answer::bad("Invalid sequence in Search"));
         };
+        if test.readers() > TEXTS {
+            return Err(Answer::no_with(Code::Limit, "Too many texts to look for"));
+        }
         let left: VecDeque<(Uid, Uid)> = match test.uids() {
             Some(uids) => selected.numbers.uids_within(uids.ranges()).ranges().iter().copied().collect(),
             None => selected.numbers.ranges().collect(),

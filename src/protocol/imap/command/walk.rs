@@ -40,7 +40,7 @@ impl Walk {
         let selected = session.mailbox()?;
         let mut room = if self.headers { BATCH_ENTRIES } else { BATCH_ROWS };
         let mut messages: Vec<Message> = Vec::new();
-        {
+        let folder = {
             let view = store.view(selected.account)?;
             store.still_reads(&view, selected.account, selected.folder)?;
             while room > 0
@@ -57,12 +57,10 @@ impl Walk {
                 })?;
                 self.passed += u64::from(end - first) + 1;
             }
-            if self.headers
-                && self.index.is_none()
-                && let Some(folder) = view.folder(selected.folder)?
-            {
-                self.index = Some(store.index(selected.account, &folder)?);
-            }
+            if self.headers && self.index.is_none() { view.folder(selected.folder)? } else { None }
+        };
+        if let Some(folder) = folder {
+            self.index = Some(store.index(selected.account, &folder)?);
         }
         for message in &messages {
             let Some(index) = self.index.as_mut() else {
