@@ -256,3 +256,27 @@ fn other_letters_need_smtputf8() {
     let text = "Return-Path: <j\u{f6}rg@b\u{fc}cher.example>\r\nSubject: \u{fc}\r\n";
     assert_eq!(bodies(&fixture, "joe", "INBOX"), [text]);
 }
+
+/// Folders are kept in modified UTF-7; senders write letters, or a name as it is kept.
+#[test]
+fn what_stands_behind_the_plus_finds_folders_with_other_letters() {
+    let fixture = Fixture::new();
+    let deliver = |detail: &str| {
+        let wire = format!(
+            "LHLO c\r\nMAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<joe+{detail}>\r\nDATA\r\nSubject: {detail}\r\n.\r\n"
+        );
+        let lines = talk(&fixture, &wire);
+        assert_eq!(codes(&lines[8..]), "250 250 354 250", "{lines:?}");
+    };
+    deliver("Nowhere");
+    let joe = fixture.store.account_id("joe").unwrap().unwrap();
+    let all = msgstore::store::Rights::ALL;
+    for name in ["T&APw-r", "R&-D", "Plain"] {
+        let made =
+            fixture.store.folder_create(joe, &FolderPath::parse(name).unwrap(), &Default::default(), NOW).unwrap();
+        let entry = msgstore::store::AclEntry { identifier: "anyone".into(), rights: all };
+        fixture.store.set_acl(joe, made.id, &msgstore::store::Acl(vec![entry])).unwrap();
+    }
+    ["T\u{fc}r", "T&APw-r", "R&D", "R&-D", "Plain"].into_iter().for_each(deliver);
+    assert_eq!(["T&APw-r", "R&-D", "Plain", "INBOX"].map(|folder| bodies(&fixture, "joe", folder).len()), [2, 2, 1, 1]);
+}

@@ -180,3 +180,43 @@ fn one_directory_is_never_two_partitions() {
     msgstore::os::durable::replace(&conf, text.as_bytes(), 0o600).unwrap();
     assert_eq!(it.run("mboxutil", &["-l", "-s"]).ok(), "user/joe/INBOX\n");
 }
+
+/// A file cannot be linked from one file system to another: there is one copy for all recipients of the far partition, not one for each.
+#[test]
+fn recipients_on_another_file_system_share_one_copy() {
+    use std::os::unix::fs::MetadataExt;
+    let it = Instance::new();
+    let memory = tempfile::tempdir_in("/dev/shm");
+    let device = |path: &std::path::Path| fs::metadata(path).unwrap().dev();
+    let Some(memory) = memory.ok().filter(|memory| device(memory.path()) != device(it.base())) else {
+        assert!(std::env::var_os("CI").is_none(), "/dev/shm is no file system of its own");
+        println!("SKIPPED: /dev/shm is no file system of its own");
+        return;
+    };
+    let far = memory.path().join("far");
+    it.run("configutil", &["-o", "store.partition.far.path", "-v", far.to_str().unwrap()]).ok();
+    it.user("joe");
+    it.user("jane");
+    for user in ["ann", "bob", "eve"] {
+        it.entry_in(user, "far");
+    }
+    it.run_with("deliver", &["joe", "ann", "jane", "bob", "eve"], "Subject: to all\n\nx\n").ended(0);
+    let file = |user: &str| {
+        let mut open = vec![it.directory_of(&format!("user/{user}/INBOX"))];
+        while let Some(dir) = open.pop() {
+            for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    open.push(path);
+                } else if path.extension().is_some_and(|suffix| suffix == "msg") {
+                    let found = fs::metadata(&path).unwrap();
+                    return (found.dev(), found.ino(), fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        panic!("{user} has no message");
+    };
+    let [joe, jane, ann, bob, eve] = ["joe", "jane", "ann", "bob", "eve"].map(file);
+    assert_eq!((&joe, &ann), (&jane, &bob));
+    assert_eq!(ann, eve);
+    assert!(joe.0 != ann.0 && joe.2 == ann.2 && joe.2.contains("Subject: to all"), "{joe:?} {ann:?}");
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, Value};
@@ -214,7 +214,7 @@ fn give(path: &Path, owner: Option<(u32, u32)>) {
     if let Some((uid, gid)) = owner
         && fs::metadata(path).is_ok_and(|now| (now.uid(), now.gid()) != (uid, gid))
     {
-        drop(chown(path, Some(uid), Some(gid)));
+        drop(lchown(path, Some(uid), Some(gid)));
     }
 }
 

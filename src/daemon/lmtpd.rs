@@ -12,7 +12,7 @@ use crate::log::{self, Category};
 use crate::ops::delivery::Policy;
 use crate::ops::instance::host_name;
 use crate::os::clock;
-use crate::protocol::lmtp::{Next, Server, Session, closing};
+use crate::protocol::lmtp::{Counts, Next, Server, Session, closing};
 
 impl Protocol for Server {
     const NAMES: Names = Names {
@@ -90,8 +90,15 @@ async fn serve(server: Arc<Server>, mut line: Line) {
         };
         connection.line.write_last(&closing(code, &words)).await;
     }
+    // A message under way is removed on a worker: it may be a large file.
+    let counts = connection.session.as_ref().map(|session| session.counts);
+    if let Some(session) = connection.session.take() {
+        drop(connection.line.work(false, Some(session), |session| drop(session.take())).await);
+    }
     connection.line.hang_up().await;
-    connection.close();
+    if let Some(counts) = counts {
+        connection.close(counts);
+    }
 }
 
 impl Connection {
@@ -131,7 +138,9 @@ impl Connection {
                     self.line.put_back(input.split_off(at));
                     self.line.forget_behind("STARTTLS");
                     self.line.encrypt().await?;
-                    self.session()?.secured();
+                    let session = self.session.take().ok_or(BUG)?;
+                    let (session, ()) = self.line.work(false, session, Session::secured).await?;
+                    self.session = Some(session);
                     return Ok(());
                 }
             }
@@ -144,20 +153,17 @@ impl Connection {
     }
 
     /// The log line of the end.
-    fn close(self) {
+    fn close(&self, counts: Counts) {
         let (name, sums) = (self.line.name(), self.line.sums());
-        if let Some(session) = self.session {
-            let counts = session.counts;
-            let words = format!(
-                "close [{name}] {} messages, {} delivered, {} refused, {} s, {} {}",
-                counts.messages,
-                counts.delivered,
-                counts.refused,
-                clock::now_s().saturating_sub(sums.began_s).max(0),
-                sums.bytes_in,
-                sums.bytes_out
-            );
-            log::notice(Category::Account, words);
-        }
+        let words = format!(
+            "close [{name}] {} messages, {} delivered, {} refused, {} s, {} {}",
+            counts.messages,
+            counts.delivered,
+            counts.refused,
+            clock::now_s().saturating_sub(sums.began_s).max(0),
+            sums.bytes_in,
+            sums.bytes_out
+        );
+        log::notice(Category::Account, words);
     }
 }

@@ -13,7 +13,7 @@ use super::line::Line;
 use super::listener::{Listener, Socket, Words};
 use super::process::{self, ProcessError, Signals, Wake};
 use super::settings::{Parameters, Terms};
-use super::sockets::{self, Address, Door};
+use super::sockets::{self, Address, Door, SocketFile};
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError};
 use super::workers::{Workers, bug};
@@ -135,7 +135,8 @@ pub fn run<P: Protocol>(instance: &Instance) -> Result<(), NetworkError> {
     for name in names.port_files {
         drop(std::fs::remove_file(instance.proc_dir().join(name)));
     }
-    let mut temporary: Vec<PathBuf> = doors.iter().filter_map(|door| door.socket_file.clone()).collect();
+    let sockets: Vec<SocketFile> = doors.iter().filter_map(|door| door.socket_file.clone()).collect();
+    let mut temporary: Vec<PathBuf> = Vec::new();
     let result = (|| {
         let store = crate::ops::store::open(instance, &conf)?;
         store.start_notices(names.service)?;
@@ -162,6 +163,7 @@ pub fn run<P: Protocol>(instance: &Instance) -> Result<(), NetworkError> {
         serve::<P>(instance, &conf, doors, store, signals, ready)
     })();
     process::notify_supervisor("STOPPING=1");
+    sockets.iter().for_each(SocketFile::remove);
     for file in &temporary {
         // It may not be there yet, or not be ours to remove.
         drop(std::fs::remove_file(file));

@@ -278,7 +278,19 @@ pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting,
 /// of room say, nothing is kept.
 fn open_output(path: &Path) -> io::Result<File> {
     let open = || {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // Whoever owns the directory may have put a link there.
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() || found.nlink() != 1 {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        file.set_len(0)?;
         if user::is_root() {
             let dir = fs::metadata(path.parent().unwrap_or(path))?;
             std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()))?;

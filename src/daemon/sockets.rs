@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
@@ -50,7 +51,7 @@ pub struct Door {
     /// The file below `data/proc` that tells the port.
     pub port_file: Option<&'static str>,
     /// The file that it is.
-    pub socket_file: Option<PathBuf>,
+    pub socket_file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -124,7 +125,7 @@ pub(super) fn open(addresses: &[Address], conf: &Conf) -> Result<Vec<Door>, Netw
                     name: path.display().to_string(),
                     tls: false,
                     port_file: None,
-                    socket_file: Some(path.clone()),
+                    socket_file: SocketFile::at(path),
                 });
                 (path.display().to_string(), door)
             }
@@ -132,6 +133,29 @@ pub(super) fn open(addresses: &[Address], conf: &Conf) -> Result<Vec<Door>, Netw
         doors.push(door.map_err(|source| NetworkError::Listen { address: name, source })?);
     }
     if doors.is_empty() { Err(NetworkError::Nowhere) } else { Ok(doors) }
+}
+
+/// The file of a socket of ours, which is removed at the end: another that was put in its place meanwhile is not.
+#[derive(Clone, Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Option<SocketFile> {
+        let found = std::fs::symlink_metadata(path).ok()?;
+        Some(SocketFile { path: path.to_owned(), identity: (found.dev(), found.ino()) })
+    }
+
+    /// Removes it, if it is still there.
+    pub fn remove(&self) {
+        let found = std::fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.identity) {
+            // It may not be ours to remove.
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
 }
 
 fn listen(host: &str, port: i64) -> io::Result<std::net::TcpListener> {
@@ -160,16 +184,24 @@ fn listen_at(path: &Path, mode: u32, group: Option<&str>, conf: &Conf) -> io::Re
             Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
         }
     }
+    let mut account = server_account(conf).map_err(io::Error::other)?;
+    if group.is_some() {
+        account = user::resolve(&account.uid.to_string(), group).map_err(io::Error::other)?;
+    }
     // Nobody but the owner until it has its group and its mode: the mask is of this thread's process, which has no other thread yet.
     user::close_mask();
     let socket = UnixListener::bind(path)?;
-    let account = server_account(conf).map_err(io::Error::other)?;
-    let account = user::resolve(&account.uid.to_string(), Some(group.unwrap_or(&account.gid.to_string())))
-        .map_err(io::Error::other)?;
-    if user::is_root() || group.is_some() {
-        std::os::unix::fs::chown(path, user::is_root().then_some(account.uid), Some(account.gid))?;
+    // The directory may belong to somebody who puts a link in its place meanwhile: what is given away is the socket, whatever the path leads to.
+    let made = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
+    let found = made.metadata()?;
+    if !found.file_type().is_socket() || found.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "another file was put in its place"));
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    let handle = format!("/proc/self/fd/{}", made.as_raw_fd());
+    if user::is_root() || group.is_some() {
+        std::os::unix::fs::chown(&handle, user::is_root().then_some(account.uid), Some(account.gid))?;
+    }
+    std::fs::set_permissions(&handle, std::fs::Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -125,9 +125,9 @@ fn change(
 
 /// The new file belongs to whom the old one belonged (it differs only when root edits).
 fn keep_owner(path: &Path, old: &fs::Metadata) -> io::Result<()> {
-    let new = fs::metadata(path)?;
+    let new = fs::symlink_metadata(path)?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        std::os::unix::fs::chown(path, Some(old.uid()), Some(old.gid()))?;
+        std::os::unix::fs::lchown(path, Some(old.uid()), Some(old.gid()))?;
     }
     Ok(())
 }

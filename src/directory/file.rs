@@ -45,9 +45,7 @@ pub struct LdifFile {
 
 impl LdifFile {
     pub(super) fn new(path: PathBuf, options: Options) -> LdifFile {
-        let host = options.host.unwrap_or_else(|| {
-            nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-        });
+        let host = options.host.unwrap_or_else(crate::os::host::name);
         LdifFile {
             path,
             default_domain: options.default_domain.map(|domain| domain.to_ascii_lowercase()),

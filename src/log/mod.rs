@@ -164,7 +164,7 @@ struct Log {
 
 /// Begins to log, or goes on with other settings. No file is touched before the first line.
 pub fn init(settings: Settings) {
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = crate::os::host::name();
     let host = host.split('.').next().unwrap_or_default().to_owned();
     let origin = format!("{host} {}[{}]", settings.process, std::process::id());
     set_level(settings.level);

@@ -6,10 +6,12 @@ use memchr::memchr;
 
 use super::account;
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
+use crate::log::{self, Category};
 use crate::store::{
     AccountId, Acl, AclEntry, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
     Rights, Staged, Staging, Store, StoreError,
 };
+use crate::text::utf7;
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -197,7 +199,7 @@ impl LocalDelivery<'_> {
     /// [`DeliveryError`].
     pub fn place_of_user(&self, name: &str, folder: Option<&FolderPath>, now_s: i64) -> Result<Place, DeliveryError> {
         let user = here(name, self.directory.lookup(name)?)?;
-        self.place_in(&user, folder, now_s)
+        self.place_in(&user, folder.map_or(&[], std::slice::from_ref), now_s)
     }
 
     /// The place for a recipient of mail. `local` is the local part without quoting; `user+folder` leads to the folder as in
@@ -212,9 +214,9 @@ impl LocalDelivery<'_> {
         match local.split_once('+') {
             Some((user, detail)) if home == Home::Nowhere && !user.is_empty() => {
                 let user = here(&whole, self.directory.recipient(&address(user))?)?;
-                self.place_in(&user, FolderPath::parse(detail).ok().as_ref(), now_s)
+                self.place_in(&user, &folders_of(detail), now_s)
             }
-            _ => self.place_in(&here(&whole, home)?, None, now_s),
+            _ => self.place_in(&here(&whole, home)?, &[], now_s),
         }
     }
 
@@ -233,8 +235,22 @@ impl LocalDelivery<'_> {
         }
     }
 
-    fn place_in(&self, user: &User, folder: Option<&FolderPath>, now_s: i64) -> Result<Place, DeliveryError> {
+    /// `folders`: what the sender may have meant; the first of them that is there, else the first.
+    fn place_in(&self, user: &User, folders: &[FolderPath], now_s: i64) -> Result<Place, DeliveryError> {
         let account = self.account(user, now_s)?;
+        let folder = match folders {
+            [] | [_] => folders.first(),
+            many => {
+                let view = self.store.view(account)?;
+                let mut there = None;
+                for path in many {
+                    if there.is_none() && view.resolve(path)?.is_some() {
+                        there = Some(path);
+                    }
+                }
+                there.or(many.first())
+            }
+        };
         if let Some(path) = folder.filter(|path| !path.is_inbox())
             && let Found::Open(place) = self.folder(account, &user.userid, path, now_s)?
         {
@@ -350,6 +366,54 @@ impl LocalDelivery<'_> {
         now_s: i64,
     ) -> Vec<Result<(), DeliveryError>> {
         crate::crash_point!("deliver.after-stage");
+        let first = staged.partition();
+        let mut others: Vec<&str> = places.iter().map(|place| place.partition.as_str()).collect();
+        others.retain(|partition| *partition != first);
+        others.sort_unstable();
+        others.dedup();
+        let mut results: Vec<Option<Result<(), DeliveryError>>> = places.iter().map(|_| None).collect();
+        let mut deliver = |staged: &Staged, wanted: &dyn Fn(&Place) -> bool| {
+            let chosen: Vec<usize> = (0..places.len()).filter(|at| places.get(*at).is_some_and(wanted)).collect();
+            let there: Vec<&Place> = chosen.iter().filter_map(|at| places.get(*at)).collect();
+            for (at, one) in chosen.iter().zip(self.deliver_beside(staged, marks, &there, now_s)) {
+                if let Some(result) = results.get_mut(*at) {
+                    *result = Some(one);
+                }
+            }
+        };
+        let mut far: Vec<&str> = Vec::new();
+        for partition in others {
+            match self.copy_for(staged, partition) {
+                Ok(Some(copy)) => deliver(&copy, &|place| place.partition == partition),
+                Ok(None) => continue,
+                // The store's own way, which copies for each recipient, tells what is wrong.
+                Err(error) => log::warning(Category::Store, format!("no copy for the partition {partition}: {error}")),
+            }
+            far.push(partition);
+        }
+        deliver(staged, &|place| !far.contains(&place.partition.as_str()));
+        let undone = || Err(StoreError::Internal { what: "a delivery was not finished".into() }.into());
+        results.into_iter().map(|result| result.unwrap_or_else(undone)).collect()
+    }
+
+    /// A copy of a message for a partition on another file system: its recipients share that one. `None`: links reach it.
+    fn copy_for(&self, staged: &Staged, partition: &str) -> Result<Option<Staged>, DeliveryError> {
+        let mut staging = self.store.stage(partition)?;
+        if staging.is_beside(staged).map_err(written)? {
+            return Ok(None);
+        }
+        let mut file = std::fs::File::open(staged.path()).map_err(written)?;
+        io::copy(&mut file, &mut staging).map_err(written)?;
+        finish(staging).map(Some)
+    }
+
+    fn deliver_beside(
+        &self,
+        staged: &Staged,
+        marks: &Marks,
+        places: &[&Place],
+        now_s: i64,
+    ) -> Vec<Result<(), DeliveryError>> {
         let item = NewMessage {
             staged,
             flags: marks.flags,
@@ -369,6 +433,16 @@ impl LocalDelivery<'_> {
         crate::crash_point!("deliver.after-commit");
         done.into_iter().map(|one| one.map(drop).map_err(DeliveryError::from)).collect()
     }
+}
+
+/// The folders that the part of an address behind `+` may mean: names are kept in modified UTF-7, and senders write letters or that.
+fn folders_of(detail: &str) -> Vec<FolderPath> {
+    let encoded = utf7::encode(detail);
+    let mut found: Vec<FolderPath> = FolderPath::parse(&encoded).into_iter().collect();
+    if encoded != detail && utf7::decode(detail.as_bytes()).is_some() {
+        found.extend(FolderPath::parse(detail));
+    }
+    found
 }
 
 enum Found {

@@ -173,13 +173,8 @@ fn certificate(conf: &Conf, new: &NewInstance, steps: &mut Vec<Step>) -> Result<
 
 /// The name of this host: `local.hostname`, else the system's.
 pub fn host_name(conf: &Conf) -> String {
-    let host = conf.string("local.hostname");
-    if !host.is_empty() {
-        return host;
-    }
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_else(|_| "localhost".to_owned())
+    let names = [conf.string("local.hostname"), crate::os::host::name()];
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }
 
 fn directory(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::ControlFlow;
 
-use crate::store::{AccountId, Bodies, FolderId, Message, Store, StoreError, Uid, UidSet};
+use crate::store::{AccountId, Bodies, FolderId, Message, Rights, Store, StoreError, Uid, UidSet};
 
 /// INBOX as it was at one moment, and what the session has marked since.
 pub struct Maildrop {
@@ -56,19 +56,22 @@ pub struct Opened {
 }
 
 impl Maildrop {
-    /// Takes a picture of INBOX.
+    /// Takes a picture of INBOX. What the user may read counts now, and not once more in this session.
     ///
     /// # Errors
-    /// The account is gone, or a row is damaged.
+    /// Who acts may not read it; the account is gone, or a row is damaged.
     pub fn open(store: &Store, account: AccountId) -> Result<Maildrop, StoreError> {
         let view = store.view(account)?;
         let folder = view.folder(FolderId::INBOX)?.ok_or_else(|| StoreError::NotFound { what: "INBOX".into() })?;
+        if !store.rights(account, &folder).contains(Rights::READ) {
+            return Err(StoreError::Denied);
+        }
         let mut maildrop = Maildrop {
             account,
             bodies: store.bodies(account, FolderId::INBOX),
             uidvalidity: folder.uidvalidity,
             runs: Vec::new(),
-            sizes: Vec::with_capacity(folder.exists as usize),
+            sizes: Vec::with_capacity((folder.exists as usize).min(1 << 20)),
             large: BTreeMap::new(),
             deleted: Marks::default(),
             retrieved: Marks::default(),

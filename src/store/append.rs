@@ -135,7 +135,7 @@ impl Store {
                 }
             }
         }
-        let work = |places: &[usize]| -> Vec<Result<Appended, StoreError>> {
+        let work = &|places: &[usize]| -> Vec<Result<Appended, StoreError>> {
             let Some(first) = places.first().and_then(|at| to.get(*at)) else {
                 return Vec::new();
             };
@@ -145,21 +145,38 @@ impl Store {
                     None => Err(StoreError::missing("the recipient")),
                 };
                 let done: Vec<_> = places.iter().map(each).collect();
-                // A recipient's own failure came before any row was written; what concerns the whole transaction ends it.
-                if done.iter().any(|one| matches!(one, Err(StoreError::MapFull))) {
-                    Err(StoreError::MapFull)
-                } else {
-                    Ok(done)
+                // Some failures of a recipient come before any row was written; after others the rows of all of them are not to be kept.
+                match done.iter().find_map(|one| one.as_ref().err().filter(|error| !came_first(error))) {
+                    Some(error) => Err(error.again()),
+                    None => Ok(done),
                 }
             });
-            done.unwrap_or_else(|error| places.iter().map(|_| Err(error.again())).collect())
+            let alone = |at: &usize| match to.get(*at) {
+                Some(d) => self.change(d.account, |tx| {
+                    tx.append(d.account, d.folder, std::slice::from_ref(item), d.ignore_quota, now_s)
+                }),
+                None => Err(StoreError::missing("the recipient")),
+            };
+            match done {
+                Ok(done) => done,
+                Err(error) if places.len() == 1 => vec![Err(error)],
+                Err(_) => places.iter().map(alone).collect(),
+            }
         };
         let groups: Vec<Vec<usize>> = shards.into_values().collect();
         let done: Vec<Vec<Result<Appended, StoreError>>> = match groups.as_slice() {
             [only] => vec![work(only)],
             many => std::thread::scope(|scope| {
-                let running: Vec<_> = many.iter().map(|places| scope.spawn(|| work(places))).collect();
-                running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+                let begin = |places| std::thread::Builder::new().spawn_scoped(scope, move || work(places));
+                let running: Vec<_> = many.iter().map(|places| (places, begin(places))).collect();
+                running
+                    .into_iter()
+                    .map(|(places, thread)| match thread {
+                        Ok(thread) => thread.join().unwrap_or_default(),
+                        // The system has no thread to spare.
+                        Err(_) => work(places),
+                    })
+                    .collect()
             }),
         };
         for (places, outcomes) in groups.iter().zip(done) {
@@ -169,13 +186,18 @@ impl Store {
                 }
             }
         }
+        let mut patient = true;
         for (result, delivery) in results.iter_mut().zip(to) {
-            // Somebody holds the folder: this recipient waits, the others are done.
+            // Somebody holds the folder: this recipient waits, the others are done. Who brings the message waits for one lock in vain, not for many.
             if matches!(result, Some(Err(StoreError::InUse { .. }))) {
-                *result = Some(self.change(delivery.account, |tx| {
+                let again = |tx: &mut Tx<'_, '_>| {
                     let item = std::slice::from_ref(item);
                     tx.append(delivery.account, delivery.folder, item, delivery.ignore_quota, now_s)
-                }));
+                };
+                let account = delivery.account;
+                let tried = if patient { self.change(account, again) } else { self.change_now(account, again) };
+                patient &= !matches!(tried, Err(StoreError::InUse { .. }));
+                *result = Some(tried);
             }
         }
         let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
@@ -199,6 +221,22 @@ impl Store {
     }
 }
 
+/// An append that failed by this has written nothing.
+fn came_first(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotFound { .. }
+            | StoreError::InUse { .. }
+            | StoreError::OverQuota { .. }
+            | StoreError::Denied
+            | StoreError::NoPartition { .. }
+            | StoreError::Limit { what: MESSAGES_EVER, .. }
+    )
+}
+
+/// What there are too many of where a mailbox has no UID left.
+const MESSAGES_EVER: &str = "messages were ever in this mailbox";
+
 impl Tx<'_, '_> {
     pub(super) fn append(
         &mut self,
@@ -220,7 +258,7 @@ impl Tx<'_, '_> {
             .checked_add(u32::try_from(items.len()).unwrap_or(u32::MAX))
             .is_none_or(|end| end > Uid::MAX - 1024)
         {
-            return Err(StoreError::Limit { what: "messages were ever in this mailbox", limit: u64::from(Uid::MAX) });
+            return Err(StoreError::Limit { what: MESSAGES_EVER, limit: u64::from(Uid::MAX) });
         }
         let dir = self.folder_dir(account, &owner.userid, &row)?;
         let modseq = Tx::next_modseq(&mut owner);

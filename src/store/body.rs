@@ -87,6 +87,14 @@ impl Staging {
         })
     }
 
+    /// On the file system of a staged message, so that one file can be linked to both partitions.
+    ///
+    /// # Errors
+    /// What stat(2) said.
+    pub(crate) fn is_beside(&self, staged: &Staged) -> io::Result<bool> {
+        Ok(self.file.file().metadata()?.dev() == staged.file.file().metadata()?.dev())
+    }
+
     fn drain(&mut self) -> io::Result<()> {
         self.hasher.update(&self.buffer);
         self.file.file().write_all(&self.buffer)?;

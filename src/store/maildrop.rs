@@ -1,11 +1,12 @@
 //! The end of a POP session: what it retrieved and what it deleted, in one transaction.
 
-use super::Store;
 use super::error::StoreError;
 use super::expunge::Expunged;
 use super::flags::{Flags, UidSet};
 use super::ids::{AccountId, FolderId};
+use super::record::Rights;
 use super::state::{FlagChange, FlagOp};
+use super::{Store, rows};
 
 impl Store {
     /// Gives the messages `seen` the flag \Seen and expunges those of `deleted`: all of it is durable, or none. UIDs that do not exist any more
@@ -28,7 +29,9 @@ impl Store {
             return Ok(Expunged::default());
         }
         self.change(account, |tx| {
-            if !kept.is_empty() {
+            let row = rows::need_folder(tx.txn, account, folder)?;
+            // Who may not mark messages as seen may remove them all the same.
+            if !kept.is_empty() && tx.rights(account, &row).contains(Rights::SEEN) {
                 tx.store_flags(account, folder, &kept, &change, None)?;
             }
             if deleted.is_empty() { Ok(Expunged::default()) } else { tx.remove(account, folder, deleted, now_s) }

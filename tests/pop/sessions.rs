@@ -349,3 +349,33 @@ fn a_message_file_that_is_not_what_it_was_is_told() {
     drop(popd);
     it.leave_unchecked();
 }
+
+/// Rights that a user took from himself by IMAP hold here as well.
+#[test]
+fn rights_count() {
+    use msgstore::store::{Acl, AclEntry, FolderId, Rights};
+    let it = with_mail(2);
+    let popd = Popd::start(&it);
+    let store = it.store();
+    let joe = store.account_id("joe").unwrap().unwrap();
+    let allow = |rights: &str| {
+        let entry = AclEntry { identifier: "joe".into(), rights: Rights::parse(rights).unwrap() };
+        store.set_acl(joe, FolderId::INBOX, &Acl(vec![entry])).unwrap();
+    };
+    allow("lrswi");
+    let mut client = popd.login("joe");
+    retrieved(&mut client, 2);
+    assert_eq!(say(&mut client, "DELE 1"), "+OK Marked as deleted");
+    assert_eq!(say(&mut client, "QUIT"), "-ERR [SYS/PERM] Permission denied");
+    assert_eq!(flags(&it), [(1, Flags::NONE), (2, Flags::NONE)], "all or nothing");
+    allow("lrd");
+    let mut client = popd.login("joe");
+    retrieved(&mut client, 2);
+    assert_eq!(say(&mut client, "DELE 1"), "+OK Marked as deleted");
+    assert_eq!(say(&mut client, "QUIT"), "+OK Bye");
+    assert_eq!(flags(&it), [(2, Flags::NONE)]);
+    allow("la");
+    let mut client = popd.connect();
+    assert!(say(&mut client, "USER joe").starts_with("+OK"));
+    assert_eq!(say(&mut client, "PASS secret"), "-ERR [SYS/PERM] Permission denied");
+}

@@ -31,7 +31,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.lmtp.maxthreads", Int(1, MAX), "64", "threads", Restart, "Most worker threads of the LMTP service."),
     row("service.lmtp.idletimeout", Int(1, MAX), "10", "minutes", Refresh, "Idle time after which an LMTP connection is dropped."),
     row("service.lmtp.maxmessagesize", Bytes(1024, 4_294_967_295), "1G", "bytes", Refresh, "Largest message that LMTP takes."),
-    row("service.lmtp.maxrecipients", Int(1, 100_000), "1000", "recipients", Refresh, "Most recipients of a message over LMTP; the sender is asked to bring the others again."),
+    row("service.lmtp.maxrecipients", Int(1, 10_000), "1000", "recipients", Refresh, "Most recipients of a message over LMTP; the sender is asked to bring the others again."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 

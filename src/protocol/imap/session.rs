@@ -399,8 +399,12 @@ impl Session {
     /// A login that came to nothing counts, also one that was given up or is no message of its mechanism: who only wants to hear the first
     /// challenge would have more tries.
     fn failed(&mut self, tag: &str, answer: &Answer, out: &mut Vec<u8>) -> Progress {
-        self.counts.failed += 1;
         answer.write(tag, out);
+        if matches!(answer.code, Some(Code::Unavailable | Code::InUse)) {
+            // Nobody could look at the password, or it was right: that is no guess.
+            return Progress::Done;
+        }
+        self.counts.failed += 1;
         if self.counts.failed >= FAILURES {
             respond::status(out, "*", Status::Bye, None, "Too many failed logins");
             return Progress::Bye;

@@ -2,6 +2,8 @@
 
 /// Longest local part that is taken. RFC 5321 section 4.5.3.1 asks for 64; folders behind `+` need more.
 const LOCAL_MAX: usize = 512;
+/// Longest address as it is written into a header line, with its quoting: a line has at most 998 bytes (RFC 5322 section 2.1.1).
+const WRITTEN_MAX: usize = 900;
 /// Longest domain.
 const DOMAIN_MAX: usize = 255;
 
@@ -64,7 +66,10 @@ pub(super) fn parse(text: &str) -> Option<(Mailbox, &str)> {
         None => (String::new(), rest),
     };
     let rest = rest.strip_prefix('>')?;
-    (ends(rest) && !local.is_empty() && local.len() <= LOCAL_MAX).then_some((Mailbox { local, domain }, rest))
+    let mailbox = Mailbox { local, domain };
+    let fits =
+        !mailbox.local.is_empty() && mailbox.local.len() <= LOCAL_MAX && mailbox.to_string().len() <= WRITTEN_MAX;
+    (ends(rest) && fits).then_some((mailbox, rest))
 }
 
 fn ends(rest: &str) -> bool {

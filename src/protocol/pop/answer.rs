@@ -41,6 +41,7 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Refusal {
         match error.kind() {
+            _ if matches!(error, StoreError::Denied) => Refusal::with(Code::SysPerm, "Permission denied"),
             Kind::Expunged => Refusal::new("The message is gone"),
             Kind::InUse => Refusal::with(Code::InUse, "The mailbox is locked"),
             Kind::NotFound => Refusal::with(Code::SysPerm, "The mailbox does not exist"),

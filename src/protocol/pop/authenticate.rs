@@ -13,7 +13,7 @@ use crate::ops::account;
 use crate::ops::maildrop::Maildrop;
 use crate::protocol::login::{Identity, Proof};
 use crate::protocol::sasl::{Exchange, Mechanism, SaslError, Step};
-use crate::store::Access;
+use crate::store::{Access, Who};
 
 /// The name of the service in `mailAllowedServiceAccess`.
 const SERVICE: &str = "pop";
@@ -114,7 +114,15 @@ impl Session {
                 Err(error) => return Err(self.denied(mechanism, authcid, &error)),
             };
         let account = account::of_user(&server.store, &user, now_s)?;
-        let maildrop = Maildrop::open(&server.store, account)?;
+        let store = server.store.acting_for(Who {
+            account,
+            userid: user.userid.clone(),
+            groups: user.groups.clone(),
+            default_domain: server.default_domain.clone().unwrap_or_default(),
+            admin: server.admins.contains(&user.userid),
+            stranger: false,
+        });
+        let maildrop = Maildrop::open(&store, account)?;
         // A store administrator who acts for the user is not the user.
         if by_proxy {
             let words = format!("proxy login: [{}] {mechanism} {authcid} as {}", self.peer(), user.userid);
@@ -129,7 +137,7 @@ impl Session {
             log::warning(Category::Store, format!("the last access of {} is not recorded: {error}", user.userid));
         }
         let cleartext = matches!(proof, Proof::Password(_)) && self.is_open();
-        self.login = Some(Login { userid: user.userid, maildrop, cleartext });
+        self.login = Some(Login { userid: user.userid, store, maildrop, cleartext });
         Ok(())
     }
 

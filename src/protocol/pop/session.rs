@@ -17,7 +17,7 @@ use super::server::Server;
 use crate::log::{self, Category};
 use crate::ops::maildrop::{Item, Maildrop};
 use crate::protocol::sasl::Exchange;
-use crate::store::Kind;
+use crate::store::{Kind, Store};
 
 /// How far a command is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub type Line = Result<Command, Bad>;
 /// Who is logged in.
 pub(super) struct Login {
     pub(super) userid: String,
+    /// The store, with the user's rights.
+    pub(super) store: Store,
     pub(super) maildrop: Maildrop,
     /// The password went over the wire as it is.
     pub(super) cleartext: bool,
@@ -332,7 +334,7 @@ impl Session {
     fn open(&mut self, number: u32, lines: Option<u64>, out: &mut Vec<u8>) -> Result<Running, Refusal> {
         let login = self.login.as_mut().ok_or_else(|| Refusal::new("Please login first"))?;
         let item = login.item(number)?;
-        let opened = login.maildrop.read(&self.server.store, item, lines.is_some())?;
+        let opened = login.maildrop.read(&login.store, item, lines.is_some())?;
         let mut body = Body::new(item, opened, lines);
         body.read().map_err(|error| Refusal::internal(Code::SysPerm, &error))?;
         match lines {
@@ -380,7 +382,7 @@ impl Session {
     /// QUIT behind the login: what was marked is done, all of it or nothing (RFC 1939 section 6).
     fn quit(&mut self, now_s: i64, out: &mut Vec<u8>) -> Progress {
         if let Some(login) = self.login.as_mut() {
-            match login.maildrop.close(&self.server.store, now_s) {
+            match login.maildrop.close(&login.store, now_s) {
                 Ok(deleted) => {
                     self.counts.deleted = deleted as u64;
                     respond::ok(out, "Bye");
@@ -400,8 +402,8 @@ impl Session {
     /// A login that came to nothing counts, also one that was given up or is no message of its mechanism.
     pub(super) fn failed(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Progress {
         refusal.write(out);
-        if refusal.code == Some(Code::LoginDelay) {
-            // Name and password are right.
+        if matches!(refusal.code, Some(Code::LoginDelay | Code::SysTemp | Code::InUse)) {
+            // Name and password are right, or nobody could look at them (RFC 3206): that is no guess.
             return Progress::Done;
         }
         self.counts.failed += 1;
