@@ -185,10 +185,11 @@ fn one_directory_is_never_two_partitions() {
 #[test]
 fn recipients_on_another_file_system_share_one_copy() {
     use std::os::unix::fs::MetadataExt;
+    // Before the instance, which looks at its partitions when it goes.
+    let memory = tempfile::tempdir_in("/dev/shm").ok();
     let it = Instance::new();
-    let memory = tempfile::tempdir_in("/dev/shm");
     let device = |path: &std::path::Path| fs::metadata(path).unwrap().dev();
-    let Some(memory) = memory.ok().filter(|memory| device(memory.path()) != device(it.base())) else {
+    let Some(memory) = memory.as_ref().filter(|memory| device(memory.path()) != device(it.base())) else {
         assert!(std::env::var_os("CI").is_none(), "/dev/shm is no file system of its own");
         println!("SKIPPED: /dev/shm is no file system of its own");
         return;

@@ -390,8 +390,10 @@ impl Model {
             }
             Op::Delete { place } => {
                 if model.has_below(&place.0, &place.1) {
+                    let rights = model.parent_rights(&place.0, &place.1);
                     let folder = model.folder_mut(place);
                     folder.noselect = true;
+                    folder.rights = rights;
                     folder.messages.clear();
                     folder.gone.clear();
                 } else {
