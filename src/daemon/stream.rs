@@ -47,6 +47,8 @@ macro_rules! read_when_there {
             $stream.readable().await?;
             $input.reserve($room);
             match $stream.try_read_buf($input) {
+                // What was told of it was old: the room is not kept while nothing comes.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && $input.is_empty() => *$input = Vec::new(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
@@ -128,5 +130,27 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, poll_shutdown(cx), Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_has_no_room() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let mut input = Vec::new();
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"hello").await.unwrap();
+        assert_eq!(stream.read_some(&mut input, 16 * 1024).await.unwrap(), 5);
+        // As far as is known there may be more: that is found out by a read.
+        input = Vec::new();
+        let waited = tokio::time::timeout(Duration::from_millis(50), stream.read_some(&mut input, 16 * 1024)).await;
+        assert!(waited.is_err());
+        assert_eq!(input.capacity(), 0);
     }
 }
