@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use msgstore::os::process::{Order, ServiceState, service_state, tell};
+use msgstore::os::process::{ServiceState, service_state};
 
 use super::Instance;
 use crate::imap::PATIENCE;
@@ -104,19 +104,7 @@ impl Lmtpd {
     }
 
     fn end(&mut self) {
-        if self.child.try_wait().unwrap().is_some() {
-            return;
-        }
-        tell(self.pid(), Order::Stop).unwrap();
-        let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > PATIENCE {
-                self.child.kill().unwrap();
-                self.child.wait().unwrap();
-                assert!(std::thread::panicking(), "lmtpd does not end");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        super::end(&mut self.child, "lmtpd");
     }
 }
 

@@ -307,3 +307,20 @@ fn an_instance_runs_and_is_clean() {
     assert_eq!(it.run("stored", &["-t"]).code, 69);
     it.start();
 }
+
+/// Ends a daemon in good order; one that does not end is a failure.
+fn end(child: &mut Child, name: &str) {
+    if child.try_wait().unwrap().is_some() {
+        return;
+    }
+    tell(child.id().try_into().unwrap(), Order::Stop).unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(std::thread::panicking(), "{name} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -5,8 +5,6 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use msgstore::os::process::{Order, tell};
-
 use super::Instance;
 use crate::imap::{Client, PATIENCE};
 
@@ -117,19 +115,7 @@ impl Popd {
     }
 
     fn end(&mut self) {
-        if self.child.try_wait().unwrap().is_some() {
-            return;
-        }
-        tell(self.pid(), Order::Stop).unwrap();
-        let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > PATIENCE {
-                self.child.kill().unwrap();
-                self.child.wait().unwrap();
-                assert!(std::thread::panicking(), "popd does not end");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        super::end(&mut self.child, "popd");
     }
 }
 
