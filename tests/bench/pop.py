@@ -77,14 +77,14 @@ class Dovecot(servers.Dovecot):
         conf = f"{directory}/dovecot.conf"
         self.pop_port = free_port()
         quiet("doveadm", "-c", conf, "stop")
-        wait_for("the end of Dovecot", lambda: not os.path.exists(f"{directory}/run/master.pid"))
+        wait_for("the end of Dovecot", lambda: not os.path.exists(f"/proc/{self.master}"))
         with open(conf, "a") as file:
             file.write("protocols = imap lmtp pop3\nservice pop3-login {\n  inet_listener pop3 {\n"
                        f"    port = {self.pop_port}\n  }}\n  inet_listener pop3s {{\n    port = 0\n  }}\n}}\n")
         with open(f"{directory}/start.log", "w") as log:
             # To a file: the daemon keeps what it is given.
             subprocess.run(["dovecot", "-c", conf], stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
-        wait_for("Dovecot", lambda: servers.answers(self.pop_port))
+        wait_for("Dovecot", lambda: servers.answers(self.pop_port) and os.path.exists(f"{directory}/run/master.pid"))
         with open(f"{directory}/run/master.pid") as file:
             self.master = int(file.read())
 
@@ -94,7 +94,7 @@ class Cyrus(servers.Cyrus):
         self.pop_port = free_port()
         program = os.environ.get("CYRUS_POP3D", "/usr/lib/cyrus/bin/pop3d")
         line = f'  pop3 cmd="{program} -C {{d}}/imapd.conf" listen="127.0.0.1:{self.pop_port}" prefork=0 maxchild=400\n'
-        servers.CYRUS_CONF = servers.CYRUS_CONF.replace("}}\nEVENTS", line + "}}\nEVENTS", 1)
+        servers.CYRUS_CONF = servers.CYRUS_CONF.replace("}}\nDAEMON", line + "}}\nDAEMON", 1)
         super().__init__(directory, users, certificate)
 
 
