@@ -17,9 +17,11 @@ import time
 import servers
 from clients import Imap, at_once
 from corpus import Corpus
+from run import Table, commit, cpu_name, marks
 from servers import free_port, processor_seconds, quiet, tree, wait_for
 
 GOAL = 2
+PLACE = "figures of POP"
 # Commands that a client sends before it reads, where it pipelines.
 WINDOW = 50
 
@@ -135,6 +137,8 @@ def main():
     parser.add_argument("--servers", default="dovecot,cyrus", help="beside which of dovecot, cyrus")
     parser.add_argument("--corpus", help="an mbox file (.gz allowed) with the messages to use; else testdata/sample.mbox")
     parser.add_argument("--dir", help="where the mail lies meanwhile")
+    parser.add_argument("--into", help="a document in which the report takes the place of what stands between the lines "
+                        + " and ".join(f"`{mark}`" for mark in marks(PLACE)))
     args = parser.parse_args()
     Ours.program = os.path.abspath(args.program)
     users = [f"pop{n}" for n in range(args.clients)]
@@ -143,7 +147,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="msgstore-pop-", dir=args.dir)
     os.chmod(directory, 0o755)
     certificate = servers.Certificate(directory)
-    running = []
+    table, running = Table(None), []
     try:
         for kind in kinds:
             os.mkdir(f"{directory}/{kind.name.lower()}")
@@ -155,8 +159,11 @@ def main():
                 client.close()
             print(f"{server.name}: {len(users) * args.messages:,} messages loaded", file=sys.stderr, flush=True)
         names = " | ".join(server.name for server in running)
-        print(f"| POP3: login, STAT, UIDL, RETR all, QUIT | {names} | ratio | goal | processor: {names} |")
-        print("|---" * (3 + 2 * len(running)) + "|")
+        table.line(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({cpu_name()}), load average {os.getloadavg()[0]:.1f}; commit {commit()}; "
+                   f"`tests/bench/pop.sh`: {args.messages:,} messages of {corpus.describe()} for each of {len(users)} users; medians of {args.rounds} rounds.")
+        table.line()
+        table.line(f"| POP3: login, STAT, UIDL, RETR all, QUIT | {names} | ratio | goal | processor: {names} |")
+        table.line("|---" * (3 + 2 * len(running)) + "|")
         for title, chosen, pipelined in (("one client", users[:1], False), ("one client, pipelined", users[:1], True),
                                          (f"{len(users)} clients", users, False)):
             found = [[measure(server, chosen, pipelined) for server in running] for _ in range(args.rounds)]
@@ -166,7 +173,9 @@ def main():
             cells = [f"{1 / seconds:,.0f} msg/s" for seconds in medians]
             cells += [f"{ratio:.2f}", f"{GOAL}: {'met' if ratio >= GOAL else 'missed'}"]
             cells += [f"{seconds * 1000:.3f} ms" for seconds in processor]
-            print(f"| {title} | " + " | ".join(cells) + " |", flush=True)
+            table.line(f"| {title} | " + " | ".join(cells) + " |")
+        if args.into:
+            table.put_into(args.into, PLACE)
     finally:
         for server in running:
             server.stop()

@@ -29,7 +29,14 @@ from workloads import Measured, Workloads
 ROUNDS = 5
 FULL_MINUTES = 22
 DESCRIPTORS = 40_000
-MARKS = ("<!-- figures -->", "<!-- end of figures -->")
+
+
+def marks(place):
+    """The lines of a document between which figures stand."""
+    return f"<!-- {place} -->", f"<!-- end of {place} -->"
+
+
+MARKS = marks("figures")
 USERS = [f"user{n}" for n in range(20)]
 
 
@@ -91,12 +98,13 @@ class Table:
         print(text, file=self.file, flush=True)
         self.lines.append(text)
 
-    def put_into(self, path):
+    def put_into(self, path, place="figures"):
+        first, last = marks(place)
         with open(path) as file:
-            before, rest = file.read().split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
+            before, rest = file.read().split(first)
+        after = rest.split(last)[1]
         with open(path, "w") as file:
-            file.write(before + MARKS[0] + "\n" + "\n".join(self.lines).strip() + "\n" + MARKS[1] + after)
+            file.write(before + first + "\n" + "\n".join(self.lines).strip() + "\n" + last + after)
 
 
 def measure(row, servers, allotted):
@@ -210,9 +218,10 @@ def arguments():
     parser.add_argument("--out", help="file for the report; else standard output")
     parser.add_argument("--into", help="a document (docs/performance.md): in the end the report takes the place of what stands there between the "
                         f"lines `{MARKS[0]}` and `{MARKS[1]}`")
+    parser.add_argument("--place", default="figures", help="another word than `figures` in those two lines")
     args = parser.parse_args()
     args.words = [f"--minutes {args.minutes:g}"]
-    for name in ("only", "servers", "messages", "idle"):
+    for name in ("only", "servers", "messages", "idle", "dir"):
         if getattr(args, name) != parser.get_default(name):
             args.words.append(f"--{name} {getattr(args, name)}")
     if args.corpus:
@@ -231,7 +240,7 @@ def raise_descriptors():
 
 def main():
     args = arguments()
-    if args.into and not all(mark in open(args.into).read() for mark in MARKS):
+    if args.into and not all(mark in open(args.into).read() for mark in marks(args.place)):
         raise SystemExit(f"{args.into} has no place for the figures")
     end = time.monotonic() + args.minutes * 60
     raise_descriptors()
@@ -264,7 +273,7 @@ def main():
         if only and "flushes" in only:
             flushes.report(table, servers, workloads, 300)
         if args.into:
-            table.put_into(args.into)
+            table.put_into(args.into, args.place)
     finally:
         for server in servers:
             server.stop()

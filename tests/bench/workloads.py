@@ -228,8 +228,9 @@ class Workloads:
             Row("lmtp", "LMTP delivery, 1 connection", self.deliver(1), 2, 8, True, limit=lambda limits, _: limits.files(1, deliveries)),
             Row("lmtp", "LMTP delivery, 16 connections", self.deliver(16), 4, 5, True, limit=lambda limits, _: limits.files(16, deliveries)),
             Row("lmtp", "LMTP delivery, 64 connections", self.deliver(64), 4, 4, True, limit=lambda limits, _: limits.files(64, deliveries)),
-            Row("lmtp", "LMTP delivery to 10 recipients, 4 connections", self.deliver(4, 10), 4, 4, True,
-                limit=lambda limits, _: limits.files(4, deliveries // 10)),
+            *(Row("lmtp", f"LMTP delivery to 10 recipients, {connections} connection{'s'[:connections - 1]}", self.deliver(connections, 10), 4, 3, True,
+                  limit=lambda limits, _, connections=connections: limits.files(connections, max(connections, deliveries // 10)))
+              for connections in (1, 4, 16, 64)),
             Row("append", "APPEND, 1 connection", self.append(1), 2, 6, True, limit=lambda limits, _: limits.files(1, deliveries)),
             Row("append", "APPEND, 8 connections", self.append(8), 2, 4, True, limit=lambda limits, _: limits.files(8, deliveries)),
             Row("multiappend", f"MULTIAPPEND by {TOGETHER}, messages", self.together, 3, 3, True,
