@@ -129,12 +129,17 @@ impl Entry<'_> {
     }
 
     /// The keys, made anew from the header lines.
-    pub(crate) fn keys_anew(&self) -> Vec<u8> {
+    fn keys_anew(&self) -> Vec<u8> {
         keys::of(self.headers())
     }
 
+    /// True unless it has keys of this release that are not those of its header lines.
+    pub(crate) fn has_its_keys(&self) -> bool {
+        Keys::decode(&self.keys).is_none() || self.keys[..] == self.keys_anew()[..]
+    }
+
     /// The keys; empty in an entry of the first release.
-    pub(crate) fn keys(&self) -> &[u8] {
+    fn keys(&self) -> &[u8] {
         &self.keys
     }
 
