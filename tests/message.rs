@@ -90,6 +90,24 @@ fn bodystructure_of_nested_message() {
     assert!(scanned.bare_lf);
 }
 
+/// RFC 6532 section 3.7: message/global is a message as message/rfc822 is (RFC 9051 section 9, media-message).
+#[test]
+fn a_global_message_has_an_envelope_and_parts() {
+    let inner = "Subject: gr\u{fc}n\nContent-Type: multipart/mixed; boundary=y\n\n--y\n\none\n--y\nContent-Type: text/html\n\ntwo\n--y--\n";
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: Message/Global\n\n{inner}\n--x\n\nlast\n--x--\n"
+    );
+    let scanned = scan(message.as_bytes());
+    let plain = "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\"";
+    let shown = text(&scanned.body);
+    assert!(shown.starts_with("((\"Message\" \"Global\" NIL NIL NIL \"7bit\" "), "{shown}");
+    assert!(shown.contains(&format!("({plain} 3 0)(\"text\" \"html\" ")), "{shown}");
+    assert_eq!(body(&message, &scanned, &[1, 2]).as_deref(), Some("two"));
+    assert_eq!(body(&message, &scanned, &[2]).as_deref(), Some("last"));
+    let inside = scanned.parts.section(&[1]).and_then(Part::message).unwrap();
+    assert!(header(&message, inside).starts_with("Subject: gr"));
+}
+
 #[test]
 fn broken_multiparts() {
     let empty = "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)";

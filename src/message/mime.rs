@@ -102,6 +102,12 @@ impl Mime {
         })
     }
 
+    /// Whether the part is a message: message/rfc822, or message/global (RFC 6532 section 3.7).
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.is("message", "rfc822") || self.is("message", "global")
+    }
+
     /// Whether the type is `multipart/...`.
     #[must_use]
     pub fn is_multipart(&self) -> bool {

@@ -12,6 +12,7 @@ pub mod charset;
 pub mod date;
 pub mod envelope;
 pub mod header;
+pub mod keys;
 pub mod mbox;
 pub mod mime;
 pub mod part;

@@ -30,7 +30,7 @@ pub enum Kind {
     Leaf,
     /// A multipart: its parts, at least one.
     Multipart(Vec<Part>),
-    /// A message/rfc822: the message in it.
+    /// A message/rfc822 or message/global: the message in it.
     Message(Box<Part>),
 }
 

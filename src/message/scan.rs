@@ -58,7 +58,7 @@ struct Node {
     /// Rendered values before and behind the octet count.
     lead: Vec<u8>,
     tail: Vec<u8>,
-    /// Rendered ENVELOPE of a message (the top, or the inside of a message/rfc822).
+    /// Rendered ENVELOPE of a message (the top, or the inside of a message/rfc822 or message/global).
     envelope: Vec<u8>,
     shape: Shape,
     is_message: bool,
@@ -376,14 +376,14 @@ impl Scanner {
                 mime.make_plain_text();
             }
             node.shape = Shape::Multipart;
-        } else if mime.is("message", "rfc822") {
+        } else if mime.is_message() {
             node.shape = Shape::Message;
         }
         if node.shape != Shape::Leaf && !may_nest {
             mime.make_opaque();
             boundary = None;
         }
-        if !mime.is_multipart() && !mime.is("message", "rfc822") {
+        if !mime.is_multipart() && !mime.is_message() {
             node.shape = Shape::Leaf;
         }
         node.words = Words::of(&mime);

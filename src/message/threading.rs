@@ -14,34 +14,57 @@ const MAX_REFERENCES: usize = 200;
 const MAX_ID: usize = 998;
 const NONE: u32 = u32::MAX;
 
+/// A message-id: the first 64 bits of the digest of its text. Two that are not the same would have to be made for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(u64);
+
+impl MessageId {
+    fn of(text: &[u8]) -> MessageId {
+        MessageId::from_bytes(blake3::hash(text).as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 8]) -> MessageId {
+        MessageId(u64::from_le_bytes(bytes))
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
+}
+
 /// What is to be known of a message.
-#[derive(Debug, Clone, Default)]
-pub struct Letter {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Letter<'a> {
     /// Its sequence number or UID.
     pub number: u32,
     /// Its sent date (RFC 5256 section 2.2), seconds since 1970.
     pub sent_s: i64,
     /// Its base subject, folded; empty where there is none.
-    pub subject: String,
+    pub subject: &'a [u8],
     /// It is a reply or a forwarded message.
     pub is_reply: bool,
-    /// Its Message-ID, as [`message_ids`] gives it.
-    pub id: Option<Vec<u8>>,
+    /// Its Message-ID.
+    pub id: Option<MessageId>,
     /// The messages it refers to, the oldest first.
-    pub references: Vec<Vec<u8>>,
+    pub references: &'a [MessageId],
 }
 
 /// The valid message-ids of a References, In-Reply-To or Message-ID value, without brackets and quotes: `<"a"@b>` and `<a@b>` are the same
-/// (RFC 5256 section 3).
+/// (RFC 5256 section 3). Of many the last ones.
 #[must_use]
-pub fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
+pub fn message_ids(value: &[u8]) -> Vec<MessageId> {
+    read_ids(value, MessageId::of)
+}
+
+/// What `each` makes of the texts of the ids.
+fn read_ids<T>(value: &[u8], each: impl Fn(&[u8]) -> T) -> Vec<T> {
     let mut ids = Vec::new();
     let mut rest = value;
     while let Some(open) = memchr::memchr(b'<', rest) {
         rest = rest.get(open + 1..).unwrap_or_default();
         match message_id(rest) {
             Some((id, used)) => {
-                ids.push(id);
+                ids.push(each(&id));
                 rest = rest.get(used..).unwrap_or_default();
             }
             None => continue,
@@ -108,16 +131,20 @@ struct Fields {
 }
 
 /// Subjects by number.
-struct Subjects(HashMap<String, u32>);
+struct Subjects(HashMap<Box<[u8]>, u32>);
 
 impl Subjects {
     fn new() -> Subjects {
-        Subjects(HashMap::from([(String::new(), 0)]))
+        Subjects(HashMap::from([(Box::default(), 0)]))
     }
 
-    fn number(&mut self, subject: String) -> u32 {
+    fn number(&mut self, subject: &[u8]) -> u32 {
+        if let Some(known) = self.0.get(subject) {
+            return *known;
+        }
         let next = u32::try_from(self.0.len()).unwrap_or(NONE);
-        *self.0.entry(subject).or_insert(next)
+        self.0.insert(subject.into(), next);
+        next
     }
 }
 
@@ -135,7 +162,7 @@ impl Default for BySubject {
 
 impl BySubject {
     /// Adds a message; they come in the order of their sequence numbers.
-    pub fn push(&mut self, letter: Letter) {
+    pub fn push(&mut self, letter: &Letter<'_>) {
         let order = u32::try_from(self.letters.len()).unwrap_or(NONE);
         let subject = self.subjects.number(letter.subject);
         self.letters.push(Fields {
@@ -278,7 +305,7 @@ pub struct ByReferences {
     tree: Tree,
     ancestry: Ancestry,
     /// The node of a message-id.
-    ids: HashMap<Vec<u8>, u32>,
+    ids: HashMap<MessageId, u32>,
     count: u32,
 }
 
@@ -292,7 +319,7 @@ impl Default for ByReferences {
 
 impl ByReferences {
     /// Adds a message; they come in the order of their sequence numbers.
-    pub fn push(&mut self, letter: Letter) {
+    pub fn push(&mut self, letter: &Letter<'_>) {
         let fields = Fields {
             number: letter.number,
             order: self.count,
@@ -304,7 +331,7 @@ impl ByReferences {
         let node = self.place(letter.id, fields);
         // Step 1.A: each reference is the parent of the next one, unless that has a parent already.
         let mut parent = NONE;
-        for id in letter.references {
+        for id in letter.references.iter().copied() {
             let child = match self.ids.get(&id) {
                 Some(known) => *known,
                 None => {
@@ -329,7 +356,7 @@ impl ByReferences {
     }
 
     /// The node for a message. An id that another message has already counts for that one alone.
-    fn place(&mut self, id: Option<Vec<u8>>, fields: Fields) -> u32 {
+    fn place(&mut self, id: Option<MessageId>, fields: Fields) -> u32 {
         let Some(id) = id else {
             return self.add(Some(fields));
         };

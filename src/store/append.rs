@@ -343,7 +343,7 @@ impl Tx<'_, '_> {
         &mut self,
         target: &mut Target<'_>,
         mut message: Message,
-        entry: &Entry,
+        entry: &Entry<'_>,
         flags: Flags,
         keywords: Keywords,
     ) -> Result<Uid, StoreError> {

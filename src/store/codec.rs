@@ -99,8 +99,22 @@ impl<'b> Reader<'b> {
         Err(Malformed)
     }
 
+    /// As [`Reader::varint`], in 64 bits: rows are full of these.
     pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
-        u64::try_from(self.varint()?).map_err(|_| Malformed)
+        let mut value = 0u64;
+        for (at, byte) in self.bytes.iter().take(10).enumerate() {
+            let part = u64::from(byte & 0x7f);
+            // Ten bytes have room for 70 bits.
+            if at == 9 && part > 1 {
+                return Err(Malformed);
+            }
+            value |= part << (7 * at);
+            if byte & 0x80 == 0 {
+                self.bytes = self.bytes.get(at + 1..).unwrap_or_default();
+                return Ok(value);
+            }
+        }
+        Err(Malformed)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
@@ -186,6 +200,17 @@ mod tests {
                 while reader.varint().is_ok() && reader.string().is_ok() {}
             }
         }
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_are_malformed() {
+        let read = |bytes: &[u8]| Reader::new(bytes, 1).unwrap().u64().ok();
+        let all = [&[1][..], &[0xff; 9]].concat();
+        assert_eq!(read(&[&all[..], &[1]].concat()), Some(u64::MAX));
+        assert_eq!(read(&[&all[..], &[2]].concat()), None);
+        assert_eq!(read(&[&all[..], &[0x81, 0]].concat()), None);
+        assert_eq!(read(&all), None);
+        assert_eq!(Reader::new(&[1, 0xff, 0xff, 0xff, 0xff, 0x1f], 1).unwrap().u32().ok(), None);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) flags: Flags,
     pub(super) keywords: Vec<String>,
-    pub(super) entry: Entry,
+    pub(super) entry: Entry<'static>,
 }
 
 impl Source {
@@ -207,7 +207,7 @@ impl Store {
         for (message, flags, keywords) in found {
             let path = dir.join(layout::message_file(message.uid));
             let entry = match index.entry(&message) {
-                Ok((entry, _)) => entry,
+                Ok((entry, _)) => entry.renewed().into_owned(),
                 Err(_) if !path.exists() => return Err(StoreError::Expunged { uid: message.uid }),
                 Err(error) => return Err(error),
             };

@@ -13,9 +13,9 @@
 //! | 32..124 | zero |
 //! | 124..128 | CRC-32 of the bytes before |
 //!
-//! | bytes | entry header (72), then the payload |
+//! | bytes | entry header (76), then the keys, then the payload |
 //! | --- | --- |
-//! | 0..4 | `MENT` |
+//! | 0..4 | `MEN2` |
 //! | 4..8 | UID |
 //! | 8..16 | size of the message |
 //! | 16..24 | INTERNALDATE, seconds since 1970, signed |
@@ -23,16 +23,22 @@
 //! | 40..60 | lengths of envelope, body, bodystructure, headers, parts (4 each) |
 //! | 60..64 | header size of the message |
 //! | 64..68 | CRC-32 of the payload |
-//! | 68..72 | CRC-32 of the entry header before |
+//! | 68..72 | length of the keys ([`crate::message::keys`]) |
+//! | 72..76 | CRC-32 of the bytes before and of the keys |
+//!
+//! Entries of the first release begin with `MENT` and have no keys: bytes 68..72 are the CRC-32 of those before, and the payload follows.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::ids::{Guid, MailboxId, Uid};
 use super::record::{EntryPlace, Message};
+use crate::message::keys::{self, Keys};
 use crate::message::part::Part;
 use crate::message::scan::{Scanned, Scanner};
 
@@ -40,7 +46,9 @@ use crate::message::scan::{Scanned, Scanner};
 pub(crate) const NAME: &str = "store.idx";
 /// Bytes of the file header: the first entry begins here.
 pub(crate) const HEADER: u64 = 128;
-const ENTRY_HEADER: usize = 72;
+/// Bytes of an entry's header with and without keys.
+const ENTRY_HEADER: usize = 76;
+const ENTRY_HEADER_1: usize = 72;
 /// Bytes read at first, and at most: neighbours are usually wanted next, but the first entry may be the only one.
 const AHEAD_FIRST: usize = 8 * 1024;
 const AHEAD_MOST: usize = 256 * 1024;
@@ -65,14 +73,16 @@ fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
 
 /// The data of a message that store.idx keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
-    bytes: Vec<u8>,
+pub struct Entry<'a> {
+    /// What SORT and THREAD compare.
+    keys: Cow<'a, [u8]>,
+    bytes: Cow<'a, [u8]>,
     ends: [usize; 5],
 }
 
-impl Entry {
+impl Entry<'_> {
     /// From a scan of the message.
-    pub(crate) fn of(scanned: &Scanned) -> Entry {
+    pub(crate) fn of(scanned: &Scanned) -> Entry<'static> {
         let parts = scanned.parts.encode();
         let mut bytes = Vec::new();
         let mut ends = [0; 5];
@@ -86,13 +96,11 @@ impl Entry {
             bytes.extend_from_slice(section);
             *end = bytes.len();
         }
-        Entry { bytes, ends }
+        Entry { keys: keys::of(&scanned.cached_headers).into(), bytes: bytes.into(), ends }
     }
 
     fn section(&self, number: usize) -> &[u8] {
-        let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        let end = self.ends.get(number).copied().unwrap_or(start);
-        self.bytes.get(start..end).unwrap_or_default()
+        section(&self.bytes, &self.ends, number)
     }
 
     /// The ENVELOPE (RFC 9051 7.5.2), ready to be sent.
@@ -112,7 +120,7 @@ impl Entry {
 
     /// The header lines kept, as they stand in the message.
     pub fn headers(&self) -> &[u8] {
-        self.section(3)
+        self.section(HEADERS)
     }
 
     /// Where the parts of the message lie.
@@ -120,10 +128,39 @@ impl Entry {
         Part::decode(self.section(4))
     }
 
+    /// The keys, made anew from the header lines.
+    fn keys_anew(&self) -> Vec<u8> {
+        keys::of(self.headers())
+    }
+
+    /// True unless it has keys of this release that are not those of its header lines.
+    pub(crate) fn has_its_keys(&self) -> bool {
+        Keys::decode(&self.keys).is_none() || self.keys[..] == self.keys_anew()[..]
+    }
+
+    /// The keys; empty in an entry of the first release.
+    fn keys(&self) -> &[u8] {
+        &self.keys
+    }
+
+    /// The same with bytes of its own.
+    pub fn into_owned(self) -> Entry<'static> {
+        Entry { keys: self.keys.into_owned().into(), bytes: self.bytes.into_owned().into(), ends: self.ends }
+    }
+
+    /// The same with keys that this release can read: those of an earlier one are made anew.
+    pub(crate) fn renewed(mut self) -> Self {
+        if Keys::decode(&self.keys).is_none() {
+            self.keys = self.keys_anew().into();
+        }
+        self
+    }
+
     /// The bytes of the entry for message `row`, header included.
     pub(crate) fn encode(&self, row: &Message, into: &mut Vec<u8>) {
         let start = into.len();
-        into.extend_from_slice(b"MENT");
+        into.reserve(self.encoded_len());
+        into.extend_from_slice(b"MEN2");
         into.extend_from_slice(&row.uid.to_le_bytes());
         into.extend_from_slice(&row.size.to_le_bytes());
         into.extend_from_slice(&row.internal_date_s.to_le_bytes());
@@ -135,42 +172,79 @@ impl Entry {
         }
         into.extend_from_slice(&u32::try_from(row.header_size).unwrap_or(u32::MAX).to_le_bytes());
         into.extend_from_slice(&crc(&self.bytes).to_le_bytes());
-        let sum = crc(into.get(start..).unwrap_or_default());
+        into.extend_from_slice(&u32::try_from(self.keys.len()).unwrap_or(u32::MAX).to_le_bytes());
+        let sum = head_sum(into.get(start..).unwrap_or_default(), &self.keys);
         into.extend_from_slice(&sum.to_le_bytes());
+        into.extend_from_slice(&self.keys);
         into.extend_from_slice(&self.bytes);
     }
 
     /// Length of the encoded entry.
     pub(crate) fn encoded_len(&self) -> usize {
-        ENTRY_HEADER + self.bytes.len()
-    }
-
-    /// Reads an entry; `None` if anything about it is wrong.
-    pub(crate) fn decode(bytes: &[u8], uid: Uid, guid: Guid) -> Option<Entry> {
-        let (payload, ends) = verified(bytes, uid, guid)?;
-        Some(Entry { bytes: payload.to_vec(), ends })
+        ENTRY_HEADER + self.keys.len() + self.bytes.len()
     }
 }
 
-/// The payload of an encoded entry and the ends of its sections; `None` if anything about it is wrong.
-fn verified(bytes: &[u8], uid: Uid, guid: Guid) -> Option<(&[u8], [usize; 5])> {
-    let (head, payload) = bytes.split_at_checked(ENTRY_HEADER)?;
-    let u32_at = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    if head.get(..4)? != b"MENT"
-        || u32_at(4)? != uid
-        || head.get(24..40)? != guid.0
-        || u32_at(68)? != crc(head.get(..68)?)
-    {
-        return None;
+/// The number of the section with the header lines.
+const HEADERS: usize = 3;
+
+fn section<'b>(payload: &'b [u8], ends: &[usize; 5], number: usize) -> &'b [u8] {
+    let start = number.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    let end = ends.get(number).copied().unwrap_or(start);
+    payload.get(start..end).unwrap_or_default()
+}
+
+fn head_sum(head: &[u8], keys: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(keys);
+    hasher.finalize()
+}
+
+/// An encoded entry whose header is sound, and the keys with it; the payload was not looked at.
+struct Encoded<'b> {
+    keys: &'b [u8],
+    payload: &'b [u8],
+    ends: [usize; 5],
+    payload_sum: u32,
+}
+
+impl<'b> Encoded<'b> {
+    /// `None`: it is not the entry of this message, or damaged.
+    fn read(bytes: &'b [u8], uid: Uid, guid: Guid) -> Option<Encoded<'b>> {
+        let u32_at = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+        let size_at = |at: usize| usize::try_from(u32_at(at)?).ok();
+        if u32_at(4)? != uid || bytes.get(24..40)? != guid.0 {
+            return None;
+        }
+        let (keys, rest, sum) = match bytes.get(..4)? {
+            b"MEN2" => {
+                let (keys, rest) = bytes.get(ENTRY_HEADER..)?.split_at_checked(size_at(68)?)?;
+                (keys, rest, head_sum(bytes.get(..72)?, keys) == u32_at(72)?)
+            }
+            b"MENT" => (&bytes[..0], bytes.get(ENTRY_HEADER_1..)?, crc(bytes.get(..68)?) == u32_at(68)?),
+            _ => return None,
+        };
+        let mut ends = [0usize; 5];
+        let mut at = 0usize;
+        for (number, end) in ends.iter_mut().enumerate() {
+            at = at.checked_add(size_at(40 + number * 4)?)?;
+            *end = at;
+        }
+        sum.then_some(Encoded { keys, payload: rest.get(..at)?, ends, payload_sum: u32_at(64)? })
     }
-    let mut ends = [0usize; 5];
-    let mut at = 0usize;
-    for (number, end) in ends.iter_mut().enumerate() {
-        at = at.checked_add(usize::try_from(u32_at(40 + number * 4)?).ok()?)?;
-        *end = at;
+
+    fn is_sound(&self) -> bool {
+        crc(self.payload) == self.payload_sum
     }
-    let payload = payload.get(..at)?;
-    (u32_at(64)? == crc(payload)).then_some((payload, ends))
+
+    fn headers(&self) -> &'b [u8] {
+        section(self.payload, &self.ends, HEADERS)
+    }
+
+    fn entry(self) -> Option<Entry<'b>> {
+        self.is_sound().then_some(Entry { keys: self.keys.into(), bytes: self.payload.into(), ends: self.ends })
+    }
 }
 
 /// Appends `bytes` at `offset` of the folder's file; makes the file with its header when it is not there. A file that lies there before the first
@@ -242,13 +316,12 @@ impl IndexReader {
     ///
     /// # Errors
     /// The message's file cannot be read.
-    pub fn entry(&mut self, row: &Message) -> Result<(Entry, Source), StoreError> {
-        if row.entry.offset == 0 {
-            return Ok((self.scan(row)?, Source::Uncached));
-        }
-        match self.cached(row) {
+    pub fn entry(&mut self, row: &Message) -> Result<(Entry<'_>, Source), StoreError> {
+        let place = self.load(row);
+        let source = if row.entry.offset == 0 { Source::Uncached } else { Source::Damaged };
+        match self.encoded(place, row).and_then(Encoded::entry) {
             Some(entry) => Ok((entry, Source::Cache)),
-            None => Ok((self.scan(row)?, Source::Damaged)),
+            None => Ok((self.scan(row)?, source)),
         }
     }
 
@@ -257,29 +330,62 @@ impl IndexReader {
     /// # Errors
     /// The message's file cannot be read.
     pub fn with_headers<T>(&mut self, row: &Message, look: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError> {
-        let sound = self.stored(row).and_then(|bytes| verified(bytes, row.uid, row.guid));
-        if let Some((payload, [.., from, to, _])) = sound {
-            return Ok(look(payload.get(from..to).unwrap_or_default()));
+        let place = self.load(row);
+        if let Some(encoded) = self.encoded(place, row).filter(Encoded::is_sound) {
+            return Ok(look(encoded.headers()));
         }
         Ok(look(self.scan(row)?.headers()))
     }
 
-    /// The entry as store.idx has it, if that is sound.
-    pub(crate) fn cached(&mut self, row: &Message) -> Option<Entry> {
-        Entry::decode(self.stored(row)?, row.uid, row.guid)
+    /// Calls `look` with what SORT and THREAD compare of the message, and, where they are asked for, its header lines (else none).
+    ///
+    /// # Errors
+    /// The message's file cannot be read.
+    pub fn with_keys<T>(
+        &mut self,
+        row: &Message,
+        headers: bool,
+        look: impl FnOnce(&Keys<'_>, &[u8]) -> T,
+    ) -> Result<T, StoreError> {
+        let place = self.load(row);
+        if let Some(encoded) = self.encoded(place, row) {
+            let keys = Keys::decode(encoded.keys);
+            match keys {
+                Some(keys) if !headers => return Ok(look(&keys, b"")),
+                Some(keys) if encoded.is_sound() => return Ok(look(&keys, encoded.headers())),
+                None if encoded.is_sound() => {
+                    let keys = keys::of(encoded.headers());
+                    return Ok(look(&Keys::decode(&keys).unwrap_or_default(), encoded.headers()));
+                }
+                _ => {}
+            }
+        }
+        let entry = self.scan(row)?;
+        Ok(look(&Keys::decode(entry.keys()).unwrap_or_default(), entry.headers()))
     }
 
-    /// The bytes that store.idx has where the row says, as they are.
-    fn stored(&mut self, row: &Message) -> Option<&[u8]> {
+    /// The entry as store.idx has it, if that is sound.
+    pub(crate) fn cached(&mut self, row: &Message) -> Option<Entry<'_>> {
+        let place = self.load(row);
+        self.encoded(place, row)?.entry()
+    }
+
+    /// What lies at a place that [`IndexReader::load`] gave.
+    fn encoded(&self, place: Option<Range<usize>>, row: &Message) -> Option<Encoded<'_>> {
+        Encoded::read(self.ahead.get(place?)?, row.uid, row.guid)
+    }
+
+    /// Reads what store.idx has where the row says; gives its place among the bytes read ahead.
+    fn load(&mut self, row: &Message) -> Option<Range<usize>> {
         let EntryPlace { generation, offset, len } = row.entry;
-        let len = usize::try_from(len).ok().filter(|len| (ENTRY_HEADER..=ENTRY_MAX).contains(len))?;
+        let len = usize::try_from(len).ok().filter(|len| (ENTRY_HEADER_1..=ENTRY_MAX).contains(len))?;
         if generation != self.generation || offset < HEADER {
             return None;
         }
         let known = offset.checked_sub(self.at).and_then(|skip| usize::try_from(skip).ok());
         let held = known.and_then(|skip| Some(skip..skip.checked_add(len)?));
         if let Some(place) = held.filter(|place| place.end <= self.ahead.len()) {
-            return self.ahead.get(place);
+            return Some(place);
         }
         let file = self.file.as_ref()?;
         self.ahead.resize(len.max(self.next), 0);
@@ -295,10 +401,10 @@ impl IndexReader {
         }
         self.ahead.truncate(filled);
         self.at = offset;
-        self.ahead.get(..len)
+        Some(0..len)
     }
 
-    fn scan(&self, row: &Message) -> Result<Entry, StoreError> {
+    fn scan(&self, row: &Message) -> Result<Entry<'static>, StoreError> {
         let path = self.dir.join(super::layout::message_file(row.uid));
         // Another folder may lie at the old path by now, with another message of that UID.
         let scanned = match &self.reopen {
@@ -328,3 +434,6 @@ fn scan(mut file: File, path: &Path) -> Result<Scanned, StoreError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

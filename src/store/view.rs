@@ -33,8 +33,8 @@ pub(super) struct Whereabouts {
 
 /// A snapshot of one account. It pins pages of the mailbox database: never keep it across a write to the network.
 pub struct View<'s> {
-    read: Read<'static>,
-    account: AccountId,
+    pub(super) read: Read<'static>,
+    pub(super) account: AccountId,
     store: &'s Store,
 }
 

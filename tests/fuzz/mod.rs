@@ -104,4 +104,4 @@ macro_rules! replays {
     };
 }
 
-replays!(imap command pop sequence sasl proxy names mime header date address charset mbox ldif config);
+replays!(imap command pop sequence sasl proxy names mime header date address charset mbox keys ldif config);

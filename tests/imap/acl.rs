@@ -21,7 +21,7 @@ fn outcome(client: &mut Client, command: &str) -> String {
 }
 
 /// Gives ann these rights in a folder of joe's, besides his own.
-fn grant(daemon: &Daemon, folder: &str, rights: &str) {
+pub fn grant(daemon: &Daemon, folder: &str, rights: &str) {
     let store = daemon.store();
     let joe = store.account_id("joe").unwrap().unwrap();
     let row = store.view(joe).unwrap().resolve(&FolderPath::parse(folder).unwrap()).unwrap().unwrap();

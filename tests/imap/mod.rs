@@ -8,6 +8,7 @@ mod binary;
 mod compress;
 mod esearch;
 pub mod immediate;
+mod lasting;
 mod limits;
 mod long;
 mod meanwhile;

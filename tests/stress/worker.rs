@@ -374,8 +374,8 @@ fn body(store: &Store, account: AccountId, row: &Folder, message: &Message) -> R
     if marker.is_none_or(|marker| content(marker) != text) || text.len() as u64 != message.size {
         return Ok(Some(format!("message {uid} of folder {} holds {text:?}", row.id.0)));
     }
-    let entry = match store.index(account, row).and_then(|mut index| index.entry(message)) {
-        Ok((entry, _)) => entry,
+    let entry = match store.index(account, row).and_then(|mut index| Ok(index.entry(message)?.0.into_owned())) {
+        Ok(entry) => entry,
         Err(_) if !still_there()? => return Ok(None),
         Err(error) => return Ok(Some(format!("the entry of message {uid} cannot be read: {error}"))),
     };

@@ -1,15 +1,33 @@
 use super::*;
 use proptest::prelude::*;
 
-fn letter(number: u32, sent_s: i64, subject: &str, id: &str, references: &[&str]) -> Letter {
+/// A [`Letter`] with what it borrows.
+#[derive(Debug, Clone)]
+struct Mail {
+    number: u32,
+    sent_s: i64,
+    subject: String,
+    is_reply: bool,
+    id: Option<MessageId>,
+    references: Vec<MessageId>,
+}
+
+impl Mail {
+    fn letter(&self) -> Letter<'_> {
+        let Mail { number, sent_s, ref subject, is_reply, id, ref references } = *self;
+        Letter { number, sent_s, subject: subject.as_bytes(), is_reply, id, references }
+    }
+}
+
+fn letter(number: u32, sent_s: i64, subject: &str, id: &str, references: &[&str]) -> Mail {
     let base = crate::message::subject::base(subject.as_bytes());
-    Letter {
+    Mail {
         number,
         sent_s,
         subject: crate::message::charset::fold(&base.text),
         is_reply: base.is_reply,
-        id: (!id.is_empty()).then(|| id.as_bytes().to_vec()),
-        references: references.iter().map(|id| id.as_bytes().to_vec()).collect(),
+        id: (!id.is_empty()).then(|| MessageId::of(id.as_bytes())),
+        references: references.iter().map(|id| MessageId::of(id.as_bytes())).collect(),
     }
 }
 
@@ -28,23 +46,24 @@ fn written(mut threads: Threads) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn by_references(letters: &[Letter]) -> String {
+fn by_references(letters: &[Mail]) -> String {
     let mut run = ByReferences::default();
-    letters.iter().cloned().for_each(|letter| run.push(letter));
+    letters.iter().for_each(|mail| run.push(&mail.letter()));
     written(run.finish())
 }
 
-fn by_subject(letters: &[Letter]) -> String {
+fn by_subject(letters: &[Mail]) -> String {
     let mut run = BySubject::default();
-    letters.iter().cloned().for_each(|letter| run.push(letter));
+    letters.iter().for_each(|mail| run.push(&mail.letter()));
     written(run.finish())
 }
 
 #[test]
 fn ids_are_read_without_quotes_and_brackets() {
     let ids = |text: &str| {
-        let ids = message_ids(text.as_bytes()).into_iter().map(|id| String::from_utf8(id).unwrap());
-        ids.collect::<Vec<_>>()
+        let ids = read_ids(text.as_bytes(), |id| String::from_utf8(id.to_vec()).unwrap());
+        assert_eq!(ids.len(), message_ids(text.as_bytes()).len());
+        ids
     };
     // RFC 5256 section 3.
     assert_eq!(ids("<\"01KF8JCEOCBS0045PS\"@xxx.yyy.com>"), ids("<01KF8JCEOCBS0045PS@xxx.yyy.com>"));
@@ -87,7 +106,7 @@ fn references_make_the_tree() {
     ];
     assert_eq!(by_references(&letters), "(2)(3 6 (4 23)(44 7 96))");
     // The same, whatever comes first.
-    let backward: Vec<Letter> = letters.iter().rev().cloned().collect();
+    let backward: Vec<Mail> = letters.iter().rev().cloned().collect();
     assert_eq!(by_references(&backward), "(2)(3 6 (4 23)(44 7 96))");
 }
 
@@ -185,27 +204,27 @@ fn deep_threads_and_long_chains() {
     assert_eq!(by_references(&(0..count).map(chain).collect::<Vec<_>>()), expected);
     assert_eq!(by_references(&(0..count).rev().map(chain).collect::<Vec<_>>()), expected);
     // In an order that joins long pieces.
-    let shuffled: Vec<Letter> = (0..count).map(|n| chain((n * 7919) % count)).collect();
+    let shuffled: Vec<Mail> = (0..count).map(|n| chain((n * 7919) % count)).collect();
     assert_eq!(by_references(&shuffled), expected);
 }
 
 /// RFC 5256 section 3 as it is written: recursive, and each question answered by looking.
 mod plainly {
-    use super::Letter;
+    use super::{Mail, MessageId};
     use std::collections::BTreeMap;
 
     #[derive(Default)]
-    struct Mail {
-        letter: Option<(usize, Letter)>,
+    struct Place {
+        letter: Option<(usize, Mail)>,
         parent: Option<usize>,
         children: Vec<usize>,
     }
 
-    struct Forest(Vec<Mail>);
+    struct Forest(Vec<Place>);
 
     impl Forest {
         fn node(&mut self) -> usize {
-            self.0.push(Mail::default());
+            self.0.push(Place::default());
             self.0.len() - 1
         }
 
@@ -272,21 +291,21 @@ mod plainly {
         }
     }
 
-    fn linked(letters: &[Letter]) -> Forest {
+    fn linked(letters: &[Mail]) -> Forest {
         let mut forest = Forest(Vec::new());
-        let mut ids: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        let mut ids: BTreeMap<MessageId, usize> = BTreeMap::new();
         for (at, letter) in letters.iter().enumerate() {
             let known = letter.id.as_ref().and_then(|id| ids.get(id).copied());
             let mail = match known {
                 Some(known) if forest.0[known].letter.is_none() => known,
                 _ => forest.node(),
             };
-            if let Some(id) = letter.id.clone().filter(|_| known.is_none()) {
+            if let Some(id) = letter.id.filter(|_| known.is_none()) {
                 ids.insert(id, mail);
             }
             forest.0[mail].letter = Some((at, letter.clone()));
             let chain: Vec<usize> =
-                letter.references.iter().map(|id| *ids.entry(id.clone()).or_insert_with(|| forest.node())).collect();
+                letter.references.iter().map(|id| *ids.entry(*id).or_insert_with(|| forest.node())).collect();
             for pair in chain.windows(2) {
                 if forest.0[pair[1]].parent.is_none() && !forest.loops(pair[1], pair[0]) {
                     forest.set(pair[1], Some(pair[0]));
@@ -300,7 +319,7 @@ mod plainly {
         forest
     }
 
-    pub fn by_references(letters: &[Letter]) -> String {
+    pub fn by_references(letters: &[Mail]) -> String {
         let mut forest = linked(letters);
         let tops: Vec<usize> = (0..forest.0.len()).filter(|node| forest.0[*node].parent.is_none()).collect();
         let mut root: Vec<usize> = tops.into_iter().flat_map(|top| forest.pruned(top, true)).collect();
@@ -357,7 +376,7 @@ mod plainly {
         forest.sorted(tops).into_iter().map(|top| format!("({})", forest.text(top))).collect()
     }
 
-    pub fn by_subject(letters: &[Letter]) -> String {
+    pub fn by_subject(letters: &[Mail]) -> String {
         let mut groups: BTreeMap<&str, Vec<(i64, usize)>> = BTreeMap::new();
         for (at, letter) in letters.iter().enumerate() {
             groups.entry(&letter.subject).or_default().push((letter.sent_s, at));
@@ -378,7 +397,7 @@ mod plainly {
     }
 }
 
-fn any_letters() -> impl Strategy<Value = Vec<Letter>> {
+fn any_letters() -> impl Strategy<Value = Vec<Mail>> {
     let id = || proptest::sample::select(vec!["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]);
     let subject = proptest::sample::select(vec!["", "x", "X", "Re: x", "y", "[l] y", "Fwd: y", "z", "z (fwd)"]);
     let one = (0i64..6, subject, proptest::option::weighted(0.9, id()), proptest::collection::vec(id(), 0..4));

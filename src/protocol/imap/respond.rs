@@ -272,15 +272,31 @@ pub fn mailbox_status(out: &mut Vec<u8>, name: &str, items: &[(StatusItem, Strin
     text(out, ")\r\n");
 }
 
+/// A number in decimal, without the detour over a string: some answers have one or two for each message.
+pub fn number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut from = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        from = at;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(from..).unwrap_or_default());
+}
+
 /// `1:3,7`, for sorted disjoint ranges.
 pub fn uid_set(out: &mut Vec<u8>, ranges: &[(u32, u32)]) {
     for (at, (from, to)) in ranges.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        text(out, &from.to_string());
+        number(out, u64::from(*from));
         if to > from {
-            text(out, &format!(":{to}"));
+            out.push(b':');
+            number(out, u64::from(*to));
         }
     }
 }
@@ -364,6 +380,13 @@ mod tests {
             written(|out| status(out, "A004", Status::Ok, Some(&copied), "Completed")),
             "A004 OK [COPYUID 38505 304,319:320 3956:3958] Completed\r\n"
         );
+    }
+
+    #[test]
+    fn numbers() {
+        for n in [0, 7, 10, 1_234_567_890, u64::MAX] {
+            assert_eq!(written(|out| number(out, n)), n.to_string());
+        }
     }
 
     #[test]

@@ -269,6 +269,12 @@ impl Session {
             Command::Search { charset: Some(_), .. } if self.enabled.utf8 => {
                 Err(Answer::bad("CHARSET is not allowed when UTF8=ACCEPT is enabled"))
             }
+            // The same, where a character set must be named (erratum 4029).
+            Command::Sort { ref charset, .. } | Command::Thread { ref charset, .. }
+                if self.enabled.utf8 && !charset.eq_ignore_ascii_case("UTF-8") =>
+            {
+                Err(Answer::bad("CHARSET must be UTF-8 when UTF8=ACCEPT is enabled"))
+            }
             Command::Search { uid, returned, charset, key } => {
                 // RFC 9051 section 6.4.4: the answer is an ESEARCH, also where no options are given.
                 let all = self.enabled.rev2.then(Returned::everything);

@@ -6,7 +6,7 @@ use msgstore::message::charset::{self, TextDecoder, Transfer, decode_words, fold
 use msgstore::message::mbox::{Options, Quoter, Reader, from_line};
 use msgstore::message::part::{Kind, MAX_DEPTH, MAX_PARTS, Part};
 use msgstore::message::scan::{Scanned, Scanner};
-use msgstore::message::{address, date, envelope, header};
+use msgstore::message::{address, date, envelope, header, keys};
 
 use super::{choice, pieces};
 
@@ -190,4 +190,15 @@ pub fn mbox(bytes: &[u8]) {
         wanted.extend_from_slice(b"\r\n");
     }
     assert_eq!(String::from_utf8_lossy(&read[0]), String::from_utf8_lossy(&wanted));
+}
+
+/// What SORT and THREAD compare, as store.idx has it: from any octets on disk, and made of any header lines.
+pub fn sorting_keys(bytes: &[u8]) {
+    if let Some(read) = keys::Keys::decode(bytes) {
+        assert!(read.subject.len() + read.references().count() * 8 <= bytes.len());
+    }
+    let made = keys::of(bytes);
+    let read = keys::Keys::decode(&made).unwrap();
+    assert!(std::str::from_utf8(read.subject).is_ok() && read.subject.len() <= 1024 && read.references().count() <= 200);
+    assert!((0..made.len()).all(|cut| keys::Keys::decode(&made[..cut]).is_none()));
 }

@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "address", run: mail::address },
     Target { name: "charset", run: mail::charset_of_text },
     Target { name: "mbox", run: mail::mbox },
+    Target { name: "keys", run: mail::sorting_keys },
     Target { name: "ldif", run: wire::ldif },
     Target { name: "config", run: wire::config },
 ];

@@ -130,7 +130,7 @@ impl Opened<'_> {
         label: &str,
         number: &[u32],
         partial: Option<Partial>,
-        pieces: &mut Pieces,
+        pieces: &mut Pieces<'_>,
     ) -> Result<(), Trouble> {
         let plain = |range: (u64, u64)| section::cut_range(range.0, range.1, partial);
         if number.is_empty() {
@@ -165,7 +165,7 @@ impl Opened<'_> {
     }
 
     /// Writes the size that [`Opened::binary`] would have without a partial.
-    pub(super) fn binary_size(&mut self, label: &str, number: &[u32], pieces: &mut Pieces) -> Result<(), Trouble> {
+    pub(super) fn binary_size(&mut self, label: &str, number: &[u32], pieces: &mut Pieces<'_>) -> Result<(), Trouble> {
         let size = match (number, self.parts().and_then(|root| root.section(number)).cloned()) {
             ([], _) => self.message.size,
             (_, None) => 0,
@@ -203,7 +203,7 @@ impl Opened<'_> {
     }
 
     /// Writes the beginning of the first text part (RFC 8970 section 3); an empty string where there is no text.
-    pub(super) fn preview(&mut self, pieces: &mut Pieces) -> Result<(), Trouble> {
+    pub(super) fn preview(&mut self, pieces: &mut Pieces<'_>) -> Result<(), Trouble> {
         let shown = |part: &&Part| {
             part.is_text() && matches!(part.kind, Kind::Leaf) && matches!(part.subtype.as_str(), "plain" | "html")
         };

@@ -232,7 +232,7 @@ impl FetchRun {
             if let Some(piece) = self.pieces.pop_front() {
                 self.write(piece, out)?;
             } else if let Some(row) = self.batch.pop_front() {
-                self.render(session, &row)?;
+                self.answer_for(session, &row, out)?;
             } else if self.left.is_empty() {
                 return Ok(Some(self.end()));
             } else {
@@ -385,11 +385,13 @@ impl FetchRun {
         Ok(())
     }
 
-    /// Makes the pieces of one message's response.
-    fn render(&mut self, session: &mut Session, row: &Row) -> Result<(), Answer> {
-        let store = session.store.clone();
+    /// Writes one message's response, up to what must be read from its file; the rest are pieces.
+    fn answer_for(&mut self, session: &mut Session, row: &Row, out: &mut Vec<u8>) -> Result<(), Answer> {
+        if row.message.is_none() && self.needs.row {
+            self.missing = true;
+            return Ok(());
+        }
         let selected = session.mailbox()?;
-        let mut bodies = self.bodies.take().unwrap_or_else(|| store.bodies(selected.account, selected.folder));
         let Some(number) = selected.numbers.number(row.uid) else {
             return Ok(());
         };
@@ -401,21 +403,40 @@ impl FetchRun {
             self.flags = format!("FLAGS ({})", selected.flag_list(row.uid, row.flags, row.keywords));
             self.shown_flags = Some(shown);
         }
+        let start = out.len();
+        let place = (selected.account, selected.folder);
+        let bodies = self.bodies.take();
+        let mut bodies = bodies.unwrap_or_else(|| session.store.bodies(place.0, place.1));
+        let mut index = self.index.take();
+        let mut pieces = Pieces::new(out);
+        let used = (&mut bodies, index.as_mut().filter(|_| self.needs.entry));
+        let rendered = self.render(used, (row, number), &session.mailbox()?.name, &mut pieces);
+        let behind = pieces.done;
+        match rendered {
+            Ok(()) => self.pieces.extend(behind),
+            Err(trouble) => {
+                out.truncate(start);
+                self.failed(&trouble);
+            }
+        }
+        (self.bodies, self.index) = (Some(bodies), index);
+        Ok(())
+    }
+
+    fn render(
+        &self,
+        (bodies, index): (&mut Bodies, Option<&mut IndexReader>),
+        (row, number): (&Row, u32),
+        mailbox: &str,
+        pieces: &mut Pieces<'_>,
+    ) -> Result<(), Trouble> {
         let mut opened = match &row.message {
             Some(message) => {
-                let entry = match self.entry(message, &selected.name) {
-                    Ok(entry) => entry,
-                    Err(error) => return self.failed(&error.into()),
-                };
-                Some(Opened { bodies: &mut bodies, message, entry, parts: None, file: None, sizes: Sizes::default() })
-            }
-            None if self.needs.row => {
-                self.missing = true;
-                return Ok(());
+                let entry = index.map(|index| entry(index, message, mailbox)).transpose()?;
+                Some(Opened { bodies, message, entry, parts: None, file: None, sizes: Sizes::default() })
             }
             None => None,
         };
-        let mut pieces = Pieces::default();
         pieces.text("* ");
         pieces.number(u64::from(number));
         pieces.text(" FETCH (");
@@ -433,11 +454,7 @@ impl FetchRun {
                 // There are no threads here (RFC 8474 section 5.2).
                 (Item::ThreadId, _) => pieces.text("THREADID NIL"),
                 (_, None) => {}
-                (item, Some(opened)) => {
-                    if let Err(error) = opened.write(item, label, &mut pieces) {
-                        return self.failed(&error);
-                    }
-                }
+                (item, Some(opened)) => opened.write(item, label, pieces)?,
             }
         }
         if row.changed && !self.needs.flags {
@@ -449,35 +466,28 @@ impl FetchRun {
             pieces.modseq(row.modseq);
         }
         pieces.text(")\r\n");
-        self.pieces.extend(pieces.done);
-        self.bodies = Some(bodies);
         Ok(())
     }
 
     /// A message that cannot be read is left out; the others follow.
-    fn failed(&mut self, trouble: &Trouble) -> Result<(), Answer> {
-        let Trouble::Store(error) = trouble else {
-            self.unknown = true;
-            return Ok(());
-        };
-        if error.kind() == crate::store::Kind::Expunged {
-            self.missing = true;
-        } else {
-            log::error(Category::Store, format!("fetch: {error}"));
-            self.damaged = true;
+    fn failed(&mut self, trouble: &Trouble) {
+        match trouble {
+            Trouble::UnknownCte => self.unknown = true,
+            Trouble::Store(error) if error.kind() == crate::store::Kind::Expunged => self.missing = true,
+            Trouble::Store(error) => {
+                log::error(Category::Store, format!("fetch: {error}"));
+                self.damaged = true;
+            }
         }
-        Ok(())
     }
+}
 
-    fn entry(&mut self, message: &Message, mailbox: &str) -> Result<Option<Entry>, StoreError> {
-        let Some(index) = self.index.as_mut().filter(|_| self.needs.entry) else {
-            return Ok(None);
-        };
-        let (entry, source) = index.entry(message)?;
-        if source == Source::Damaged {
-            let text = format!("Invalid cache data for msg {} in mailbox {mailbox}. Needs reconstruct", message.uid);
-            log::warning(Category::Store, text);
-        }
-        Ok(Some(entry))
+/// What store.idx has of the message.
+fn entry<'i>(index: &'i mut IndexReader, message: &Message, mailbox: &str) -> Result<Entry<'i>, StoreError> {
+    let (entry, source) = index.entry(message)?;
+    if source == Source::Damaged {
+        let text = format!("Invalid cache data for msg {} in mailbox {mailbox}. Needs reconstruct", message.uid);
+        log::warning(Category::Store, text);
     }
+    Ok(entry)
 }

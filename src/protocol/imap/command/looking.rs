@@ -80,6 +80,11 @@ impl Looking {
         self.test.cost()
     }
 
+    /// Every message matches.
+    pub(super) fn finds_all(&self) -> bool {
+        matches!(self.test, Test::Always)
+    }
+
     /// How many texts must be looked for in files.
     pub(super) fn readers(&self) -> u32 {
         self.readers

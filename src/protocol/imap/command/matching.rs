@@ -249,7 +249,7 @@ pub(super) struct Candidate<'a> {
     modseq: Modseq,
     row: Option<Message>,
     index: Option<&'a mut IndexReader>,
-    entry: Option<Entry>,
+    entry: Option<Entry<'static>>,
     file: Option<File>,
 }
 
@@ -280,11 +280,11 @@ impl<'a> Candidate<'a> {
         self.row.as_ref().ok_or(StoreError::Expunged { uid: self.uid })
     }
 
-    fn entry(&mut self) -> Result<&Entry, StoreError> {
+    fn entry(&mut self) -> Result<&Entry<'static>, StoreError> {
         if self.entry.is_none() {
             let row = self.row.as_ref().ok_or(StoreError::Expunged { uid: self.uid })?;
             let index = self.index.as_mut().ok_or(StoreError::Expunged { uid: self.uid })?;
-            self.entry = Some(index.entry(row)?.0);
+            self.entry = Some(index.entry(row)?.0.into_owned());
         }
         self.entry.as_ref().ok_or(StoreError::Expunged { uid: self.uid })
     }
@@ -308,8 +308,12 @@ impl<'a> Candidate<'a> {
     }
 
     fn sent(&mut self) -> Result<Option<chrono::NaiveDate>, StoreError> {
-        let field = header::find(self.entry()?.headers(), "date").and_then(|field| parse_rfc5322(&field.unfolded()));
-        Ok(field.and_then(|stamp| stamp.local_date()))
+        let date = |block: &[u8]| header::find(block, "date").and_then(|field| parse_rfc5322(&field.unfolded()));
+        let stamp = match (&self.entry, &self.row, &mut self.index) {
+            (None, Some(row), Some(index)) => index.with_headers(row, date)?,
+            _ => date(self.entry()?.headers()),
+        };
+        Ok(stamp.and_then(|stamp| stamp.local_date()))
     }
 
     fn header_contains(&mut self, name: &str, needle: &Needle) -> Result<bool, StoreError> {

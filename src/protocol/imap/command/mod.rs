@@ -20,6 +20,7 @@ pub mod login;
 mod looking;
 pub mod lsub;
 mod matching;
+mod merge;
 pub mod mv;
 pub mod namespace;
 mod oldname;

@@ -3,11 +3,11 @@
 use super::copy::{copyuid, failed, gone};
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
-use crate::protocol::imap::respond::{self, Code, Status};
+use crate::protocol::imap::respond::{self, Status};
 use crate::protocol::imap::session::Session;
 use crate::store::Rights;
 
-/// Moves messages.
+/// Moves messages. Into the selected mailbox itself they go as by COPY, and what they were is expunged (RFC 6851 section 3.3).
 ///
 /// # Errors
 /// As COPY; NO when the selected mailbox is read-only, or messages may not be deleted there.
@@ -31,9 +31,6 @@ pub fn run(
         return Ok(Answer::completed());
     }
     let from = (selected.account, selected.folder);
-    if from == to {
-        return Err(Answer::no_with(Code::Cannot, "Messages are in that mailbox already"));
-    }
     let moved = store.move_messages(from, &uids, to, now_s).map_err(|error| failed(&store, to, error))?;
     session.tell_modseq(!moved.pairs.is_empty());
     match copyuid(&moved) {

@@ -16,7 +16,7 @@ use crate::store::{Bodies, Entry, Message, StoreError};
 pub(super) struct Opened<'a> {
     pub(super) bodies: &'a mut Bodies,
     pub(super) message: &'a Message,
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<Entry<'a>>,
     pub(super) parts: Option<Part>,
     pub(super) file: Option<Arc<File>>,
     /// Of parts that were decoded.
@@ -36,8 +36,8 @@ impl From<StoreError> for Trouble {
     }
 }
 
-impl Opened<'_> {
-    pub(super) fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces) -> Result<(), Trouble> {
+impl<'a> Opened<'a> {
+    pub(super) fn write(&mut self, item: &Item, label: &str, pieces: &mut Pieces<'_>) -> Result<(), Trouble> {
         let message = self.message;
         match item {
             Item::InternalDate => {
@@ -91,7 +91,7 @@ impl Opened<'_> {
         Ok(())
     }
 
-    fn entry(&mut self) -> &Entry {
+    fn entry(&mut self) -> &Entry<'a> {
         self.entry.get_or_insert_with(Entry::default)
     }
 
@@ -134,7 +134,7 @@ impl Opened<'_> {
         Ok(block)
     }
 
-    pub(super) fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces) -> Result<(), StoreError> {
+    pub(super) fn range(&mut self, label: &str, from: u64, to: u64, pieces: &mut Pieces<'_>) -> Result<(), StoreError> {
         let to = to.min(self.message.size);
         let count = to.saturating_sub(from);
         if count == 0 {

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::binary::Decoding;
+use crate::protocol::imap::respond;
 use crate::store::Modseq;
 use crate::text::quote;
-
-/// Room for the response to one message, at first.
-const FIRST_BYTES: usize = 512;
 
 /// What is to be written.
 pub(super) enum Piece {
@@ -19,26 +17,33 @@ pub(super) enum Piece {
     Decoded(Box<Decoding>),
 }
 
-#[derive(Default)]
-pub(super) struct Pieces {
+/// The response to a message on its way: what is in memory goes straight into the output, until something must be read from a file first.
+pub(super) struct Pieces<'o> {
+    out: &'o mut Vec<u8>,
+    /// What follows `out`.
     pub(super) done: Vec<Piece>,
 }
 
-impl Pieces {
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
-        if let Some(last) = self.last(bytes.len()) {
-            last.extend_from_slice(bytes);
-        }
+impl<'o> Pieces<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Pieces<'o> {
+        Pieces { out, done: Vec::new() }
     }
 
-    /// The bytes to go on with; new ones have room for `more`.
-    fn last(&mut self, more: usize) -> Option<&mut Vec<u8>> {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.last().extend_from_slice(bytes);
+    }
+
+    /// The bytes to go on with.
+    pub(super) fn last(&mut self) -> &mut Vec<u8> {
+        if self.done.is_empty() {
+            return self.out;
+        }
         if !matches!(self.done.last(), Some(Piece::Bytes(_))) {
-            self.done.push(Piece::Bytes(Vec::with_capacity(more.max(FIRST_BYTES))));
+            self.done.push(Piece::Bytes(Vec::new()));
         }
         match self.done.last_mut() {
-            Some(Piece::Bytes(last)) => Some(last),
-            _ => None,
+            Some(Piece::Bytes(last)) => last,
+            _ => self.out,
         }
     }
 
@@ -52,21 +57,8 @@ impl Pieces {
         self.text(")");
     }
 
-    /// A number in decimal, without the detour over a string: there is one or two for each message.
-    pub(super) fn number(&mut self, mut n: u64) {
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        loop {
-            at = at.saturating_sub(1);
-            if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(n % 10)) {
-                *digit = b'0' + value;
-            }
-            n /= 10;
-            if n == 0 {
-                break;
-            }
-        }
-        self.bytes(digits.get(at..).unwrap_or_default());
+    pub(super) fn number(&mut self, number: u64) {
+        respond::number(self.last(), number);
     }
 
     pub(super) fn named(&mut self, name: &[u8], value: &[u8]) {
@@ -76,10 +68,8 @@ impl Pieces {
 
     pub(super) fn literal(&mut self, label: &str, bytes: &[u8]) {
         self.text(label);
-        if let Some(last) = self.last(bytes.len()) {
-            last.reserve(bytes.len() + 16);
-            last.push(b' ');
-            quote::literal(last, bytes);
-        }
+        let last = self.last();
+        last.push(b' ');
+        quote::literal(last, bytes);
     }
 }

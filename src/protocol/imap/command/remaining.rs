@@ -41,6 +41,12 @@ impl Remaining {
         Remaining { ranges, seek: Seek::Every, wanted: 0, looked: (0, all) }
     }
 
+    /// Takes everything that is left, without looking.
+    pub(super) fn take_all(&mut self) -> Vec<(Uid, Uid)> {
+        self.looked.0 = self.looked.1;
+        self.ranges.drain(..).collect()
+    }
+
     /// True when there is nothing left.
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()

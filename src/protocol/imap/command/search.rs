@@ -109,6 +109,14 @@ impl SearchRun {
         Ok(SearchRun { uid, form: None, looking, left, found: Hits::default(), modseq, damaged: false })
     }
 
+    /// The same for UIDs that are looked at again, those that are gone passed over: for all messages there is nothing to be searched.
+    pub(super) fn first_of_two(mut self) -> SearchRun {
+        if self.looking.finds_all() {
+            self.found = hits::of_ranges(&self.left.take_all());
+        }
+        self
+    }
+
     /// Looks at the next messages, and answers after the last one. `None`: there are more.
     pub(in crate::protocol::imap) fn step(
         &mut self,
@@ -178,7 +186,8 @@ impl SearchRun {
         }
         respond::text(out, "* SEARCH");
         for number in self.found.ranges.iter().flat_map(|(from, to)| *from..=*to) {
-            respond::text(out, &format!(" {number}"));
+            out.push(b' ');
+            respond::number(out, u64::from(number));
         }
         if let Some(modseq) = modseq {
             respond::text(out, &format!(" (MODSEQ {modseq})"));

@@ -25,7 +25,7 @@ pub(super) fn needs_entry(section: &Section) -> bool {
 }
 
 /// Answers from the cached header lines, when all the fields are among those that are kept.
-pub(super) fn find_cached(section: &Section, entry: &Entry) -> Option<Found> {
+pub(super) fn find_cached(section: &Section, entry: &Entry<'_>) -> Option<Found> {
     let Text::HeaderFields(names) = &section.text else {
         return None;
     };

@@ -1,23 +1,24 @@
 //! SORT and UID SORT (RFC 5256 section 3), with the result options of RFC 5267 (ESORT) and DISPLAYFROM and DISPLAYTO of RFC 5957.
 //!
-//! Three parts, each in steps of bounded length: the search; a key for each message, sorted a step's worth at a time; the merge of these runs.
-//! A key is a string of octets whose order is the order wanted, so that comparing is comparing octets. Its end is the UID: the sequence number decides
-//! where the criteria do not (RFC 5256 section 3).
+//! Three parts, each in steps of bounded length: the search; a key for each message, sorted a share at a time; the merge of these runs.
+//! A key is a string of octets whose order is the order wanted, so that comparing is comparing octets. Where two are the same the UID decides, as the
+//! sequence number does where the criteria do not (RFC 5256 section 3).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use super::copy::runs;
 use super::hits::positions;
+use super::merge::{Merge, Run};
 use super::search::{Form, SearchRun, advanced, begun, save, saves};
-use super::walk::{Headers, Walk};
+use super::walk::{Depth, Gather, Headers, Walk};
 use crate::message::address::{self, Address};
-use crate::message::{charset, subject};
+use crate::message::charset;
+use crate::message::keys::Keys;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{By, Criterion, Key, Returned};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::{Message, Modseq, Uid};
+use crate::store::{Message, Modseq};
 
 /// Octets of a text that are compared: what lies behind them in longer ones does not count.
 const TEXT_BYTES: usize = 1024;
@@ -33,7 +34,7 @@ pub struct SortRun {
     uid: bool,
     /// The tag and what to tell of the result; `None`: all, as RFC 5256 has it.
     form: Option<Form>,
-    criteria: Vec<Criterion>,
+    criteria: Arc<[Criterion]>,
     part: Part,
     damaged: bool,
     /// The greatest mod-sequence, where the search was about them (RFC 7162 section 3.1.6).
@@ -43,11 +44,9 @@ pub struct SortRun {
 
 enum Part {
     Search(Box<SearchRun>),
-    Keys { walk: Walk, runs: Vec<Vec<SortKey>>, searched: u64 },
-    Merge { runs: Vec<std::vec::IntoIter<SortKey>>, heads: BinaryHeap<Reverse<(SortKey, usize)>>, all: u64 },
+    Keys { walk: Walk, runs: Vec<Run>, searched: u64 },
+    Merge { merge: Merge, all: u64 },
 }
-
-type SortKey = Box<[u8]>;
 
 /// Prepares a SORT. `form` has the tag and the options of RETURN.
 ///
@@ -61,8 +60,8 @@ pub(in crate::protocol::imap) fn start(
     now_s: i64,
 ) -> Result<Running, Answer> {
     let search = SearchRun::new(session, true, Some(charset), key, now_s);
-    let part = Part::Search(Box::new(begun(session, form.as_ref(), search)?));
-    Ok(Running::Sort(Box::new(SortRun { uid, form, criteria, part, damaged: false, modseq: None, sorted: Vec::new() })))
+    let part = Part::Search(Box::new(begun(session, form.as_ref(), search)?.first_of_two()));
+    Ok(Running::Sort(Box::new(SortRun { uid, form, criteria: criteria.into(), part, damaged: false, modseq: None, sorted: Vec::new() })))
 }
 
 impl SortRun {
@@ -103,39 +102,31 @@ impl SortRun {
                     self.damaged = search.damaged;
                     self.modseq = search.modseq();
                     search.found.settle();
-                    let headers = self.criteria.iter().any(|criterion| needs_headers(criterion.by));
-                    let walk = Walk::new(search.found.ranges.iter().copied(), headers);
-                    self.part = Part::Keys { walk, runs: Vec::new(), searched: search.progress().1 };
+                    let depth = self.criteria.iter().map(|criterion| depth(criterion.by)).max().unwrap_or(Depth::Row);
+                    let (left, searched) = (search.found.ranges.iter().copied().collect(), search.progress().1);
+                    self.part = Part::Keys { walk: Walk::new(session, left, depth)?, runs: Vec::new(), searched };
                 }
                 Ok(false)
             }
             Part::Keys { walk, runs, searched } => {
-                let mut keys: Vec<SortKey> = Vec::new();
-                let criteria = &self.criteria;
-                let last =
-                    walk.step(session, &mut |message, headers| keys.push(sort_key(criteria, message, headers)))?;
-                keys.sort_unstable();
-                runs.push(keys);
-                if last {
+                let criteria = Arc::clone(&self.criteria);
+                let gather = move || Gathered { criteria: Arc::clone(&criteria), key: Vec::new(), run: Run::default() };
+                runs.extend(walk.step(session, gather)?.into_iter().map(|gathered| gathered.run));
+                if walk.is_over() {
                     self.damaged |= walk.damaged;
-                    let mut runs: Vec<_> = std::mem::take(runs).into_iter().map(Vec::into_iter).collect();
-                    let heads = runs.iter_mut().enumerate();
-                    let heads = heads.filter_map(|(at, run)| run.next().map(|key| Reverse((key, at)))).collect();
-                    self.part = Part::Merge { runs, heads, all: *searched * 2 };
+                    self.part = Part::Merge { merge: Merge::new(std::mem::take(runs)), all: *searched * 2 };
                 }
                 Ok(false)
             }
-            Part::Merge { runs, heads, .. } => {
-                let numbers = &session.mailbox()?.numbers;
-                for _ in 0..MERGED {
-                    let Some(Reverse((key, at))) = heads.pop() else {
-                        return Ok(true);
-                    };
-                    let number = uid_of(&key).and_then(|uid| if self.uid { Some(uid) } else { numbers.number(uid) });
-                    self.sorted.extend(number);
-                    heads.extend(runs.get_mut(at).and_then(Iterator::next).map(|key| Reverse((key, at))));
+            Part::Merge { merge, .. } => {
+                let before = self.sorted.len();
+                self.sorted.extend(merge.take(MERGED));
+                let last = self.sorted.len() - before < MERGED;
+                if last && !self.uid {
+                    let numbers = &session.mailbox()?.numbers;
+                    self.sorted = self.sorted.iter().filter_map(|uid| numbers.number(*uid)).collect();
                 }
-                Ok(false)
+                Ok(last)
             }
         }
     }
@@ -144,8 +135,10 @@ impl SortRun {
         let Some((tag, returned)) = &self.form else {
             // RFC 5256 section 4.
             respond::text(out, "* SORT");
+            out.reserve(self.sorted.len() * 8);
             for number in &self.sorted {
-                respond::text(out, &format!(" {number}"));
+                out.push(b' ');
+                respond::number(out, u64::from(*number));
             }
             if let Some(modseq) = self.modseq {
                 respond::text(out, &format!(" (MODSEQ {modseq})"));
@@ -191,35 +184,52 @@ fn saved(sorted: &[u32], returned: &Returned) -> Vec<(u32, u32)> {
     kept
 }
 
-fn needs_headers(by: By) -> bool {
-    !matches!(by, By::Arrival | By::Date | By::Size)
+fn depth(by: By) -> Depth {
+    match by {
+        By::Arrival | By::Date | By::Size => Depth::Row,
+        By::Subject => Depth::Keys,
+        By::Cc | By::From | By::To | By::DisplayFrom | By::DisplayTo => Depth::Headers,
+    }
 }
 
-fn sort_key(criteria: &[Criterion], message: &Message, headers: &Headers<'_>) -> SortKey {
-    let mut key = Vec::with_capacity(32);
+/// The messages of a share, on their way to be a run.
+struct Gathered {
+    criteria: Arc<[Criterion]>,
+    /// Room for one key.
+    key: Vec<u8>,
+    run: Run,
+}
+
+impl Gather for Gathered {
+    fn take(&mut self, message: &Message, keys: &Keys<'_>, headers: &Headers<'_>) {
+        self.key.clear();
+        sort_key(&mut self.key, &self.criteria, message, keys, headers);
+        self.run.push(&self.key, message.uid);
+    }
+
+    fn finish(&mut self) {
+        self.run.sort();
+    }
+}
+
+fn sort_key(key: &mut Vec<u8>, criteria: &[Criterion], message: &Message, keys: &Keys<'_>, headers: &Headers<'_>) {
     for criterion in criteria {
         let start = key.len();
         match criterion.by {
-            By::Arrival => number(&mut key, message.internal_date_s),
-            By::Date => number(&mut key, sent_s(message)),
-            By::Size => number(&mut key, i64::try_from(message.size).unwrap_or(i64::MAX)),
-            By::Subject => text(&mut key, &headers.subject.map(|value| subject::base(value).text).unwrap_or_default()),
-            By::Cc => text(&mut key, &mailbox(headers.cc)),
-            By::From => text(&mut key, &mailbox(headers.from)),
-            By::To => text(&mut key, &mailbox(headers.to)),
-            By::DisplayFrom => text(&mut key, &display(headers.from)),
-            By::DisplayTo => text(&mut key, &display(headers.to)),
+            By::Arrival => number(key, message.internal_date_s),
+            By::Date => number(key, sent_s(message)),
+            By::Size => number(key, i64::try_from(message.size).unwrap_or(i64::MAX)),
+            By::Subject => folded(key, keys.subject),
+            By::Cc => text(key, &mailbox(headers.cc)),
+            By::From => text(key, &mailbox(headers.from)),
+            By::To => text(key, &mailbox(headers.to)),
+            By::DisplayFrom => text(key, &display(headers.from)),
+            By::DisplayTo => text(key, &display(headers.to)),
         }
         if criterion.reverse {
             key.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
         }
     }
-    key.extend_from_slice(&message.uid.to_be_bytes());
-    key.into_boxed_slice()
-}
-
-fn uid_of(key: &[u8]) -> Option<Uid> {
-    key.last_chunk().copied().map(Uid::from_be_bytes)
 }
 
 /// The sent date (RFC 5256 section 2.2): the Date field, or, if that is none, when the message came. A year before 1900 is none (RFC 5322 section 3.3);
@@ -233,10 +243,18 @@ fn number(key: &mut Vec<u8>, value: i64) {
     key.extend_from_slice(&(value ^ i64::MIN).to_be_bytes());
 }
 
-/// A text in the order of i;unicode-casemap (RFC 5051). It ends in 0, and has none.
+/// A text in the order of i;unicode-casemap (RFC 5051).
 fn text(key: &mut Vec<u8>, text: &str) {
-    let folded = charset::fold(text);
-    key.extend(folded.bytes().take(TEXT_BYTES).map(|byte| byte.max(1)));
+    folded(key, charset::fold(text).as_bytes());
+}
+
+/// A text that is folded. Its key ends in 0, and has none.
+fn folded(key: &mut Vec<u8>, text: &[u8]) {
+    let start = key.len();
+    key.extend_from_slice(text.get(..TEXT_BYTES).unwrap_or(text));
+    while let Some(nul) = memchr::memchr(0, key.get(start..).unwrap_or_default()) {
+        key.iter_mut().skip(start + nul).take(1).for_each(|byte| *byte = 1);
+    }
     key.push(0);
 }
 
@@ -281,7 +299,7 @@ mod tests {
     use super::*;
     use crate::protocol::imap::parse::Window;
 
-    fn message(uid: Uid, internal_date_s: i64, sent_s: Option<i64>, size: u64) -> Message {
+    fn message(uid: u32, internal_date_s: i64, sent_s: Option<i64>, size: u64) -> Message {
         Message {
             uid,
             size,
@@ -318,10 +336,13 @@ mod tests {
     #[test]
     fn criteria_one_after_the_other() {
         let (one, two) = (message(1, 5, Some(9), 7), message(2, 5, None, 3));
-        let headers = |subject: &'static str| Headers { subject: Some(subject.as_bytes()), ..Headers::default() };
-        let order = |criteria: &[Criterion]| {
-            sort_key(criteria, &one, &headers("Re: x")).cmp(&sort_key(criteria, &two, &headers("X")))
+        let keyed = |criteria: &[Criterion], message: &Message, subject: &str| {
+            let keys = crate::message::keys::of(format!("Subject: {subject}\r\n").as_bytes());
+            let mut key = Vec::new();
+            sort_key(&mut key, criteria, message, &Keys::decode(&keys).unwrap(), &Headers::default());
+            (key, message.uid)
         };
+        let order = |criteria: &[Criterion]| keyed(criteria, &one, "Re: x").cmp(&keyed(criteria, &two, "X"));
         use std::cmp::Ordering::{Greater, Less};
         assert_eq!(order(&by(&[By::Arrival])), Less, "the number decides");
         assert_eq!(order(&[Criterion { reverse: true, by: By::Arrival }]), Less, "and is never reversed");

@@ -2,22 +2,17 @@
 
 use super::search::SearchRun;
 use super::sort::sent_s;
-use super::walk::{Headers, Walk};
-use crate::message::threading::{self, ByReferences, BySubject, Letter, Threads};
-use crate::message::{charset, subject};
+use super::walk::{Depth, Gather, Headers, Walk};
+use crate::message::keys::Keys;
+use crate::message::threading::{ByReferences, BySubject, Letter, MessageId, Threads};
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::{Algorithm, Key};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::{Running, Session};
-use crate::store::Message;
+use crate::store::{Message, Uid};
 
 /// What one step writes, about.
 const PIECE_BYTES: usize = 128 * 1024;
-/// Octets of a field that are looked at.
-const FIELD_BYTES: usize = 64 * 1024;
-/// Octets of a folded subject that are compared, as SORT does.
-const TEXT_BYTES: usize = 1024;
-
 /// A THREAD that is not over.
 pub struct ThreadRun {
     uid: bool,
@@ -48,7 +43,7 @@ pub(in crate::protocol::imap) fn start(
     (charset, key): (&str, Key),
     now_s: i64,
 ) -> Result<Running, Answer> {
-    let part = Part::Search(Box::new(SearchRun::new(session, true, Some(charset), key, now_s)?));
+    let part = Part::Search(Box::new(SearchRun::new(session, true, Some(charset), key, now_s)?.first_of_two()));
     Ok(Running::Thread(Box::new(ThreadRun { uid, algorithm, part, damaged: false })))
 }
 
@@ -64,29 +59,29 @@ impl ThreadRun {
                 if search.advance(session)? {
                     self.damaged = search.damaged;
                     search.found.settle();
-                    let walk = Walk::new(search.found.ranges.iter().copied(), true);
+                    let (left, searched) = (search.found.ranges.iter().copied().collect(), search.progress().1);
+                    let walk = Walk::new(session, left, Depth::Keys)?;
                     let by = Box::new(match self.algorithm {
                         Algorithm::OrderedSubject => By::Subject(BySubject::default()),
                         Algorithm::References => By::References(ByReferences::default()),
                     });
-                    self.part = Part::Messages { walk, by, searched: search.progress().1 };
+                    self.part = Part::Messages { walk, by, searched };
                 }
             }
             Part::Messages { walk, by, .. } => {
-                let mut letters = Vec::new();
-                let last = walk.step(session, &mut |message, headers| letters.push(letter(message, headers)))?;
+                let shares = walk.step(session, Letters::default)?;
                 let numbers = &session.mailbox()?.numbers;
-                for mut letter in letters {
-                    if !self.uid {
-                        let Some(number) = numbers.number(letter.number) else { continue };
-                        letter.number = number;
-                    }
-                    match by.as_mut() {
-                        By::Subject(by) => by.push(letter),
-                        By::References(by) => by.push(letter),
+                for share in &shares {
+                    for (letter, uid) in share.letters() {
+                        let Some(number) = (if self.uid { Some(uid) } else { numbers.number(uid) }) else { continue };
+                        let letter = Letter { number, ..letter };
+                        match by.as_mut() {
+                            By::Subject(by) => by.push(&letter),
+                            By::References(by) => by.push(&letter),
+                        }
                     }
                 }
-                if last {
+                if walk.is_over() {
                     self.damaged |= walk.damaged;
                     let threads = match std::mem::replace(by.as_mut(), By::Subject(BySubject::default())) {
                         By::Subject(by) => by.finish(),
@@ -120,27 +115,48 @@ impl ThreadRun {
     }
 }
 
-fn letter(message: &Message, headers: &Headers<'_>) -> Letter {
-    let cut = |value: Option<&[u8]>| {
-        value.map(|value| value.get(..FIELD_BYTES).unwrap_or(value)).unwrap_or_default().to_vec()
-    };
-    let ids = |value: Option<&[u8]>| threading::message_ids(&cut(value));
-    let base = headers.subject.map(subject::base).unwrap_or_default();
-    let mut subject = charset::fold(&base.text);
-    if subject.len() > TEXT_BYTES {
-        subject.truncate(subject.floor_char_boundary(TEXT_BYTES));
+/// The messages of a share, with their texts and references one behind the other.
+#[derive(Default)]
+struct Letters {
+    parts: Vec<Parts>,
+    subjects: Vec<u8>,
+    references: Vec<MessageId>,
+}
+
+/// A message of them: where it ends in those, and the rest.
+struct Parts {
+    uid: Uid,
+    sent_s: i64,
+    is_reply: bool,
+    id: Option<MessageId>,
+    subjects_end: usize,
+    references_end: usize,
+}
+
+impl Gather for Letters {
+    fn take(&mut self, message: &Message, keys: &Keys<'_>, _: &Headers<'_>) {
+        self.subjects.extend_from_slice(keys.subject);
+        self.references.extend(keys.references());
+        self.parts.push(Parts {
+            uid: message.uid,
+            sent_s: sent_s(message),
+            is_reply: keys.is_reply,
+            id: keys.id,
+            subjects_end: self.subjects.len(),
+            references_end: self.references.len(),
+        });
     }
-    let mut references = ids(headers.references);
-    if references.is_empty() {
-        // Without References the first id of In-Reply-To is the parent.
-        references.extend(ids(headers.in_reply_to).into_iter().next());
-    }
-    Letter {
-        number: message.uid,
-        sent_s: sent_s(message),
-        subject,
-        is_reply: base.is_reply,
-        id: ids(headers.message_id).into_iter().next(),
-        references,
+}
+
+impl Letters {
+    fn letters(&self) -> impl Iterator<Item = (Letter<'_>, Uid)> {
+        let (mut subjects, mut references) = (0, 0);
+        self.parts.iter().map(move |parts| {
+            let subject = self.subjects.get(subjects..parts.subjects_end).unwrap_or_default();
+            let ids = self.references.get(references..parts.references_end).unwrap_or_default();
+            (subjects, references) = (parts.subjects_end, parts.references_end);
+            let Parts { uid, sent_s, is_reply, id, .. } = *parts;
+            (Letter { number: 0, sent_s, subject, is_reply, id, references: ids }, uid)
+        })
     }
 }
