@@ -95,8 +95,60 @@ pub struct Guest {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
+    service: &'static str,
     sites: Sites,
     address: IpAddr,
+}
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The access filters are against it.
+    Denied,
+    /// Too many of its address are there.
+    Full,
+}
+
+impl Refusal {
+    /// For the log.
+    pub fn why(self) -> &'static str {
+        match self {
+            Refusal::Denied => "the access filters",
+            Refusal::Full => "too many sessions of this address",
+        }
+    }
+
+    /// For the client.
+    pub fn words(self, words: Words) -> &'static [u8] {
+        match self {
+            Refusal::Denied => words.denied,
+            Refusal::Full => words.full,
+        }
+    }
+}
+
+impl Place {
+    /// The session is for a client of another address, and counts there from now on.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it stays where it was.
+    pub fn pass_to(&mut self, client: IpAddr, rules: &Rules) -> Result<(), Refusal> {
+        if !rules.filters.permit(self.service, client) {
+            return Err(Refusal::Denied);
+        }
+        let (before, address) = (self.address, site(client));
+        if address != before {
+            let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+            if sites.get(&address).copied().unwrap_or_default().sessions >= rules.sessions {
+                return Err(Refusal::Full);
+            }
+            sites.entry(address).or_default().sessions += 1;
+            drop(sites);
+            release(&self.sites, before, |counts| counts.sessions = counts.sessions.saturating_sub(1));
+            self.address = address;
+        }
+        Ok(())
+    }
 }
 
 /// Counts a client that has not logged in.
@@ -208,12 +260,12 @@ impl Listener {
         };
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let local = matches!(stream, Stream::Local(_));
-        let (why, words) = match self.enter(client, local, rules, place) {
+        let refusal = match self.enter(client, local, rules, place) {
             Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
             Err(refusal) => refusal,
         };
-        log::warning(Category::Network, format!("{why}: [{}] sent away", client.ip()));
-        send_away(stream, if speaks { words } else { b"" }).await;
+        log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), client.ip()));
+        send_away(stream, if speaks { refusal.words(self.words) } else { b"" }).await;
         None
     }
 
@@ -224,21 +276,21 @@ impl Listener {
         local: bool,
         rules: &Rules,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(Place, Stranger), (&'static str, &'static [u8])> {
+    ) -> Result<(Place, Stranger), Refusal> {
         // Who comes to a socket of this host was let in by its file.
         if !local && !rules.filters.permit(self.service, client.ip()) {
-            return Err(("the access filters", self.words.denied));
+            return Err(Refusal::Denied);
         }
         let address = site(client.ip());
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = sites.get(&address).copied().unwrap_or_default();
         if counts.sessions >= rules.sessions || counts.strangers >= rules.strangers {
-            return Err(("too many sessions of this address", self.words.full));
+            return Err(Refusal::Full);
         }
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
         Ok((
-            Place { _permit: permit, sites: ours, address },
+            Place { _permit: permit, service: self.service, sites: ours, address },
             Stranger { sites: theirs, address, limit: rules.strangers },
         ))
     }

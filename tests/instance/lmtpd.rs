@@ -56,7 +56,20 @@ impl Lmtpd {
 
     /// A connection to its port without a look at the greeting.
     pub fn dial(&self) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        self.dial_from("127.0.0.1")
+    }
+
+    /// The same from another loopback address.
+    pub fn dial_from(&self, address: &str) -> Wire {
+        let end = |address: &str, port| format!("{address}:{port}").parse().unwrap();
+        // The standard library does not choose the address that a connection comes from.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(end(address, 0)).unwrap();
+            socket.connect(end("127.0.0.1", self.port)).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Wire {
