@@ -25,6 +25,8 @@ const HEADER: Duration = Duration::from_secs(10);
 /// Who is let in.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// The name of the service in access filters.
+    pub service: &'static str,
     /// Connections of one address (IPv6: one /64).
     pub sessions: usize,
     /// Those of them that have not logged in.
@@ -64,7 +66,6 @@ pub struct Words {
 /// The doorkeeper of a service.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    service: &'static str,
     words: Words,
     sessions: Arc<Semaphore>,
     sites: Sites,
@@ -95,7 +96,6 @@ pub struct Guest {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
-    service: &'static str,
     sites: Sites,
     address: IpAddr,
 }
@@ -133,7 +133,7 @@ impl Place {
     /// # Errors
     /// [`Refusal`]: it stays where it was.
     pub fn pass_to(&mut self, client: IpAddr, rules: &Rules) -> Result<(), Refusal> {
-        if !rules.filters.permit(self.service, client) {
+        if !rules.filters.permit(rules.service, client) {
             return Err(Refusal::Denied);
         }
         let (before, address) = (self.address, site(client));
@@ -211,10 +211,10 @@ impl Drop for Stranger {
 }
 
 impl Listener {
-    /// The doorkeeper of `service` (for the access filters), who lets `limit` sessions in, over however many sockets.
-    pub fn new(service: &'static str, words: Words, limit: usize) -> Listener {
+    /// A doorkeeper who lets `limit` sessions in, over however many sockets.
+    pub fn new(words: Words, limit: usize) -> Listener {
         let sessions = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Listener { service, words, sessions, sites: Arc::default() }
+        Listener { words, sessions, sites: Arc::default() }
     }
 
     /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
@@ -278,7 +278,7 @@ impl Listener {
         permit: OwnedSemaphorePermit,
     ) -> Result<(Place, Stranger), Refusal> {
         // Who comes to a socket of this host was let in by its file.
-        if !local && !rules.filters.permit(self.service, client.ip()) {
+        if !local && !rules.filters.permit(rules.service, client.ip()) {
             return Err(Refusal::Denied);
         }
         let address = site(client.ip());
@@ -290,7 +290,7 @@ impl Listener {
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
         Ok((
-            Place { _permit: permit, service: self.service, sites: ours, address },
+            Place { _permit: permit, sites: ours, address },
             Stranger { sites: theirs, address, limit: rules.strangers },
         ))
     }
@@ -382,7 +382,7 @@ mod tests {
     const WORDS: Words = Words { full: b"* BYE full\r\n", denied: b"* BYE denied\r\n" };
 
     fn rules() -> Rules {
-        Rules { sessions: 100, strangers: 100, ..Rules::default() }
+        Rules { service: "imap", sessions: 100, strangers: 100, ..Rules::default() }
     }
 
     #[test]
@@ -392,7 +392,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new("imap", WORDS, 1);
+            let listener = Listener::new(WORDS, 1);
             let _first = TcpStream::connect(address).await.unwrap();
             let caller = listener.next(&socket, true).await.unwrap();
             let guest = listener.admit(caller, &rules(), true).await.unwrap();
@@ -418,7 +418,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new("imap", WORDS, 10);
+            let listener = Listener::new(WORDS, 10);
             let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
             let filters = Filters::new("", "imap: 192.0.2.66");
             let rules = Rules { strangers: 2, proxies, filters, ..rules() };
