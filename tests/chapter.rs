@@ -164,6 +164,8 @@ impl Site {
             "service.pop.port=0",
             "--set",
             "service.listenaddr=127.0.0.1",
+            "--set",
+            "service.lmtp.enable=no",
         ]);
         let made = configure.env_clear().output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

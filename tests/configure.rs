@@ -34,7 +34,8 @@ pub(crate) fn configured() -> tempfile::TempDir {
     crate::instance::raise_descriptors();
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().to_str().unwrap();
-    let done = tool(dir.path(), &["configure", "--base", base, "--domain", "example.org"], "");
+    let words = ["configure", "--base", base, "--domain", "example.org", "--set", "service.lmtp.enable=no"];
+    let done = tool(dir.path(), &words, "");
     assert!(done.status.success(), "{}", text(&done.stderr));
     dir
 }
@@ -73,6 +74,7 @@ fn configure_makes_an_instance_and_the_second_call_changes_nothing() {
     }
     let conf = fs::read(base.join("config/msg.conf")).unwrap();
     assert!(text(&conf).contains("\"service.imap.port\" = "), "{}", text(&conf));
+    assert!(text(&conf).contains("\"service.lmtp.enable\" = \"yes\""), "{}", text(&conf));
     let second = tool(&base, &words, "");
     assert_eq!(second.status.code(), Some(0));
     let lines = text(&second.stdout);
@@ -85,6 +87,35 @@ fn configure_makes_an_instance_and_the_second_call_changes_nothing() {
         .output()
         .unwrap();
     assert_eq!(text(&out.stdout), "example.org\n", "{}", text(&out.stderr));
+}
+
+#[test]
+fn mail_is_let_in_by_default_and_only_where_nobody_has_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let enabled = |base: &Path| {
+        let out = tool(base, &["configutil", "-o", "service.lmtp.enable"], "");
+        text(&out.stdout)
+    };
+    // A second call opens nothing in an instance that was there, whoever made it.
+    let old = dir.path().join("old");
+    let words = ["configure", "--base", old.to_str().unwrap(), "--set", "service.lmtp.enable=no"];
+    assert_eq!(tool(&old, &words, "").status.code(), Some(0));
+    assert_eq!(tool(&old, &words[..3], "").status.code(), Some(0));
+    assert_eq!(enabled(&old), "no\n");
+    let conf = old.join("config/msg.conf");
+    let without: String = fs::read_to_string(&conf)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.contains("lmtp"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&conf, without).unwrap();
+    assert_eq!(tool(&old, &words[..3], "").status.code(), Some(0));
+    assert_eq!(enabled(&old), "no\n");
+    // A path that no socket can have: the services must start.
+    let long = dir.path().join("x".repeat(100));
+    assert_eq!(tool(&long, &["configure", "--base", long.to_str().unwrap()], "").status.code(), Some(0));
+    assert_eq!(enabled(&long), "no\n");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn lmtp_is_spoken_on_standard_input_and_output() {
     it.user("joe");
     let wire = "LHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\nSubject: one\r\n.\r\nQUIT\r\n";
     let (code, said) = lmtp(&it, None, wire);
-    assert!(code == Some(0) && said.contains("250 2.1.5 Delivered <joe>\r\n221 "), "{said}");
+    assert!(code == Some(0) && said.contains("250 2.1.5 Delivered <joe@example.org>\r\n221 "), "{said}");
     assert_eq!(texts(&it, "user/joe/INBOX"), ["Return-Path: <a@b>\r\nSubject: one\r\n"]);
     let (code, _) = lmtp(&it, None, "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<joe>\r\nDATA\r\nx");
     assert_eq!(code, Some(75));

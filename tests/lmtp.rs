@@ -39,6 +39,7 @@ fn talk_with(fixture: &Fixture, wire: &[u8], piece: usize, message_bytes: u64, d
         recipients_max: 1000,
         delivered_to: false,
         starttls: false,
+        trusted: Vec::new(),
     };
     let (mut input, mut output) = (BufReader::with_capacity(piece, wire), Vec::new());
     // An input that ends inside of a message is an error; what was answered before counts.
@@ -83,7 +84,13 @@ fn every_recipient_gets_an_answer_in_order() {
         "250 SIZE 1048576",
     ];
     assert_eq!(&lines[2..8], words);
-    assert!(lines[17].ends_with("<joe>") && lines[18].ends_with("<jane>") && lines[19].ends_with("<joe>"), "{lines:?}");
+    assert!(
+        ["<joe@example.org>", "<jane@example.org>", "<joe>"]
+            .iter()
+            .zip(&lines[17..])
+            .all(|(to, line)| line.ends_with(to)),
+        "{lines:?}"
+    );
     let text = "Return-Path: <a@b>\r\nSubject: x\r\n\r\n.dot\r\n";
     // Two addresses of one mailbox: one copy.
     assert_eq!(
@@ -242,6 +249,33 @@ fn a_message_in_chunks_that_is_too_large_is_refused_at_each_and_for_everybody() 
     let lines: Vec<String> = said.lines().skip(8).map(str::to_owned).collect();
     assert_eq!(codes(&lines), "250 250 250 250 552 552 552 552 250", "{lines:?}");
     assert!(bodies(&fixture, "joe", "INBOX").is_empty());
+}
+
+/// A domain has a form with its letters and one in ASCII: senders and the directory may write either.
+#[test]
+fn both_forms_of_a_domain_are_one() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("directory.ldif");
+    let more = "\ndn: uid=ann,ou=People,dc=example,dc=org\nuid: ann\nmail: ann@b\u{fc}cher.example\n\n\
+                dn: uid=bob,ou=People,dc=example,dc=org\nuid: bob\nmail: bob@xn--bcher-kva.example\n";
+    std::fs::write(&path, format!("{LDIF}{more}")).unwrap();
+    let to = [
+        "ann@b\u{fc}cher.example",
+        "ann@xn--bcher-kva.example",
+        "bob@B\u{dc}CHER.example",
+        "bob@XN--bcher-kva.example",
+    ];
+    let mut wire = "LHLO c\r\nMAIL FROM:<a@b> SMTPUTF8\r\n".to_owned();
+    to.iter().for_each(|to| wire += &format!("RCPT TO:<{to}>\r\n"));
+    wire += "RCPT TO:<eve@b\u{fc}cher.example>\r\nDATA\r\nSubject: x\r\n.\r\n";
+    let said = talk_with(&fixture, wire.as_bytes(), 4096, 1 << 20, &path);
+    let lines: Vec<String> = said.lines().skip(8).map(str::to_owned).collect();
+    assert_eq!(codes(&lines), "250 250 250 250 250 550 354 250 250 250 250", "{lines:?}");
+    // The answers name the addresses as they were given.
+    for (to, line) in to.iter().zip(&lines[7..]) {
+        assert_eq!(*line, format!("250 2.1.5 Delivered <{to}>"));
+    }
+    assert_eq!(["ann", "bob"].map(|user| bodies(&fixture, user, "INBOX").len()), [1, 1]);
 }
 
 #[test]

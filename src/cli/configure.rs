@@ -21,6 +21,10 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
+/// The socket file of LMTP, and the longest path of a socket (unix(7)).
+const LMTP_SOCKET: &str = "data/proc/lmtp.socket";
+const SOCKET_PATH_MAX: usize = 107;
+
 /// Make an instance: directories, configuration, links.
 ///
 /// What is there already stays as it is, so a second call completes an instance and follows a new version of the program. The certificate
@@ -53,7 +57,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let base = absolute(&args.base)?;
     let executable = std::env::current_exe()?.canonicalize()?;
     let new = NewInstance {
-        settings: settings(&args, &owner)?,
+        settings: settings(&args, &base, &owner)?,
         owner: Some(owner),
         links: TOOLS.iter().filter(|tool| !tool.place.is_empty()).map(|tool| (tool.place, tool.name)).collect(),
         executable,
@@ -103,9 +107,14 @@ fn owner(given: Option<&str>) -> anyhow::Result<SystemAccount> {
     Ok(account)
 }
 
-fn settings(args: &Args, owner: &SystemAccount) -> anyhow::Result<Vec<(String, String)>> {
+fn settings(args: &Args, base: &Path, owner: &SystemAccount) -> anyhow::Result<Vec<(String, String)>> {
     let mut settings =
         vec![("local.serveruid".to_owned(), owner.user.clone()), ("local.servergid".to_owned(), owner.group.clone())];
+    // Who makes an instance wants mail in it. One that is there is not told to open a socket.
+    let new = !Instance::at(base).msg_conf().is_file();
+    if new && base.join(LMTP_SOCKET).as_os_str().len() <= SOCKET_PATH_MAX {
+        settings.push(("service.lmtp.enable".to_owned(), "yes".to_owned()));
+    }
     if let Some(domain) = &args.domain {
         settings.push(("local.defdomain".to_owned(), domain.to_lowercase()));
     }

@@ -11,7 +11,7 @@ use super::{Tool, args};
 use crate::config::Conf;
 use crate::directory::Directory;
 use crate::ops;
-use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy};
+use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy, Trace};
 use crate::os::clock;
 use crate::protocol::lmtp;
 use crate::store::{FolderPath, MailboxName, Store};
@@ -92,8 +92,14 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let conf = instance.conf().map_err(|error| try_again(super::instance::failure(error).into()))?;
     let store = ready_store(&instance, &conf).map_err(try_again)?;
     let directory = ops::instance::open_directory(&instance, &conf);
-    let policy =
-        Policy { authid: args.authid, check_access: !args.force, create: args.create, ignore_quota: args.over_quota };
+    let policy = Policy {
+        authid: args.authid,
+        check_access: !args.force,
+        create: args.create,
+        ignore_quota: args.over_quota,
+        ..Policy::of(&conf)
+    };
+    crate::log::init(ops::instance::log_settings(&instance, &conf, "default", "deliver"));
     let default_domain = conf.string("local.defdomain");
     let Some(wanted) = wanted else {
         return session(&conf, store, directory, default_domain, policy);
@@ -120,6 +126,7 @@ fn session(
         recipients_max: RECIPIENTS_MAX,
         delivered_to: false,
         starttls: false,
+        trusted: Vec::new(),
     };
     let mut input = BufReader::with_capacity(CHUNK, io::stdin().lock());
     match lmtp::serve(Arc::new(server), &clock::now_s, &mut input, &mut io::stdout().lock()) {
@@ -170,32 +177,46 @@ fn message(ui: &mut Ui, delivery: &LocalDelivery<'_>, wanted: &Wanted) -> Exit {
         ui.error(format!("{name}: {error}"));
         worst = worse(worst, exit_of(error.class()));
     };
-    let mut places: Vec<Place> = Vec::new();
+    // With each the name by which it was given.
+    let mut to: Vec<(Place, String)> = Vec::new();
     match &wanted.to {
         To::Mailbox(name) => match delivery.place_of_mailbox(name, now_s) {
-            Ok(place) => places.push(place),
+            Ok(place) => to.push((place, name.to_string())),
             Err(error) => failed(ui, &name.to_string(), &error),
         },
         To::Users(users, folder) => {
             for user in users {
                 match delivery.place_of_user(user, folder.as_ref(), now_s) {
-                    Ok(place) => places.push(place),
+                    Ok(place) => to.push((place, user.clone())),
                     Err(error) => failed(ui, user, &error),
                 }
             }
         }
     }
-    let (places, _) = delivery::distinct(&places);
-    if !places.is_empty() {
-        match delivery.stage_from(&places, &wanted.head, &mut io::stdin().lock()) {
-            Err(error) => failed(ui, "the message", &error),
-            Ok(staged) => {
-                let now_s = clock::now_s();
-                let done = delivery.deliver(&staged, &wanted.marks, &places, now_s);
-                for (place, one) in places.iter().zip(done) {
-                    if let Err(error) = one {
-                        failed(ui, &place.userid, &error);
-                    }
+    if to.is_empty() {
+        return worst;
+    }
+    let places: Vec<Place> = to.iter().map(|(place, _)| place.clone()).collect();
+    let staged = delivery.stage_from(&places, &wanted.head, &mut io::stdin().lock()).and_then(|staged| {
+        let trace = Trace::of(&staged, wanted.head.len() as u64)?;
+        Ok((staged, trace))
+    });
+    match staged {
+        Err(error) => failed(ui, "the message", &error),
+        Ok((staged, trace)) => {
+            to.retain(|(_, name)| match trace.check(delivery.policy.bounds, name) {
+                Ok(()) => true,
+                Err(error) => {
+                    failed(ui, name, &error.into());
+                    false
+                }
+            });
+            let places: Vec<Place> = to.into_iter().map(|(place, _)| place).collect();
+            let (places, _) = delivery::distinct(&places);
+            let done = delivery.deliver(&staged, &wanted.marks, &places, clock::now_s());
+            for (place, one) in places.iter().zip(done) {
+                if let Err(error) = one {
+                    failed(ui, &place.userid, &error);
                 }
             }
         }
@@ -208,7 +229,7 @@ fn exit_of(class: Class) -> Exit {
         Class::NoUser => Exit::NoUser,
         Class::NoMailbox => Exit::NoInput,
         Class::NotPermitted => Exit::NoPerm,
-        Class::Malformed => Exit::DataErr,
+        Class::Malformed | Class::Loop => Exit::DataErr,
         Class::OverQuota | Class::NoSpace | Class::Suspended | Class::Temporary => Exit::TempFail,
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::deflate::Deflated;
-use super::listener::{Door, Guest, Place, Stranger};
+use super::listener::{Door, Guest, Place, Refusal, Stranger};
 use super::settings::Terms;
 use super::stream::{Peer, Stream};
 use super::workers::{Lost, Workers};
@@ -98,7 +98,7 @@ pub struct Line {
     began_s: i64,
     bytes_in: u64,
     bytes_out: u64,
-    _place: Place,
+    place: Place,
 }
 
 /// What the log line of the end tells.
@@ -134,7 +134,7 @@ impl Line {
             began_s: clock::now_s(),
             bytes_in: 0,
             bytes_out: 0,
-            _place: place,
+            place,
         }
     }
 
@@ -171,6 +171,16 @@ impl Line {
     /// The client, for the log: its address, or that it came to a socket of this host.
     pub fn name(&self) -> String {
         if self.local { "local".to_owned() } else { self.peer.ip().to_string() }
+    }
+
+    /// The connection is another client's than the one it comes from: that is counted from now on, under the rules for it.
+    ///
+    /// # Errors
+    /// The rules are against that client. The line is called by its address all the same.
+    pub fn stands_for(&mut self, client: SocketAddr) -> Result<(), Refusal> {
+        self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
+        self.local = false;
+        self.place.pass_to(self.peer.ip(), &self.terms.rules)
     }
 
     /// Takes what was read and is not used.

@@ -25,6 +25,8 @@ const HEADER: Duration = Duration::from_secs(10);
 /// Who is let in.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
+    /// The name of the service in access filters.
+    pub service: &'static str,
     /// Connections of one address (IPv6: one /64).
     pub sessions: usize,
     /// Those of them that have not logged in.
@@ -64,7 +66,6 @@ pub struct Words {
 /// The doorkeeper of a service.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    service: &'static str,
     words: Words,
     sessions: Arc<Semaphore>,
     sites: Sites,
@@ -97,6 +98,57 @@ pub struct Place {
     _permit: OwnedSemaphorePermit,
     sites: Sites,
     address: IpAddr,
+}
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The access filters are against it.
+    Denied,
+    /// Too many of its address are there.
+    Full,
+}
+
+impl Refusal {
+    /// For the log.
+    pub fn why(self) -> &'static str {
+        match self {
+            Refusal::Denied => "the access filters",
+            Refusal::Full => "too many sessions of this address",
+        }
+    }
+
+    /// For the client.
+    pub fn words(self, words: Words) -> &'static [u8] {
+        match self {
+            Refusal::Denied => words.denied,
+            Refusal::Full => words.full,
+        }
+    }
+}
+
+impl Place {
+    /// The session is for a client of another address, and counts there from now on.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it stays where it was.
+    pub fn pass_to(&mut self, client: IpAddr, rules: &Rules) -> Result<(), Refusal> {
+        if !rules.filters.permit(rules.service, client) {
+            return Err(Refusal::Denied);
+        }
+        let (before, address) = (self.address, site(client));
+        if address != before {
+            let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
+            if sites.get(&address).copied().unwrap_or_default().sessions >= rules.sessions {
+                return Err(Refusal::Full);
+            }
+            sites.entry(address).or_default().sessions += 1;
+            drop(sites);
+            release(&self.sites, before, |counts| counts.sessions = counts.sessions.saturating_sub(1));
+            self.address = address;
+        }
+        Ok(())
+    }
 }
 
 /// Counts a client that has not logged in.
@@ -159,10 +211,10 @@ impl Drop for Stranger {
 }
 
 impl Listener {
-    /// The doorkeeper of `service` (for the access filters), who lets `limit` sessions in, over however many sockets.
-    pub fn new(service: &'static str, words: Words, limit: usize) -> Listener {
+    /// A doorkeeper who lets `limit` sessions in, over however many sockets.
+    pub fn new(words: Words, limit: usize) -> Listener {
         let sessions = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Listener { service, words, sessions, sites: Arc::default() }
+        Listener { words, sessions, sites: Arc::default() }
     }
 
     /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
@@ -208,12 +260,12 @@ impl Listener {
         };
         let client = SocketAddr::new(client.ip().to_canonical(), client.port());
         let local = matches!(stream, Stream::Local(_));
-        let (why, words) = match self.enter(client, local, rules, place) {
+        let refusal = match self.enter(client, local, rules, place) {
             Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
             Err(refusal) => refusal,
         };
-        log::warning(Category::Network, format!("{why}: [{}] sent away", client.ip()));
-        send_away(stream, if speaks { words } else { b"" }).await;
+        log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), client.ip()));
+        send_away(stream, if speaks { refusal.words(self.words) } else { b"" }).await;
         None
     }
 
@@ -224,16 +276,16 @@ impl Listener {
         local: bool,
         rules: &Rules,
         permit: OwnedSemaphorePermit,
-    ) -> Result<(Place, Stranger), (&'static str, &'static [u8])> {
+    ) -> Result<(Place, Stranger), Refusal> {
         // Who comes to a socket of this host was let in by its file.
-        if !local && !rules.filters.permit(self.service, client.ip()) {
-            return Err(("the access filters", self.words.denied));
+        if !local && !rules.filters.permit(rules.service, client.ip()) {
+            return Err(Refusal::Denied);
         }
         let address = site(client.ip());
         let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = sites.get(&address).copied().unwrap_or_default();
         if counts.sessions >= rules.sessions || counts.strangers >= rules.strangers {
-            return Err(("too many sessions of this address", self.words.full));
+            return Err(Refusal::Full);
         }
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
@@ -330,7 +382,7 @@ mod tests {
     const WORDS: Words = Words { full: b"* BYE full\r\n", denied: b"* BYE denied\r\n" };
 
     fn rules() -> Rules {
-        Rules { sessions: 100, strangers: 100, ..Rules::default() }
+        Rules { service: "imap", sessions: 100, strangers: 100, ..Rules::default() }
     }
 
     #[test]
@@ -340,7 +392,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new("imap", WORDS, 1);
+            let listener = Listener::new(WORDS, 1);
             let _first = TcpStream::connect(address).await.unwrap();
             let caller = listener.next(&socket, true).await.unwrap();
             let guest = listener.admit(caller, &rules(), true).await.unwrap();
@@ -366,7 +418,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new("imap", WORDS, 10);
+            let listener = Listener::new(WORDS, 10);
             let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
             let filters = Filters::new("", "imap: 192.0.2.66");
             let rules = Rules { strangers: 2, proxies, filters, ..rules() };

@@ -12,7 +12,7 @@ use crate::log::{self, Category};
 use crate::ops::delivery::Policy;
 use crate::ops::instance::host_name;
 use crate::os::clock;
-use crate::protocol::lmtp::{Counts, Next, Server, Session, closing};
+use crate::protocol::lmtp::{Client, Counts, Next, Server, Session, closing};
 
 impl Protocol for Server {
     const NAMES: Names = Names {
@@ -50,12 +50,13 @@ impl Protocol for Server {
             store,
             directory,
             default_domain: conf.string("local.defdomain"),
-            policy: Policy::default(),
+            policy: Policy::of(conf),
             hostname: host_name(conf),
             message_bytes: u64::try_from(parameters.int("maxmessagesize")).unwrap_or(0),
             recipients_max: parameters.count("maxrecipients"),
             delivered_to: true,
             starttls,
+            trusted: parameters.networks("service.lmtp.xclientnetworks"),
         }
     }
 
@@ -76,7 +77,8 @@ async fn serve(server: Arc<Server>, mut line: Line) {
     line.needs_no_login();
     // Between a client and a socket of this host there is nobody.
     let starttls = server.starttls && !line.is_local();
-    let session = Session::new(server, line.name(), starttls);
+    let xclient = server.trusted.iter().any(|network| network.contains(line.peer().ip()));
+    let session = Session::new(server, Client { name: line.name(), starttls, xclient });
     let mut connection = Connection { line, session: Some(session) };
     let end = match connection.converse().await {
         Ok(()) => End::Said,
@@ -133,6 +135,20 @@ impl Connection {
             match next {
                 Next::More => {}
                 Next::Quit => return Err(End::Said),
+                Next::Origin(client) => {
+                    let stays = client.map_or(Ok(()), |client| self.line.stands_for(client.into()));
+                    if let Err(refusal) = stays {
+                        log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), self.line.name()));
+                        self.line.write_last(refusal.words(Server::NAMES.words)).await;
+                        return Err(End::Said);
+                    }
+                    let name = self.line.name();
+                    let mut out = Vec::new();
+                    let session = self.session()?;
+                    session.rename(name);
+                    session.greet(&mut out);
+                    self.line.write(&out).await?;
+                }
                 Next::StartTls => {
                     // What a client sent behind the command was not encrypted: it is not listened to (RFC 3207 section 4.2).
                     self.line.put_back(input.split_off(at));

@@ -264,7 +264,7 @@ fn serve<P: Protocol>(
     let with_tls = doors.iter().any(|door| door.tls);
     let maker = Maker { instance, store, throttle: Arc::new(Throttle::default()), with_tls };
     let guests = Guests {
-        listener: Listener::new(names.service, names.words, sessions),
+        listener: Listener::new(names.words, sessions),
         current: Arc::new(RwLock::new(Arc::new(maker.first::<P>(conf)?))),
         workers: Workers::new(limit),
         stopped,

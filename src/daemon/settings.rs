@@ -136,6 +136,7 @@ impl<'a> Parameters<'a> {
             wrong(&names, word, "names are not looked up; this matches nobody");
         }
         Rules {
+            service: self.service,
             sessions: self.bound("maxsessionsperaddress"),
             strangers: self.bound("maxunauthenticatedperaddress"),
             filters,

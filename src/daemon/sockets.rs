@@ -171,18 +171,30 @@ fn listen(host: &str, port: i64) -> io::Result<std::net::TcpListener> {
     Ok(socket)
 }
 
+/// True when somebody listens on a socket. It does not wait: whose queue is full is there, too.
+fn is_served(path: &Path) -> io::Result<bool> {
+    use nix::errno::Errno;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let client = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match connect(client.as_raw_fd(), &UnixAddr::new(path)?) {
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ECONNREFUSED) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A socket in the file system. One that nobody listens on any more is replaced; nothing else is.
 fn listen_at(path: &Path, mode: u32, group: Option<&str>, conf: &Conf) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::os::unix::net::UnixListener;
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
         }
-        match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-            Err(error) => return Err(error),
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        if is_served(path)? {
+            return Err(io::ErrorKind::AddrInUse.into());
         }
+        std::fs::remove_file(path)?;
     }
     let mut account = server_account(conf).map_err(io::Error::other)?;
     if group.is_some() {
@@ -204,4 +216,58 @@ fn listen_at(path: &Path, mode: u32, group: Option<&str>, conf: &Conf) -> io::Re
     std::fs::set_permissions(&handle, std::fs::Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Listens with room for one connection in the queue.
+    fn narrow(path: &Path) -> std::os::fd::OwnedFd {
+        use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+        let held = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();
+        bind(held.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+        listen(&held, Backlog::new(0).unwrap()).unwrap();
+        held
+    }
+
+    #[test]
+    fn a_full_queue_is_somebody_and_does_not_hold_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("full");
+        let held = narrow(&path);
+        // One more than the queue takes would wait: those that do not wait tell when it is full.
+        let mut waiting = Vec::new();
+        while let Ok(client) = connect_now(&path) {
+            waiting.push(client);
+            assert!(waiting.len() < 100, "the queue has no end");
+        }
+        assert!(is_served(&path).unwrap());
+        let error = listen_at(&path, 0o600, None, &Conf::of_defaults(dir.path())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop((held, waiting));
+        assert!(!is_served(&path).unwrap());
+    }
+
+    fn connect_now(path: &Path) -> nix::Result<std::os::fd::OwnedFd> {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+        let client = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
+        connect(client.as_raw_fd(), &UnixAddr::new(path)?).map(|()| client)
+    }
+
+    #[test]
+    fn only_the_file_that_is_ours_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let _ours = UnixListener::bind(&path).unwrap();
+        let file = SocketFile::at(&path).unwrap();
+        // Another one is put in its place; the old one stays open, so that its number is not given out again.
+        std::fs::rename(&path, dir.path().join("aside")).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        file.remove();
+        assert!(UnixStream::connect(&path).is_ok());
+        SocketFile::at(&path).unwrap().remove();
+        assert!(!path.exists() && dir.path().join("aside").exists());
+    }
 }

@@ -11,13 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::ldif;
 use super::logins::Logins;
 use super::scram::{Bytes32, Hash, Keys, random};
-use super::user::{self, Record, canonical_userid};
+use super::user::{self, Record, canonical_address, canonical_userid};
 use super::{Authenticated, DirectoryError, Home, Options};
 use crate::log::{self, Category};
 
 /// What identifies one version of the file: device, inode, size, modification and change time (ns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version(u64, u64, u64, i64, i64, i64, i64);
+
+impl Version {
+    /// Another content of the same file: whoever replaces the file as a whole makes another one.
+    fn rewrites(&self, before: &Version) -> bool {
+        (self.0, self.1) == (before.0, before.1) && (self.2, self.3, self.4) != (before.2, before.3, before.4)
+    }
+
+    fn changed_s(&self) -> i64 {
+        self.5
+    }
+}
 
 /// The users of one version of the file.
 #[derive(Debug, Default)]
@@ -27,7 +38,12 @@ pub(super) struct Known {
     addresses: HashMap<String, usize>,
     default_domain: Option<String>,
     pub(super) problems: Vec<String>,
+    /// It looks like the half of a file: the end is missing, something is broken, or it is another content of the file that was there before.
+    half: bool,
 }
+
+/// How long after a change of a file that looks like a half somebody who is not in it may come yet, seconds.
+const BEING_WRITTEN_S: i64 = 10;
 
 /// The file and what was read from it.
 #[derive(Debug)]
@@ -86,7 +102,9 @@ impl LdifFile {
             return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
         }
         let text = fs::read(&self.path).map_err(failed)?;
-        let known = Arc::new(self.understand(&text));
+        let mut known = self.understand(&text);
+        known.half |= cache.as_ref().is_some_and(|(before, _)| version.rewrites(before));
+        let known = Arc::new(known);
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
         }
@@ -99,9 +117,22 @@ impl LdifFile {
         Ok(known)
     }
 
+    /// An error while the file is being written: somebody who is not found now may be in it in a moment.
+    pub(super) fn settled(&self, now_s: i64) -> Result<(), DirectoryError> {
+        let known = self.read()?;
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed_s = cache.as_ref().map_or(0, |(version, _)| version.changed_s());
+        if known.half && (0..BEING_WRITTEN_S).contains(&now_s.saturating_sub(changed_s)) {
+            let source = io::Error::other("it is being written");
+            return Err(DirectoryError::Unavailable { path: self.path.clone(), source });
+        }
+        Ok(())
+    }
+
     fn understand(&self, text: &[u8]) -> Known {
         let parsed = ldif::parse(text);
-        let mut known = Known { default_domain: self.default_domain.clone(), ..Known::default() };
+        let half = !(text.is_empty() || text.ends_with(b"\n")) || !parsed.problems.is_empty();
+        let mut known = Known { default_domain: self.default_domain.clone(), half, ..Known::default() };
         let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
         for problem in &parsed.problems {
             known.problems.push(place(problem.line, &format!("{}; the entry is ignored", problem.text)));
@@ -180,7 +211,7 @@ impl Known {
         let mut wrong = Vec::new();
         let mail = Some(&record.user.mail).filter(|mail| !mail.is_empty());
         for address in mail.into_iter().chain(&record.user.alternates) {
-            let key = address.trim().to_lowercase();
+            let key = canonical_address(address);
             let holder = *self.addresses.entry(key).or_insert(index);
             if holder != index {
                 wrong.push(format!("{userid}: the address {address} belongs to another user already"));
@@ -202,8 +233,7 @@ impl Known {
     }
 
     pub(super) fn by_address(&self, address: &str) -> Option<&Record> {
-        let address = address.trim().to_lowercase();
-        self.records.get(*self.addresses.get(&address)?)
+        self.records.get(*self.addresses.get(&canonical_address(address))?)
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Record> {

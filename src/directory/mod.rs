@@ -173,6 +173,15 @@ impl Directory {
         Ok(file.home(found))
     }
 
+    /// Fails while the directory is being written, as of `now_s` (seconds since 1970): who is not found now may be there in a moment.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Unavailable`].
+    pub fn settled(&self, now_s: i64) -> Result<(), DirectoryError> {
+        let Directory::Ldif(file) = self;
+        file.settled(now_s)
+    }
+
     /// Checks a login name (as [`Directory::lookup`]) and a password. Slow by design (tens of milliseconds, 19 MiB): call it on a
     /// worker thread, few at a time.
     ///

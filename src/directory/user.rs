@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use super::ldif::Entry;
 use super::password;
 use super::scram::{self, Bytes32, Hash, Keys};
+use crate::text::domain;
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,12 +116,21 @@ pub fn check_userid(userid: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The userid in the form of the store: lower case, without the default domain.
+/// The userid in the form of the store: lower case, without the default domain; a domain in its ASCII form.
 pub fn canonical_userid(name: &str, default_domain: Option<&str>) -> String {
-    let name = name.trim().to_lowercase();
+    let name = canonical_address(name);
     match (name.rsplit_once('@'), default_domain) {
-        (Some((local, domain)), Some(default)) if domain.eq_ignore_ascii_case(default) => local.to_owned(),
+        (Some((local, domain)), Some(default)) if domain == domain::ascii(default) => local.to_owned(),
         _ => name,
+    }
+}
+
+/// An address in the form in which addresses are compared: lower case, its domain in ASCII.
+pub(super) fn canonical_address(address: &str) -> String {
+    let address = address.trim().to_lowercase();
+    match address.rsplit_once('@') {
+        Some((local, domain)) if !domain.is_ascii() => format!("{local}@{}", domain::ascii(domain)),
+        _ => address,
     }
 }
 
@@ -268,18 +278,18 @@ pub(super) fn read(
 /// that is a domain name, else its `dc=` parts), else the one of `mail`; the default domain is not written.
 fn userid_of(uid: &str, dn: &str, mail: &str, default_domain: Option<&str>) -> String {
     let uid = uid.trim().to_lowercase();
-    let Some(default) = default_domain else {
+    let Some(default) = default_domain.map(domain::ascii) else {
         return uid;
     };
     if uid.contains('@') {
         return canonical_userid(&uid, default_domain);
     }
-    let mail_domain = mail.rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
-    if mail_domain.as_deref() == Some(default) {
+    let mail_domain = mail.rsplit_once('@').map(|(_, domain)| domain::ascii(domain));
+    if mail_domain.as_ref() == Some(&default) {
         return uid;
     }
     match domain_of(dn).or(mail_domain) {
-        Some(domain) if domain != default => format!("{uid}@{domain}"),
+        Some(domain) if domain::ascii(&domain) != default => format!("{uid}@{}", domain::ascii(&domain)),
         _ => uid,
     }
 }

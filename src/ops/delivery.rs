@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use memchr::memchr;
 
 use super::account;
+pub use super::trace::{Bounds, Looping, Trace};
+use crate::config::Conf;
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
 use crate::log::{self, Category};
 use crate::store::{
@@ -52,6 +54,9 @@ pub enum DeliveryError {
     /// The message itself cannot be taken.
     #[error("{0}")]
     Malformed(String),
+    /// The message goes round between mail systems.
+    #[error(transparent)]
+    Loop(#[from] Looping),
     /// The message could not be read.
     #[error("the message cannot be read: {0}")]
     Input(io::Error),
@@ -74,6 +79,8 @@ pub enum Class {
     NotPermitted,
     /// Give up: the message is at fault.
     Malformed,
+    /// Give up: the message goes round.
+    Loop,
     /// Try again: the recipient's quota is used up.
     OverQuota,
     /// Try again: the disk is full.
@@ -95,6 +102,7 @@ impl DeliveryError {
             DeliveryError::NoMailbox(_) => Class::NoMailbox,
             DeliveryError::NotPermitted { .. } => Class::NotPermitted,
             DeliveryError::Malformed(_) => Class::Malformed,
+            DeliveryError::Loop(_) => Class::Loop,
             DeliveryError::Store(error) => match error.kind() {
                 Kind::OverQuota => Class::OverQuota,
                 Kind::NoSpace => Class::NoSpace,
@@ -116,11 +124,35 @@ pub struct Policy {
     pub create: bool,
     /// Deliver though a quota is used up.
     pub ignore_quota: bool,
+    /// A message that came to a folder within so many seconds is dropped when it comes again; 0: never.
+    pub once_s: u32,
+    /// What tells a message that goes round.
+    pub bounds: Bounds,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { authid: "anonymous".to_owned(), check_access: true, create: false, ignore_quota: false }
+        Policy {
+            authid: "anonymous".to_owned(),
+            check_access: true,
+            create: false,
+            ignore_quota: false,
+            once_s: 0,
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+impl Policy {
+    /// What the configuration says, for who delivers as `anonymous`.
+    pub fn of(conf: &Conf) -> Policy {
+        let number = |name: &str| usize::try_from(conf.int(name)).unwrap_or(0);
+        let bounds = Bounds {
+            received: number("local.delivery.maxreceived"),
+            delivered_to: number("local.delivery.maxdeliveredto"),
+        };
+        let once_s = u32::try_from(conf.int("local.delivery.duplicatewindow")).unwrap_or(0);
+        Policy { once_s, bounds, ..Policy::default() }
     }
 }
 
@@ -135,6 +167,15 @@ pub struct Place {
     pub partition: String,
     /// The owner.
     pub userid: String,
+}
+
+/// What became of a message for a recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It is in the folder.
+    Delivered,
+    /// It came to the folder already ([`Policy::once_s`]), and was dropped; the log tells.
+    Dropped,
 }
 
 /// Flags and keywords that a message gets.
@@ -198,7 +239,7 @@ impl LocalDelivery<'_> {
     /// # Errors
     /// [`DeliveryError`].
     pub fn place_of_user(&self, name: &str, folder: Option<&FolderPath>, now_s: i64) -> Result<Place, DeliveryError> {
-        let user = here(name, self.directory.lookup(name)?)?;
+        let user = self.here(name, self.directory.lookup(name)?, now_s)?;
         self.place_in(&user, folder.map_or(&[], std::slice::from_ref), now_s)
     }
 
@@ -213,10 +254,10 @@ impl LocalDelivery<'_> {
         let home = self.directory.recipient(&whole)?;
         match local.split_once('+') {
             Some((user, detail)) if home == Home::Nowhere && !user.is_empty() => {
-                let user = here(&whole, self.directory.recipient(&address(user))?)?;
+                let user = self.here(&whole, self.directory.recipient(&address(user))?, now_s)?;
                 self.place_in(&user, &folders_of(detail), now_s)
             }
-            _ => self.place_in(&here(&whole, home)?, &[], now_s),
+            _ => self.place_in(&self.here(&whole, home, now_s)?, &[], now_s),
         }
     }
 
@@ -225,13 +266,25 @@ impl LocalDelivery<'_> {
     /// # Errors
     /// [`DeliveryError`].
     pub fn place_of_mailbox(&self, name: &MailboxName, now_s: i64) -> Result<Place, DeliveryError> {
-        let user = here(&name.owner, self.directory.lookup(&name.owner)?)?;
+        let user = self.here(&name.owner, self.directory.lookup(&name.owner)?, now_s)?;
         let account = self.account(&user, now_s)?;
         let mailbox = MailboxName { owner: user.userid.clone(), folder: name.folder.clone() };
         match self.folder(account, &user.userid, &name.folder, now_s)? {
             Found::Open(place) => Ok(place),
             Found::Missing => Err(DeliveryError::NoMailbox(mailbox)),
             Found::Closed => Err(DeliveryError::NotPermitted { authid: self.policy.authid.clone(), mailbox }),
+        }
+    }
+
+    /// The user, where the mailbox is here. Nobody is taken to be missing from a directory that is just being written.
+    fn here(&self, name: &str, home: Home, now_s: i64) -> Result<User, DeliveryError> {
+        match home {
+            Home::Here(user) => Ok(user),
+            Home::At(host) => Err(DeliveryError::Elsewhere { name: name.to_owned(), host }),
+            Home::Nowhere => {
+                self.directory.settled(now_s)?;
+                Err(DeliveryError::NoUser(name.to_owned()))
+            }
         }
     }
 
@@ -364,14 +417,14 @@ impl LocalDelivery<'_> {
         marks: &Marks,
         places: &[Place],
         now_s: i64,
-    ) -> Vec<Result<(), DeliveryError>> {
+    ) -> Vec<Result<Done, DeliveryError>> {
         crate::crash_point!("deliver.after-stage");
         let first = staged.partition();
         let mut others: Vec<&str> = places.iter().map(|place| place.partition.as_str()).collect();
         others.retain(|partition| *partition != first);
         others.sort_unstable();
         others.dedup();
-        let mut results: Vec<Option<Result<(), DeliveryError>>> = places.iter().map(|_| None).collect();
+        let mut results: Vec<Option<Result<Done, DeliveryError>>> = places.iter().map(|_| None).collect();
         let mut deliver = |staged: &Staged, wanted: &dyn Fn(&Place) -> bool| {
             let chosen: Vec<usize> = (0..places.len()).filter(|at| places.get(*at).is_some_and(wanted)).collect();
             let there: Vec<&Place> = chosen.iter().filter_map(|at| places.get(*at)).collect();
@@ -413,7 +466,7 @@ impl LocalDelivery<'_> {
         marks: &Marks,
         places: &[&Place],
         now_s: i64,
-    ) -> Vec<Result<(), DeliveryError>> {
+    ) -> Vec<Result<Done, DeliveryError>> {
         let item = NewMessage {
             staged,
             flags: marks.flags,
@@ -427,11 +480,29 @@ impl LocalDelivery<'_> {
                 account: place.account,
                 folder: place.folder,
                 ignore_quota: self.policy.ignore_quota,
+                once_s: self.policy.once_s,
             })
             .collect();
         let done = self.store.deliver(&item, &to, now_s);
         crate::crash_point!("deliver.after-commit");
-        done.into_iter().map(|one| one.map(drop).map_err(DeliveryError::from)).collect()
+        let told = |(one, place): (Result<Option<_>, StoreError>, &&Place)| match one {
+            Ok(Some(_)) => Ok(Done::Delivered),
+            Ok(None) => {
+                self.tell_dropped(staged, place);
+                Ok(Done::Dropped)
+            }
+            Err(error) => Err(error.into()),
+        };
+        done.into_iter().zip(places).map(told).collect()
+    }
+
+    fn tell_dropped(&self, staged: &Staged, place: &Place) {
+        let id = staged.scanned.message_id.as_deref().unwrap_or_default();
+        let path = self.store.view(place.account).ok().and_then(|view| view.path(place.folder).ok());
+        let folder = path.map_or_else(String::new, |path| format!("/{path}"));
+        let within = self.policy.once_s;
+        let words = format!("duplicate {id} for user/{}{folder}: dropped, it came within {within} s", place.userid);
+        log::notice(Category::Store, words);
     }
 }
 
@@ -481,14 +552,6 @@ pub fn distinct(places: &[Place]) -> (Vec<Place>, Vec<usize>) {
         })
         .collect();
     (out, at)
-}
-
-fn here(name: &str, home: Home) -> Result<User, DeliveryError> {
-    match home {
-        Home::Here(user) => Ok(user),
-        Home::At(host) => Err(DeliveryError::Elsewhere { name: name.to_owned(), host }),
-        Home::Nowhere => Err(DeliveryError::NoUser(name.to_owned())),
-    }
 }
 
 /// The value of a Return-Path line: `<address>`, whether it was written with brackets or without; empty means nobody.

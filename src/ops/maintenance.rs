@@ -28,6 +28,8 @@ pub struct Maintenance {
     store: Store,
     settled_s: i64,
     reaped_s: i64,
+    /// How long deliveries are remembered, in seconds.
+    remembered_s: i64,
 }
 
 /// Opens and recovers the store: links of deliveries before an unclean stop are made again, operations of dead processes are
@@ -50,7 +52,7 @@ pub fn startup(instance: &Instance, now_s: i64) -> Result<Maintenance, Maintenan
         );
         log::notice(Category::Store, text);
     }
-    Ok(Maintenance { store, settled_s: now_s, reaped_s: now_s })
+    Ok(Maintenance { store, settled_s: now_s, reaped_s: now_s, remembered_s: remembered_s(&conf) })
 }
 
 impl Maintenance {
@@ -74,11 +76,14 @@ impl Maintenance {
             report("finishing operations", finished.map(drop));
             let swept = self.store.sweep_staging(at(now_s));
             report("removing staging files", swept.map(drop));
+            let forgotten = self.store.forget_delivered(now_s.saturating_sub(self.remembered_s));
+            report("forgetting old deliveries", forgotten.map(drop));
         }
     }
 
     /// Takes over a changed configuration. New partitions are known to the store already; another place of one takes effect with a restart.
     pub fn reload(&mut self, conf: &Conf) {
+        self.remembered_s = remembered_s(conf);
         let configured = conf.partitions();
         for moved in self.store.settings().partitions.iter().filter(|known| !configured.contains(known)) {
             let text = format!("partition {} has another place now, or none: restart the services", moved.0);
@@ -90,6 +95,10 @@ impl Maintenance {
     pub fn finish(&mut self) {
         report("settling deliveries", self.store.settle().map(drop));
     }
+}
+
+fn remembered_s(conf: &Conf) -> i64 {
+    conf.int("local.delivery.duplicatewindow")
 }
 
 /// True once every `every_s` seconds; a clock that was set back does not stop the work.

@@ -13,3 +13,4 @@ pub mod maildrop;
 pub mod maintenance;
 pub mod placement;
 pub mod store;
+mod trace;

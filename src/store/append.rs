@@ -13,8 +13,9 @@ use super::error::StoreError;
 use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::index_file::{self, Entry};
+use super::intent::UNFINISHED;
 use super::record::{Account, EntryPlace, Folder, Gone, Message, Rights, StateRun, push_run};
-use super::{Store, Tx, layout, rows, schema};
+use super::{Store, Tx, layout, lock, rows, schema};
 
 /// From this many messages on, one flush of the partition's file system replaces a flush of each file.
 const BULK: usize = 8;
@@ -52,6 +53,8 @@ pub struct Delivery {
     pub folder: FolderId,
     /// True to deliver though the quota is used up.
     pub ignore_quota: bool,
+    /// A message that came to the folder within so many seconds is not put there again; 0: it is. It is the same when Message-ID and body are.
+    pub once_s: u32,
 }
 
 /// What several messages have in common while they go into one folder.
@@ -117,12 +120,20 @@ impl Store {
         self.change(account, |tx| tx.append(account, folder, items, ignore_quota, now_s))
     }
 
-    /// Delivers one message to several places; each succeeds or fails alone. Recipients of one shard share one commit.
-    pub fn deliver(&self, item: &NewMessage<'_>, to: &[Delivery], now_s: i64) -> Vec<Result<Appended, StoreError>> {
-        let mut results: Vec<Option<Result<Appended, StoreError>>> = to.iter().map(|_| None).collect();
-        if let Err(error) = item.staged.sync() {
-            return to.iter().map(|_| Err(error.again())).collect();
-        }
+    /// Delivers one message to several places; each succeeds or fails alone. Recipients of one shard share one commit. `Ok(None)`: the message came
+    /// to this place already ([`Delivery::once_s`]).
+    pub fn deliver(
+        &self,
+        item: &NewMessage<'_>,
+        to: &[Delivery],
+        now_s: i64,
+    ) -> Vec<Result<Option<Appended>, StoreError>> {
+        let mut results: Vec<Option<Result<Option<Appended>, StoreError>>> = to.iter().map(|_| None).collect();
+        let identity = if to.iter().any(|one| one.once_s > 0) { item.staged.identity() } else { Ok(None) };
+        let identity = match item.staged.sync().and(identity) {
+            Ok(identity) => identity,
+            Err(error) => return to.iter().map(|_| Err(error.again())).collect(),
+        };
         crate::crash_point!("append.after-sync");
         let mut shards: std::collections::BTreeMap<usize, Vec<usize>> = std::collections::BTreeMap::new();
         for (at, delivery) in to.iter().enumerate() {
@@ -135,69 +146,50 @@ impl Store {
                 }
             }
         }
-        let work = &|places: &[usize]| -> Vec<Result<Appended, StoreError>> {
-            let Some(first) = places.first().and_then(|at| to.get(*at)) else {
+        let work = &|places: &[usize]| -> Vec<Result<Option<Appended>, StoreError>> {
+            let there = || places.iter().filter_map(|at| to.get(*at));
+            let Some(first) = there().next() else {
                 return Vec::new();
             };
             let done = self.change(first.account, |tx| {
-                let each = |at: &usize| match to.get(*at) {
-                    Some(d) => tx.append(d.account, d.folder, std::slice::from_ref(item), d.ignore_quota, now_s),
-                    None => Err(StoreError::missing("the recipient")),
-                };
-                let done: Vec<_> = places.iter().map(each).collect();
+                let done: Vec<_> = there().map(|one| tx.deliver(one, item, identity, now_s)).collect();
                 // Some failures of a recipient come before any row was written; after others the rows of all of them are not to be kept.
                 match done.iter().find_map(|one| one.as_ref().err().filter(|error| !came_first(error))) {
                     Some(error) => Err(error.again()),
                     None => Ok(done),
                 }
             });
-            let alone = |at: &usize| match to.get(*at) {
-                Some(d) => self.change(d.account, |tx| {
-                    tx.append(d.account, d.folder, std::slice::from_ref(item), d.ignore_quota, now_s)
-                }),
-                None => Err(StoreError::missing("the recipient")),
-            };
+            let alone = |one: &Delivery| self.change_now(one.account, |tx| tx.deliver(one, item, identity, now_s));
             match done {
                 Ok(done) => done,
                 Err(error) if places.len() == 1 => vec![Err(error)],
-                Err(_) => places.iter().map(alone).collect(),
+                Err(_) => there().map(alone).collect(),
             }
         };
         let groups: Vec<Vec<usize>> = shards.into_values().collect();
-        let done: Vec<Vec<Result<Appended, StoreError>>> = match groups.as_slice() {
-            [only] => vec![work(only)],
-            many => std::thread::scope(|scope| {
-                let begin = |places| std::thread::Builder::new().spawn_scoped(scope, move || work(places));
-                let running: Vec<_> = many.iter().map(|places| (places, begin(places))).collect();
-                running
-                    .into_iter()
-                    .map(|(places, thread)| match thread {
-                        Ok(thread) => thread.join().unwrap_or_default(),
-                        // The system has no thread to spare.
-                        Err(_) => work(places),
-                    })
-                    .collect()
-            }),
-        };
-        for (places, outcomes) in groups.iter().zip(done) {
+        for (places, outcomes) in groups.iter().zip(at_once(&groups, work)) {
             for (at, outcome) in places.iter().zip(outcomes) {
                 if let Some(result) = results.get_mut(*at) {
                     *result = Some(outcome);
                 }
             }
         }
-        let mut patient = true;
-        for (result, delivery) in results.iter_mut().zip(to) {
-            // Somebody holds the folder: this recipient waits, the others are done. Who brings the message waits for one lock in vain, not for many.
-            if matches!(result, Some(Err(StoreError::InUse { .. }))) {
-                let again = |tx: &mut Tx<'_, '_>| {
-                    let item = std::slice::from_ref(item);
-                    tx.append(delivery.account, delivery.folder, item, delivery.ignore_quota, now_s)
-                };
-                let account = delivery.account;
-                let tried = if patient { self.change(account, again) } else { self.change_now(account, again) };
-                patient &= !matches!(tried, Err(StoreError::InUse { .. }));
-                *result = Some(tried);
+        let mut waiting: Vec<_> = results.iter_mut().zip(to).filter(|(result, _)| is_locked(result)).collect();
+        // Somebody holds the folder: these recipients wait, all at the same time, and the others are done.
+        for tries_left in (0..lock::TRIES).rev() {
+            waiting.retain_mut(|(result, one)| {
+                if matches!(result, Some(Err(StoreError::InUse { by, .. })) if by.as_deref() == Some(UNFINISHED)) {
+                    // What fails there is told by the next try.
+                    drop(self.finish_intent(one.account));
+                }
+                **result = Some(self.change_now(one.account, |tx| tx.deliver(one, item, identity, now_s)));
+                is_locked(result)
+            });
+            if waiting.is_empty() {
+                break;
+            }
+            if tries_left > 0 {
+                std::thread::sleep(lock::PAUSE);
             }
         }
         let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
@@ -219,6 +211,29 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What `work` gives for each group, the groups at the same time.
+fn at_once<T: Send>(groups: &[Vec<usize>], work: &(impl Fn(&[usize]) -> Vec<T> + Sync)) -> Vec<Vec<T>> {
+    if let [only] = groups {
+        return vec![work(only)];
+    }
+    std::thread::scope(|scope| {
+        let begin = |places| std::thread::Builder::new().spawn_scoped(scope, move || work(places));
+        let running: Vec<_> = groups.iter().map(|places| (places, begin(places))).collect();
+        running
+            .into_iter()
+            .map(|(places, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_default(),
+                // The system has no thread to spare.
+                Err(_) => work(places),
+            })
+            .collect()
+    })
+}
+
+fn is_locked<T>(result: &Option<Result<T, StoreError>>) -> bool {
+    matches!(result, Some(Err(StoreError::InUse { .. })))
 }
 
 /// An append that failed by this has written nothing.

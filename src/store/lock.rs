@@ -10,9 +10,9 @@ use super::{Store, Tx, rows};
 use crate::os::process::Identity;
 
 /// How often a writer looks again before it gives up on a locked folder.
-const TRIES: u32 = 100;
+pub(super) const TRIES: u32 = 100;
 /// How long it waits in between.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A lock on a folder (or, at [`FolderId::TOP`], on an account). Dropped, it is given back.
 pub struct FolderLock {
@@ -125,5 +125,77 @@ impl Drop for FolderLock {
         let (account, folder) = (self.account, self.folder);
         // Not given back now, it is void as soon as this process ends.
         drop(self.store.change_now(account, |tx| release(tx, account, folder)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use super::super::{Appended, Delivery, Flags, NewMessage, Settings, Uid};
+    use super::*;
+
+    /// The lock of another process on an INBOX.
+    fn hold(store: &Store, account: AccountId, who: Identity) {
+        let row = Writer::new(1).u32(who.pid.cast_unsigned()).u64(who.started).string("a test").finish();
+        store.change_now(account, |tx| rows::put(tx.txn, &key(account, FolderId::INBOX), row.clone())).unwrap();
+    }
+
+    fn give_back(store: &Store, account: AccountId) {
+        store.change_now(account, |tx| release(tx, account, FolderId::INBOX)).unwrap();
+    }
+
+    fn count(store: &Store, account: AccountId) -> usize {
+        let mut found = 0;
+        let view = store.view(account).unwrap();
+        view.states(FolderId::INBOX, 0..=Uid::MAX, &mut |run| found += run.count as usize).unwrap();
+        found
+    }
+
+    #[test]
+    fn locked_recipients_wait_together_and_not_one_behind_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            root: dir.path().to_owned(),
+            partitions: vec![("primary".into(), dir.path().join("primary"))],
+            default_partition: "primary".into(),
+            notify_dir: None,
+        };
+        Store::create(&settings, 2).unwrap();
+        let store = Store::open(settings).unwrap();
+        let accounts = ["ann", "bob", "eve", "joe"].map(|user| store.account_create(user, None, 1_000).unwrap());
+        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let who = Identity::of(other.id().cast_signed()).unwrap();
+        let (free, locked) = (accounts[0], &accounts[1..]);
+        locked.iter().for_each(|account| hold(&store, *account, who));
+        let mut staging = store.stage("primary").unwrap();
+        staging.write_all(b"Subject: x\r\n\r\n").unwrap();
+        let staged = staging.finish().unwrap();
+        let item = NewMessage {
+            staged: &staged,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            internal_date_s: 1_000,
+            internal_zone_min: 0,
+        };
+        let to = accounts.map(|account| Delivery { account, folder: FolderId::INBOX, ignore_quota: false, once_s: 0 });
+        let done: Vec<Result<Option<Appended>, StoreError>> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // The last one first: each has its message before the one in front of it is free.
+                let mut before = free;
+                for account in locked.iter().rev() {
+                    while count(&store, before) == 0 {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    give_back(&store, *account);
+                    before = *account;
+                }
+            });
+            store.deliver(&item, &to, 1_000)
+        });
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(done.iter().all(|one| matches!(one, Ok(Some(_)))), "{done:?}");
     }
 }

@@ -14,6 +14,7 @@ mod body;
 pub mod check;
 mod codec;
 mod copy;
+mod duplicate;
 mod error;
 mod expunge;
 mod flags;

@@ -7,6 +7,7 @@
 //! | --- | --- | --- | --- |
 //! | `META` | 0 | - | the shard: format, store id, last UIDVALIDITY |
 //! | `REDO` | id | account (8) uid (4) | staging file whose link is not durable yet |
+//! | `DELIVERED_AT` | 0 | time (8) account (8) folder (4) identity (16) | - |
 //! | `ACCOUNT` | 0 | - | [`Account`](super::record::Account) |
 //! | `KEYWORD` | 0 | number (1) | name |
 //! | `SUBSCRIPTION` | 0 | name | - |
@@ -18,6 +19,7 @@
 //! | `STATE` | id | chunk (4) | flags, keywords and modseq of up to 128 UIDs |
 //! | `EXPUNGED` | id | modseq (8) first uid (4) | a run of expunged UIDs |
 //! | `GONE` | id | uid (4) | the immutable part of an expunged message whose file waits for purge |
+//! | `DELIVERED` | id | identity (16) | when such a message was delivered, while that is remembered |
 //!
 //! The common environment uses the same keys with account id 0: `META`, `USER` (rest: user id; value: account id, shard), `PARTITION` (rest: nickname).
 
@@ -29,6 +31,7 @@ pub(crate) mod kind {
     pub(crate) const REDO: u8 = 2;
     pub(crate) const USER: u8 = 3;
     pub(crate) const PARTITION: u8 = 4;
+    pub(crate) const DELIVERED_AT: u8 = 5;
     pub(crate) const ACCOUNT: u8 = 16;
     pub(crate) const KEYWORD: u8 = 17;
     pub(crate) const SUBSCRIPTION: u8 = 18;
@@ -40,6 +43,7 @@ pub(crate) mod kind {
     pub(crate) const STATE: u8 = 49;
     pub(crate) const EXPUNGED: u8 = 50;
     pub(crate) const GONE: u8 = 51;
+    pub(crate) const DELIVERED: u8 = 52;
 }
 
 /// Version of the on-disk format, kept in the `META` rows.
@@ -97,6 +101,24 @@ pub(crate) fn redo(account: AccountId, folder: FolderId, uid: Uid) -> Vec<u8> {
     let mut rest = account.0.to_be_bytes().to_vec();
     rest.extend_from_slice(&uid.to_be_bytes());
     key(SHARD, kind::REDO, folder, &rest)
+}
+
+pub(crate) fn delivered(account: AccountId, folder: FolderId, identity: &[u8; 16]) -> Vec<u8> {
+    key(account, kind::DELIVERED, folder, identity)
+}
+
+/// By time, the oldest first, also those before 1970.
+pub(crate) fn delivered_at(at_s: i64, account: AccountId, folder: FolderId, identity: &[u8; 16]) -> Vec<u8> {
+    let mut rest = (at_s ^ i64::MIN).to_be_bytes().to_vec();
+    rest.extend_from_slice(&account.0.to_be_bytes());
+    rest.extend_from_slice(&folder.0.to_be_bytes());
+    rest.extend_from_slice(identity);
+    key(SHARD, kind::DELIVERED_AT, FolderId::TOP, &rest)
+}
+
+/// The time in a key of [`delivered_at`].
+pub(crate) fn time_of(bytes: [u8; 8]) -> i64 {
+    i64::from_be_bytes(bytes) ^ i64::MIN
 }
 
 /// The number in the last four bytes of a key.

@@ -4,6 +4,7 @@
 //! **Rules**: no room below this one but `os`; linear time for every pattern.
 //! **Sources**: RFC 3501 (4.3, 5.1.3, 6.3.8), POSIX regular expressions (ERE).
 
+pub mod domain;
 pub mod network;
 pub mod number;
 pub mod pattern;

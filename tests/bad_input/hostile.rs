@@ -6,7 +6,6 @@
 
 use std::fmt::Write as _;
 use std::net::Shutdown;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Noise, send_anyway};
@@ -293,13 +292,5 @@ fn hostile_malformed_and_slow_input() {
         assert!(imapd.peak_mb() < 96, "{} MiB", imapd.peak_mb());
         imapd.stop();
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/hostile-input.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    let written = std::fs::read_to_string(&path).unwrap_or_default();
-    for (found, wanted) in page.lines().zip(written.lines()) {
-        assert_eq!(found, wanted, "UPDATE_DOCS=1 cargo test --features failpoints hostile");
-    }
-    assert_eq!(page, written, "UPDATE_DOCS=1 cargo test --features failpoints hostile");
+    super::compare_page("hostile-input.md", &page);
 }

@@ -39,7 +39,9 @@ pub fn say(line: &str) {
 
 pub fn content(marker: u64) -> String {
     let filler = "All work and no play. ".repeat(usize::try_from(marker % 17).unwrap());
-    format!("From: a@example.com\r\nSubject: number {marker}\r\nX-Marker: {marker}\r\n\r\n{filler}\r\nend {marker}\r\n")
+    format!(
+        "From: a@example.com\r\nSubject: number {marker}\r\nMessage-ID: <{marker}@example.com>\r\nX-Marker: {marker}\r\n\r\n{filler}\r\nend {marker}\r\n"
+    )
 }
 
 pub fn marker_of(text: &str) -> Option<u64> {
@@ -99,15 +101,22 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let done = store.append(account, folder, &items, NOW).unwrap();
             return markers.iter().zip(done.uids).map(|(marker, uid)| (to.clone(), *marker, uid)).collect();
         }
-        Op::Deliver { marker, to } => {
+        Op::Deliver { marker, to, once } => {
             let staged = stage(store, *marker);
             let places: Vec<Delivery> = to
                 .iter()
                 .map(|one| place(store, one))
-                .map(|(account, folder)| Delivery { account, folder, ignore_quota: false })
+                .map(|(account, folder)| Delivery {
+                    account,
+                    folder,
+                    ignore_quota: false,
+                    once_s: u32::from(*once) * 100,
+                })
                 .collect();
             let done = store.deliver(&item(&staged), &places, NOW);
-            return to.iter().zip(done).map(|(one, done)| (one.clone(), *marker, done.unwrap().uids[0])).collect();
+            // Of one that came already nothing is told.
+            let told = to.iter().zip(done).filter_map(|(one, done)| Some((one, done.unwrap()?.uids[0])));
+            return told.map(|(one, uid)| (one.clone(), *marker, uid)).collect();
         }
         Op::Copy { from, markers, to } | Op::Move { from, markers, to } => {
             let (source, target) = (place(store, from), place(store, to));

@@ -32,6 +32,9 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("append.after-index", "copy", 1),
     ("append.after-rows", "append", 1),
     ("append.after-rows", "deliver", 1),
+    ("deliver.after-identity", "once", 1),
+    ("store.before-commit", "once", 1),
+    ("store.after-commit", "once", 1),
     ("copy.after-link", "copy", 1),
     ("copy.after-link", "move", 1),
     ("copy.after-link", "restore", 1),
@@ -142,8 +145,9 @@ mod script {
         let at = |place: &Place| format!("{}\t{}", place.0, place.1);
         match op {
             Op::Append { to, markers } => format!("append\t{}\t{}", at(to), join(markers)),
-            Op::Deliver { marker, to } => {
-                format!("deliver\t{marker}\t{}", to.iter().map(at).collect::<Vec<_>>().join("\t"))
+            Op::Deliver { marker, to, once } => {
+                let kind = if *once { "once" } else { "deliver" };
+                format!("{kind}\t{marker}\t{}", to.iter().map(at).collect::<Vec<_>>().join("\t"))
             }
             Op::Copy { from, markers, to } => format!("copy\t{}\t{}\t{}", at(from), join(markers), at(to)),
             Op::Move { from, markers, to } => format!("move\t{}\t{}\t{}", at(from), join(markers), at(to)),
@@ -180,9 +184,10 @@ mod script {
         let markers = |at: usize| -> Vec<u64> { parts[at].split(',').map(|number| number.parse().unwrap()).collect() };
         match parts[0] {
             "append" => Op::Append { to: at(1), markers: markers(3) },
-            "deliver" => Op::Deliver {
+            "deliver" | "once" => Op::Deliver {
                 marker: parts[1].parse().unwrap(),
                 to: parts[2..].chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect(),
+                once: parts[0] == "once",
             },
             "copy" => Op::Copy { from: at(1), markers: markers(3), to: at(4) },
             "move" => Op::Move { from: at(1), markers: markers(3), to: at(4) },
@@ -590,6 +595,31 @@ fn killed_at_random_moments() {
         run.step(&kinds, &Kill::After(delay));
     }
     eprintln!("figures: crash: {} kills at random moments in {tries} scripts, seed {}", run.kills, seed());
+}
+
+/// A mail system brings a message again whose delivery was killed, in a process that knows nothing of it.
+#[test]
+fn what_was_killed_and_comes_again_is_there_once() {
+    let mut run = Run::new(seed().wrapping_add(2));
+    let points = ["append.after-sync", "append.after-link", "append.after-rows", "deliver.after-identity"];
+    for point in points.into_iter().chain(["store.before-commit", "store.after-commit"]) {
+        run.marker += 1;
+        let users: Vec<String> = run.model.users.keys().cloned().collect();
+        let to: Vec<Place> = users.into_iter().map(|user| (user, "INBOX".to_owned())).collect();
+        let op = Op::Deliver { marker: run.marker, to: to.clone(), once: true };
+        let script = script::write(std::slice::from_ref(&op));
+        run.log.push(script.clone());
+        assert_eq!(run.drive(&script, &Kill::At(point, 1)).0, 0, "{point}");
+        assert_eq!(run.drive(&script, &Kill::Never).0, 1, "{point}");
+        let found = run.look();
+        for place in &to {
+            let there = found.folder(place).unwrap().messages.iter().filter(|one| one.marker == run.marker).count();
+            if there != 1 {
+                run.fail(&format!("{point}: {there} of number {} in {place:?}", run.marker));
+            }
+        }
+        run.model = found;
+    }
 }
 
 #[test]

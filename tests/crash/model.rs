@@ -61,31 +61,92 @@ pub type Place = (String, String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Append { to: Place, markers: Vec<u64> },
-    Deliver { marker: u64, to: Vec<Place> },
-    Copy { from: Place, markers: Vec<u64>, to: Place },
-    Move { from: Place, markers: Vec<u64>, to: Place },
-    Replace { from: Place, old: u64, to: Place, marker: u64 },
-    Flag { place: Place, markers: Vec<u64>, flags: u8 },
-    Acl { place: Place, rights: u16 },
-    Expunge { place: Place, markers: Vec<u64> },
-    Maildrop { place: Place, seen: Vec<u64>, deleted: Vec<u64> },
-    Restore { place: Place },
-    Purge { place: Place },
-    Create { place: Place },
-    Delete { place: Place },
-    Rename { from: Place, to: String },
-    InboxRename { user: String, to: String },
-    UserCreate { user: String },
-    UserRename { user: String, to: String },
-    UserDelete { user: String },
-    Partition { user: String, folder: Option<String>, to: String },
+    Append {
+        to: Place,
+        markers: Vec<u64>,
+    },
+    /// `once`: a message that came already is dropped.
+    Deliver {
+        marker: u64,
+        to: Vec<Place>,
+        once: bool,
+    },
+    Copy {
+        from: Place,
+        markers: Vec<u64>,
+        to: Place,
+    },
+    Move {
+        from: Place,
+        markers: Vec<u64>,
+        to: Place,
+    },
+    Replace {
+        from: Place,
+        old: u64,
+        to: Place,
+        marker: u64,
+    },
+    Flag {
+        place: Place,
+        markers: Vec<u64>,
+        flags: u8,
+    },
+    Acl {
+        place: Place,
+        rights: u16,
+    },
+    Expunge {
+        place: Place,
+        markers: Vec<u64>,
+    },
+    Maildrop {
+        place: Place,
+        seen: Vec<u64>,
+        deleted: Vec<u64>,
+    },
+    Restore {
+        place: Place,
+    },
+    Purge {
+        place: Place,
+    },
+    Create {
+        place: Place,
+    },
+    Delete {
+        place: Place,
+    },
+    Rename {
+        from: Place,
+        to: String,
+    },
+    InboxRename {
+        user: String,
+        to: String,
+    },
+    UserCreate {
+        user: String,
+    },
+    UserRename {
+        user: String,
+        to: String,
+    },
+    UserDelete {
+        user: String,
+    },
+    Partition {
+        user: String,
+        folder: Option<String>,
+        to: String,
+    },
     Settle,
 }
 
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 21] = [
     "append",
     "deliver",
+    "once",
     "copy",
     "move",
     "replace",
@@ -162,11 +223,11 @@ impl Model {
                 let count = if chance.below(4) == 0 { 9 } else { 1 + chance.below(3) };
                 Op::Append { to, markers: (0..count).map(|_| fresh()).collect() }
             }
-            "deliver" => {
+            "deliver" | "once" => {
                 let mut to: Vec<Place> = (0..1 + chance.below(3)).filter_map(|_| chance.pick(&open).cloned()).collect();
                 to.sort();
                 to.dedup();
-                Op::Deliver { marker: fresh(), to }
+                Op::Deliver { marker: fresh(), to, once: kind == "once" }
             }
             "copy" | "move" => {
                 let from = chance.pick(&full)?.clone();
@@ -318,10 +379,11 @@ impl Model {
     /// The stores that may be found when `op` was under way: it is done whole; a delivery to several users is several operations, one a user.
     pub fn outcomes(&self, op: &Op) -> Vec<Model> {
         match op {
-            Op::Deliver { marker, to } => (1..1usize << to.len())
+            Op::Deliver { marker, to, once } => (1..1usize << to.len())
                 .map(|chosen| {
                     let some = to.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1);
-                    self.after(&Op::Deliver { marker: *marker, to: some.map(|(_, place)| place.clone()).collect() })
+                    let to = some.map(|(_, place)| place.clone()).collect();
+                    self.after(&Op::Deliver { marker: *marker, to, once: *once })
                 })
                 .collect(),
             other => vec![self.after(other)],
@@ -336,7 +398,7 @@ impl Model {
                 let new = markers.iter().map(|marker| Message { uid: None, marker: *marker, flags: 0 });
                 model.folder_mut(to).messages.extend(new);
             }
-            Op::Deliver { marker, to } => {
+            Op::Deliver { marker, to, .. } => {
                 for place in to {
                     model.folder_mut(place).messages.push(Message { uid: None, marker: *marker, flags: 0 });
                 }

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code)]
 
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
 use super::Instance;
-use crate::imap::{Client, PATIENCE};
+use crate::imap::Client;
 
 /// A running imapd. Declare it after its instance, so that it ends first.
 pub struct Imapd {
@@ -24,27 +24,11 @@ impl Imapd {
 
     /// The same with further variables of the environment.
     pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Imapd {
-        let conf = msgstore::config::Instance::at(it.base()).conf().unwrap();
         let settings =
             [("service.imap.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")];
-        for (name, value) in settings.into_iter().filter(|(name, _)| !conf.explicit(name)) {
-            it.run("configutil", &["-o", name, "-v", value]).ok();
-        }
-        let file = it.base().join("data/proc/imap.port");
-        let _ = std::fs::remove_file(&file);
-        let mut command = it.command("imapd", &[]);
-        let mut child = command.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        let port = loop {
-            if let Ok(text) = std::fs::read_to_string(&file) {
-                break text.trim().parse().unwrap();
-            }
-            assert_eq!(child.try_wait().unwrap(), None, "imapd ended");
-            assert!(begun.elapsed() < PATIENCE, "imapd does not get ready");
-            std::thread::sleep(Duration::from_millis(2));
-        };
+        let child = super::launch(it, "imapd", &settings, environment);
         let host = msgstore::config::Instance::at(it.base()).conf().unwrap().string("service.listenaddr");
-        Imapd { child, port, host }
+        Imapd { child, port: super::port_in(it, "imap.port").unwrap(), host }
     }
 
     /// Its process.
@@ -81,7 +65,7 @@ impl Imapd {
 
     /// The most memory it ever had, in MiB.
     pub fn peak_mb(&self) -> u64 {
-        self.status("VmHWM").split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+        super::peak_mb(&self.child)
     }
 
     /// The processor time it has used.

@@ -6,10 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
-
-use msgstore::os::process::{ServiceState, service_state};
+use std::process::Child;
 
 use super::Instance;
 use crate::imap::PATIENCE;
@@ -31,22 +28,9 @@ impl Lmtpd {
 
     /// The same with further variables of the environment.
     pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Lmtpd {
-        let conf = || msgstore::config::Instance::at(it.base()).conf().unwrap();
-        if !conf().explicit("service.lmtp.port") {
-            it.run("configutil", &["-o", "service.lmtp.port", "-v", "0"]).ok();
-        }
-        let proc = it.base().join("data/proc");
-        let mut command = it.command("lmtpd", &[]);
-        let mut child = command.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        let pid = i32::try_from(child.id()).unwrap();
-        while service_state(&proc, "lmtp").unwrap() != ServiceState::Ready(pid) {
-            assert_eq!(child.try_wait().unwrap(), None, "lmtpd ended");
-            assert!(begun.elapsed() < PATIENCE, "lmtpd does not get ready");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let port = std::fs::read_to_string(proc.join("lmtp.port")).unwrap().trim().parse().unwrap();
-        Lmtpd { child, port, socket: conf().path("service.lmtp.socket") }
+        let child = super::launch(it, "lmtpd", &[("service.lmtp.port", "0")], environment);
+        let socket = msgstore::config::Instance::at(it.base()).conf().unwrap().path("service.lmtp.socket");
+        Lmtpd { child, port: super::port_in(it, "lmtp.port").unwrap(), socket }
     }
 
     /// Its process.
@@ -56,7 +40,20 @@ impl Lmtpd {
 
     /// A connection to its port without a look at the greeting.
     pub fn dial(&self) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        self.dial_from("127.0.0.1")
+    }
+
+    /// The same from another loopback address.
+    pub fn dial_from(&self, address: &str) -> Wire {
+        let end = |address: &str, port| format!("{address}:{port}").parse().unwrap();
+        // The standard library does not choose the address that a connection comes from.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(end(address, 0)).unwrap();
+            socket.connect(end("127.0.0.1", self.port)).await.unwrap().into_std().unwrap()
+        });
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Wire {
@@ -80,9 +77,7 @@ impl Lmtpd {
 
     /// The most memory it ever had, in MiB.
     pub fn peak_mb(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+        super::peak_mb(&self.child)
     }
 
     /// Fails when it is not the process that was started.

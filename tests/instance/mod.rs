@@ -115,6 +115,7 @@ impl Instance {
         let it = Instance { dir, stored: None, checked: true };
         let second = format!("second={}", it.base().join("disk2").display());
         let mut words = vec!["--base", it.base().to_str().unwrap(), "--domain", "example.org", "--partition", &second];
+        words.extend(["--set", "service.lmtp.enable=no"]);
         let sets: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         for set in &sets {
             words.extend(["--set", set]);
@@ -309,6 +310,38 @@ fn an_instance_runs_and_is_clean() {
 }
 
 /// Ends a daemon in good order; one that does not end is a failure.
+/// Starts a daemon with further variables of the environment, and waits until it is ready. Settings that nobody has made are made before.
+fn launch(it: &Instance, daemon: &str, settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Child {
+    let conf = msgstore::config::Instance::at(it.base()).conf().unwrap();
+    for (name, value) in settings.iter().filter(|(name, _)| !conf.explicit(name)) {
+        it.run("configutil", &["-o", name, "-v", value]).ok();
+    }
+    let (proc, service) = (it.base().join("data/proc"), daemon.trim_end_matches('d'));
+    let mut command = it.command(daemon, &[]);
+    let mut child = command.envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    let begun = Instant::now();
+    while service_state(&proc, service).unwrap() != ServiceState::Ready(pid) {
+        assert_eq!(child.try_wait().unwrap(), None, "{daemon} ended");
+        assert!(begun.elapsed() < PATIENCE, "{daemon} does not get ready");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+/// The port that a daemon tells in a file below `data/proc`.
+fn port_in(it: &Instance, file: &str) -> Option<u16> {
+    let text = std::fs::read_to_string(it.base().join("data/proc").join(file)).ok()?;
+    Some(text.trim().parse().unwrap())
+}
+
+/// The most memory that a process ever had, in MiB.
+fn peak_mb(child: &Child) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+}
+
 fn end(child: &mut Child, name: &str) {
     if child.try_wait().unwrap().is_some() {
         return;

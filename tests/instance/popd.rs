@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code)]
 
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
 use super::Instance;
-use crate::imap::{Client, PATIENCE};
+use crate::imap::Client;
 
 /// A running popd. Declare it after its instance, so that it ends first.
 pub struct Popd {
@@ -26,27 +26,11 @@ impl Popd {
 
     /// The same with further variables of the environment.
     pub fn start_with(it: &Instance, environment: &[(&str, &str)]) -> Popd {
-        let instance = msgstore::config::Instance::at(it.base());
-        let conf = instance.conf().unwrap();
         let settings = [("service.pop.port", "0"), ("service.listenaddr", "127.0.0.1"), ("service.authfailpause", "0")];
-        for (name, value) in settings.into_iter().filter(|(name, _)| !conf.explicit(name)) {
-            it.run("configutil", &["-o", name, "-v", value]).ok();
-        }
-        let conf = instance.conf().unwrap();
-        let _ = std::fs::remove_file(it.base().join("data/proc/pop"));
-        let mut child = it.command("popd", &[]).envs(environment.iter().copied()).stdin(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while !std::fs::read_to_string(it.base().join("data/proc/pop")).is_ok_and(|text| text.ends_with("ready\n")) {
-            assert_eq!(child.try_wait().unwrap(), None, "popd ended");
-            assert!(begun.elapsed() < PATIENCE, "popd does not get ready");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let port = |name: &str| {
-            let text = std::fs::read_to_string(it.base().join("data/proc").join(name)).ok()?;
-            Some(text.trim().parse().unwrap())
-        };
-        let (port, tls_port) = (port("pop.port").unwrap(), port("pops.port"));
-        Popd { child, port, tls_port, host: conf.string("service.listenaddr") }
+        let child = super::launch(it, "popd", &settings, environment);
+        let host = msgstore::config::Instance::at(it.base()).conf().unwrap().string("service.listenaddr");
+        let (port, tls_port) = (super::port_in(it, "pop.port").unwrap(), super::port_in(it, "pops.port"));
+        Popd { child, port, tls_port, host }
     }
 
     /// Its process.
@@ -79,9 +63,7 @@ impl Popd {
 
     /// The most memory it ever had, in MiB.
     pub fn peak_mb(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+        super::peak_mb(&self.child)
     }
 
     /// The processor time it has used.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests that find what only time finds: kills by the hundred, many writers for minutes, a random dialogue of thousands of commands, a folder of
-# a hundred thousand messages, thousands of messages from Postfix, messages of 50 MB by the dozen.
+# a hundred thousand messages, thousands of messages from Postfix, messages of 50 MB by the dozen, one of a gigabyte.
 #
 #   tests/long/run.sh [--minutes N] [--seed N] [--fuzz N] [--clients] [--mbox FILE]
 #
@@ -81,7 +81,7 @@ part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_onc
 part model 15 imap::model imap::resync
 part large 20 store::large
 # Once each, whatever the budget.
-export MSGSTORE_LMTP_MEBIBYTES=50
+export MSGSTORE_LMTP_MEBIBYTES=50 MSGSTORE_LMTP_ONE_MEBIBYTES=1000
 part lmtp 0 lmtpd::many
 export MSGSTORE_POSTFIX_MESSAGES=5000 MSGSTORE_POSTFIX_USERS=200 MSGSTORE_POSTFIX_KILLS=10
 [ "$(id -u)" -ne 0 ] || export MSGSTORE_POSTFIX_DISK=300m

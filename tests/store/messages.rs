@@ -171,12 +171,14 @@ fn one_message_for_many_recipients_is_one_file() {
     let accounts: Vec<_> = (0..10).map(|n| f.account(&format!("user{n}"))).collect();
     f.store.set_quota(accounts[3], Some(5), None).unwrap();
     let staged = f.stage("Subject: all\r\n\r\nx\r\n");
-    let to: Vec<_> =
-        accounts.iter().map(|account| Delivery { account: *account, folder: INBOX, ignore_quota: false }).collect();
+    let to: Vec<_> = accounts
+        .iter()
+        .map(|account| Delivery { account: *account, folder: INBOX, ignore_quota: false, once_s: 0 })
+        .collect();
     let results = f.store.deliver(&message(&staged, Flags::NONE), &to, NOW);
     for (n, result) in results.iter().enumerate() {
         match result {
-            Ok(done) => assert_eq!(done.uids, [1]),
+            Ok(done) => assert_eq!(done.as_ref().unwrap().uids, [1]),
             Err(error) => assert_eq!((n, error.kind()), (3, Kind::OverQuota)),
         }
     }

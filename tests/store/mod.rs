@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod acl;
+mod duplicates;
 mod full_disk;
 mod large;
 mod meanwhile;

@@ -85,7 +85,7 @@ fn role() {
         "deliver" => {
             let to: Vec<Delivery> = (0..10)
                 .map(|number| store.account_create(&format!("user{number}"), None, NOW).unwrap())
-                .map(|account| Delivery { account, folder: inbox, ignore_quota: false })
+                .map(|account| Delivery { account, folder: inbox, ignore_quota: false, once_s: 0 })
                 .collect();
             say(BEGIN);
             let staged = stage(&store);

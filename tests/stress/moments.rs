@@ -149,7 +149,7 @@ pub fn deliver_after_death(store: &Store) {
     let joe = store.account_id("joe").unwrap().unwrap();
     let folder = store.view(joe).unwrap().resolve(&path("B")).unwrap().unwrap().id;
     let staged = stage(store, 77);
-    let to = [FolderId::INBOX, folder].map(|folder| Delivery { account: joe, folder, ignore_quota: false });
+    let to = [FolderId::INBOX, folder].map(|folder| Delivery { account: joe, folder, ignore_quota: false, once_s: 0 });
     for done in store.deliver(&item(&staged), &to, NOW) {
         done.unwrap();
     }

@@ -173,6 +173,7 @@ impl Writer<'_> {
                 account: self.store.account_id(user).unwrap().unwrap(),
                 folder: FolderId::INBOX,
                 ignore_quota: false,
+                once_s: 0,
             })
             .collect();
         for done in self.store.deliver(&item(&staged), &to, NOW) {

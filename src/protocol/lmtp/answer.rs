@@ -10,6 +10,15 @@ pub(super) fn say(out: &mut Vec<u8>, line: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Adds a line to a client that takes other letters than those of ASCII (RFC 6531 section 3.7.4.1).
+pub(super) fn say_utf8(out: &mut Vec<u8>, line: &str) {
+    let mut letter = [0; 4];
+    for c in line.chars().map(|c| if c.is_control() { '?' } else { c }) {
+        out.extend_from_slice(c.encode_utf8(&mut letter).as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// The last word to a client that is sent away: `421`, with the enhanced code.
 pub fn closing(code: &str, words: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -29,6 +38,7 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
         Class::NoUser | Class::NoMailbox => "550 5.1.1 No such user".to_owned(),
         Class::NotPermitted => "550 5.7.1 Not permitted".to_owned(),
         Class::Malformed => format!("554 5.6.0 {error}"),
+        Class::Loop => "554 5.4.6 Mail loop".to_owned(),
         Class::OverQuota => "452 4.2.2 Over quota".to_owned(),
         Class::NoSpace => "452 4.3.1 No space left".to_owned(),
         Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),

@@ -2,7 +2,9 @@
 
 use super::answer::{failed, say};
 use super::path::{self, Mailbox};
-use super::session::{Sender, Session};
+use super::session::{Next, Recipient, Sender, Session};
+use super::xclient;
+use crate::log::{self, Category};
 use crate::ops::delivery;
 
 impl Session {
@@ -15,9 +17,10 @@ impl Session {
         self.greeted = true;
         let size = format!("SIZE {}", self.server.message_bytes);
         let fixed = ["PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING"];
-        let starttls = self.starttls.then_some("STARTTLS");
+        let starttls = self.client.starttls.then_some("STARTTLS");
+        let xclient = self.client.xclient.then_some(xclient::OFFER);
         say(out, &format!("250-{}", self.server.hostname));
-        fixed.into_iter().chain(starttls).for_each(|word| say(out, &format!("250-{word}")));
+        fixed.into_iter().chain(starttls).chain(xclient).for_each(|word| say(out, &format!("250-{word}")));
         say(out, &format!("250 {size}"));
         Ok(())
     }
@@ -70,22 +73,36 @@ impl Session {
         if !utf8 && !to.is_ascii() {
             return Err("553 5.6.7 SMTPUTF8 is needed for this address".into());
         }
-        if self.places.len() >= self.server.recipients_max {
+        if self.recipients.len() >= self.server.recipients_max {
             return Err("452 4.5.3 Too many recipients".into());
         }
         let place = self.server.delivery().place_of_address(&to.local, &to.domain, now_s);
         let place = place.map_err(|error| failed(&format!("recipient <{to}>"), &error))?;
-        self.recipient = if self.places.is_empty() { Some(to) } else { None };
-        self.places.push(place);
+        self.recipients.push(Recipient { address: to, place });
         Ok("250 2.1.5 OK".into())
+    }
+
+    /// XCLIENT: the session begins anew for the client that was named. The greeting comes when it may stay ([`Next::Origin`]).
+    pub(super) fn xclient(&mut self, rest: &str) -> Result<Next, String> {
+        if !self.client.xclient {
+            return Err("550 5.7.0 Insufficient authorization".into());
+        }
+        if self.from.is_some() {
+            return Err("503 5.5.1 A mail transaction is in progress".into());
+        }
+        self.origin.read(rest)?;
+        log::information(Category::Protocol, format!("XCLIENT [{}] {}", self.client.name, self.origin));
+        self.greeted = false;
+        self.reset();
+        Ok(Next::Origin(self.origin.client()))
     }
 
     /// What goes before the message.
     pub(super) fn head(&self) -> Vec<u8> {
         let from = self.from.as_ref().map(|sender| &sender.mailbox);
         let mut head = format!("Return-Path: <{}>\r\n", from.cloned().unwrap_or_default());
-        if let Some(to) = self.recipient.as_ref().filter(|_| self.server.delivered_to) {
-            head += &format!("Delivered-To: {to}\r\n");
+        if let ([only], true) = (self.recipients.as_slice(), self.server.delivered_to) {
+            head += &format!("Delivered-To: {}\r\n", only.address);
         }
         head.into_bytes()
     }
@@ -94,7 +111,7 @@ impl Session {
     pub(super) fn ready_for_message(&self) -> Result<(), String> {
         if self.from.is_none() {
             Err("503 5.5.1 MAIL first".to_owned())
-        } else if self.places.is_empty() {
+        } else if self.recipients.is_empty() {
             Err("503 5.5.1 No valid recipients".to_owned())
         } else {
             Ok(())
@@ -103,7 +120,8 @@ impl Session {
 
     /// A staging file for the recipients; `Err`: the answer to the whole message.
     pub(super) fn stage(&self) -> Result<crate::store::Staging, String> {
-        let (unique, _) = delivery::distinct(&self.places);
+        let places: Vec<_> = self.recipients.iter().map(|one| one.place.clone()).collect();
+        let (unique, _) = delivery::distinct(&places);
         self.server.delivery().stage(&unique).map_err(|error| failed("a message", &error))
     }
 }

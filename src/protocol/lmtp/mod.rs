@@ -4,7 +4,7 @@
 //! **Rules**: only CRLF.CRLF ends the message of a DATA, and only its count the chunk of a BDAT; a message streams into its staging file; every
 //! line and list has a limit.
 //! **Sources**: RFC 2033 (LMTP), 5321 (paths, replies), 1870 (SIZE), 6152 (8BITMIME), 2034 (enhanced codes), 2920 (pipelining), 3030 (BDAT), 3207
-//! (STARTTLS), 6531 (SMTPUTF8).
+//! (STARTTLS), 6531 (SMTPUTF8); Postfix XCLIENT_README.
 
 mod answer;
 mod chunk;
@@ -14,7 +14,8 @@ mod path;
 mod receive;
 mod server;
 mod session;
+mod xclient;
 
 pub use answer::closing;
 pub use server::Server;
-pub use session::{Counts, Next, Session, serve};
+pub use session::{Client, Counts, Next, Session, serve};

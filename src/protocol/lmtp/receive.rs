@@ -11,6 +11,7 @@ pub(super) struct Receiving {
     staging: Result<Staging, String>,
     lines: Lines,
     text: Vec<u8>,
+    head_bytes: u64,
     size: u64,
     limit: u64,
 }
@@ -18,12 +19,18 @@ pub(super) struct Receiving {
 impl Receiving {
     /// A message of at most `limit` bytes; `head` goes before it. `staging`: its file, or the answer to the whole message.
     pub(super) fn new(staging: Result<Staging, String>, head: Vec<u8>, limit: u64) -> Receiving {
-        Receiving { staging, lines: Lines::new(false), text: head, size: 0, limit }
+        let head_bytes = head.len() as u64;
+        Receiving { staging, lines: Lines::new(false), text: head, head_bytes, size: 0, limit }
     }
 
     /// Why it cannot be taken; known before it ends.
     pub(super) fn refusal(&self) -> Option<&str> {
         self.staging.as_ref().err().map(String::as_str)
+    }
+
+    /// Bytes of what goes before it.
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.head_bytes
     }
 
     /// Bytes so far.

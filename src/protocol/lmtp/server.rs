@@ -3,6 +3,7 @@
 use crate::directory::Directory;
 use crate::ops::delivery::{LocalDelivery, Policy};
 use crate::store::Store;
+use crate::text::network::Network;
 
 /// The server.
 pub struct Server {
@@ -24,6 +25,8 @@ pub struct Server {
     pub delivered_to: bool,
     /// STARTTLS is to be had.
     pub starttls: bool,
+    /// Mail systems that may say who their clients are (XCLIENT).
+    pub trusted: Vec<Network>,
 }
 
 impl Server {

@@ -1,18 +1,21 @@
 //! The state machine of a session: bytes in, replies out.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use memchr::memchr;
 
-use super::answer::{failed, say};
+use super::answer::{failed, say, say_utf8};
 use super::chunk;
 use super::data::Decoder;
 use super::path::Mailbox;
 use super::receive::Receiving;
 use super::server::Server;
+use super::xclient::Origin;
 use crate::log::{self, Category};
-use crate::ops::delivery::{self, DeliveryError, Marks, Place};
+use crate::ops::delivery::{self, DeliveryError, Done, Looping, Marks, Place, Trace};
+use crate::store::Staged;
 
 /// Longest command line with its end, bytes.
 const LINE_MAX: usize = 2048;
@@ -24,6 +27,24 @@ pub(super) struct Sender {
     pub(super) mailbox: Mailbox,
     /// Addresses may have other letters than those of ASCII (RFC 6531).
     pub(super) utf8: bool,
+}
+
+/// Whom a message is for.
+pub(super) struct Recipient {
+    /// As it was given.
+    pub(super) address: Mailbox,
+    pub(super) place: Place,
+}
+
+/// What is known of a client before it speaks.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// What it is called in the log.
+    pub name: String,
+    /// STARTTLS is to be had.
+    pub starttls: bool,
+    /// It may say whose client it is (XCLIENT).
+    pub xclient: bool,
 }
 
 /// What the next bytes are.
@@ -47,6 +68,9 @@ pub enum Next {
     More,
     /// Send the replies, then make TLS of the connection ([`Session::secured`]).
     StartTls,
+    /// Send the replies; the session goes on for another client, whose address and port this is where they are known: greet it
+    /// ([`Session::greet`]), or send it away.
+    Origin(Option<(IpAddr, u16)>),
     /// Send the replies and close.
     Quit,
 }
@@ -65,19 +89,16 @@ pub struct Counts {
 /// A session. [`Session::feed`] blocks (store, directory) and belongs on a worker.
 pub struct Session {
     pub(super) server: Arc<Server>,
-    /// The client, for the log.
-    peer: String,
+    pub(super) client: Client,
+    /// Whose client it is, as it said.
+    pub(super) origin: Origin,
     state: State,
     line: Vec<u8>,
     too_long: bool,
     pub(super) greeted: bool,
     pub(super) secured: bool,
-    /// STARTTLS is to be had.
-    pub(super) starttls: bool,
     pub(super) from: Option<Sender>,
-    pub(super) places: Vec<Place>,
-    /// The recipient, where there is one.
-    pub(super) recipient: Option<Mailbox>,
+    pub(super) recipients: Vec<Recipient>,
     /// The message under way.
     pub(super) receiving: Option<Receiving>,
     scratch: Vec<u8>,
@@ -87,20 +108,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with a client, who is called `peer` in the log; `starttls`: that is to be had.
-    pub fn new(server: Arc<Server>, peer: impl Into<String>, starttls: bool) -> Session {
+    /// A session with a client.
+    pub fn new(server: Arc<Server>, client: Client) -> Session {
         Session {
             server,
-            peer: peer.into(),
+            client,
+            origin: Origin::default(),
             state: State::Commands,
             line: Vec::new(),
             too_long: false,
             greeted: false,
             secured: false,
-            starttls,
             from: None,
-            places: Vec::new(),
-            recipient: None,
+            recipients: Vec::new(),
             receiving: None,
             scratch: Vec::new(),
             bad: 0,
@@ -116,9 +136,14 @@ impl Session {
     /// The connection is encrypted from now on: nothing of before counts (RFC 3207 section 4.2).
     pub fn secured(&mut self) {
         self.secured = true;
-        self.starttls = false;
+        self.client.starttls = false;
         self.greeted = false;
         self.reset();
+    }
+
+    /// The client is called otherwise in the log from now on.
+    pub fn rename(&mut self, client: impl Into<String>) {
+        self.client.name = client.into();
     }
 
     /// True while the bytes of a message come.
@@ -186,8 +211,7 @@ impl Session {
 
     pub(super) fn reset(&mut self) {
         self.from = None;
-        self.places.clear();
-        self.recipient = None;
+        self.recipients.clear();
         self.receiving = None;
     }
 
@@ -216,11 +240,15 @@ impl Session {
             "BDAT" => return self.begin_chunk(rest, now_s, out),
             "STARTTLS" if !rest.is_empty() => Err("501 5.5.4 STARTTLS takes no argument".to_owned()),
             "STARTTLS" if self.secured => Err("503 5.5.1 TLS is active already".to_owned()),
-            "STARTTLS" if !self.starttls => Err("502 5.5.1 STARTTLS is not available".to_owned()),
+            "STARTTLS" if !self.client.starttls => Err("502 5.5.1 STARTTLS is not available".to_owned()),
             "STARTTLS" => {
                 say(out, "220 2.0.0 Begin TLS negotiation now");
                 return Next::StartTls;
             }
+            "XCLIENT" => match self.xclient(rest) {
+                Ok(next) => return next,
+                Err(answer) => Err(answer),
+            },
             "RSET" => {
                 self.reset();
                 Ok("250 2.0.0 OK".to_owned())
@@ -334,38 +362,68 @@ impl Session {
     fn message_end(&mut self, now_s: i64, out: &mut Vec<u8>) {
         self.bad = 0;
         self.counts.messages += 1;
-        let places = std::mem::take(&mut self.places);
+        let recipients = std::mem::take(&mut self.recipients);
+        let utf8 = self.from.as_ref().is_some_and(|from| from.utf8);
         let Some(receiving) = self.receiving.take() else { return };
         self.reset();
         self.scratch = Vec::new();
-        let size = receiving.size();
-        let (unique, numbers) = delivery::distinct(&places);
-        let answers: Vec<Result<(), String>> = match receiving.finish() {
-            Err(refused) => unique.iter().map(|_| Err(refused.clone())).collect(),
-            Ok(staged) => {
-                let done = self.server.delivery().deliver(&staged, &Marks::default(), &unique, now_s);
-                let answer = |(one, place): (Result<(), DeliveryError>, &Place)| {
-                    one.map_err(|error| failed(&format!("delivery to {}", place.userid), &error))
-                };
-                done.into_iter().zip(&unique).map(answer).collect()
+        let (size, head_bytes) = (receiving.size(), receiving.head_bytes());
+        let answers = match receiving.finish() {
+            Err(refused) => recipients.iter().map(|_| Err(refused.clone())).collect(),
+            Ok(staged) => self.deliver(&staged, head_bytes, &recipients, now_s),
+        };
+        let mut good = Vec::new();
+        for (recipient, answer) in recipients.iter().zip(answers) {
+            if answer.is_ok() {
+                self.counts.delivered += 1;
+                good.push(recipient.place.clone());
+            } else {
+                self.counts.refused += 1;
+            }
+            let answer = answer.err().unwrap_or_else(|| "250 2.1.5 Delivered".to_owned());
+            let line = format!("{answer} <{}>", recipient.address);
+            if utf8 { say_utf8(out, &line) } else { say(out, &line) }
+        }
+        let all: Vec<Place> = recipients.into_iter().map(|one| one.place).collect();
+        let [good, all] = [good, all].map(|places| delivery::distinct(&places).0.len());
+        let words = format!("message [{}] {size} bytes, {good} of {all} mailboxes", self.client.name);
+        log::information(Category::Protocol, words);
+    }
+
+    /// Delivers to each recipient that the message does not come to in a loop; an answer for each, `Err` with its words.
+    fn deliver(
+        &self,
+        staged: &Staged,
+        head_bytes: u64,
+        recipients: &[Recipient],
+        now_s: i64,
+    ) -> Vec<Result<(), String>> {
+        let delivery = self.server.delivery();
+        let trace = match Trace::of(staged, head_bytes) {
+            Ok(trace) => trace,
+            Err(error) => {
+                let answer = failed("a message", &error.into());
+                return recipients.iter().map(|_| Err(answer.clone())).collect();
             }
         };
-        for (place, number) in places.iter().zip(numbers) {
-            let answer = match answers.get(number) {
-                Some(Ok(())) => {
-                    self.counts.delivered += 1;
-                    "250 2.1.5 Delivered"
-                }
-                other => {
-                    self.counts.refused += 1;
-                    other.and_then(|one| one.as_ref().err()).map_or("451 4.3.0 Not delivered", String::as_str)
-                }
-            };
-            say(out, &format!("{answer} <{}>", place.userid));
-        }
-        let good = answers.iter().filter(|answer| answer.is_ok()).count();
-        let words = format!("message [{}] {size} bytes, {good} of {} mailboxes", self.peer, unique.len());
-        log::information(Category::Protocol, words);
+        let goes_on = |one: &Recipient| trace.check(delivery.policy.bounds, &one.address.to_string());
+        let checked: Vec<Result<(), Looping>> = recipients.iter().map(goes_on).collect();
+        let going = recipients.iter().zip(&checked).filter(|(_, checked)| checked.is_ok());
+        let places: Vec<Place> = going.map(|(one, _)| one.place.clone()).collect();
+        let (unique, numbers) = delivery::distinct(&places);
+        let done =
+            if unique.is_empty() { Vec::new() } else { delivery.deliver(staged, &Marks::default(), &unique, now_s) };
+        let told = |(one, place): (Result<Done, DeliveryError>, &Place)| {
+            one.map(drop).map_err(|error| failed(&format!("delivery to {}", place.userid), &error))
+        };
+        let done: Vec<Result<(), String>> = done.into_iter().zip(&unique).map(told).collect();
+        let mut numbers = numbers.into_iter();
+        let mut answer = |(one, checked): (&Recipient, Result<(), Looping>)| {
+            checked.map_err(|error| failed(&format!("delivery to {}", one.place.userid), &error.into()))?;
+            let done = numbers.next().and_then(|number| done.get(number).cloned());
+            done.unwrap_or_else(|| Err("451 4.3.0 Not delivered".to_owned()))
+        };
+        recipients.iter().zip(checked).map(&mut answer).collect()
     }
 }
 
@@ -384,7 +442,8 @@ pub fn serve<R: Read, W: Write>(
     input: &mut BufReader<R>,
     output: &mut W,
 ) -> io::Result<()> {
-    let mut session = Session::new(server, "standard input", false);
+    let client = Client { name: "standard input".to_owned(), starttls: false, xclient: false };
+    let mut session = Session::new(server, client);
     let mut out = Vec::new();
     session.greet(&mut out);
     loop {

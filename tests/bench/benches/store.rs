@@ -54,7 +54,7 @@ fn run(case: &Case, dir: &PathBuf, count: usize) -> f64 {
                     let first = (caller * 31 + round * case.recipients) % accounts.len();
                     let to: Vec<Delivery> = (0..case.recipients)
                         .map(|n| accounts[(first + n) % accounts.len()])
-                        .map(|account| Delivery { account, folder: FolderId::INBOX, ignore_quota: false })
+                        .map(|account| Delivery { account, folder: FolderId::INBOX, ignore_quota: false, once_s: 0 })
                         .collect();
                     let item = NewMessage {
                         staged: &staged,
