@@ -13,7 +13,11 @@ use crate::instance::processor_time;
 /// Fills a mailbox: 64 messages, doubled so often.
 fn fill(client: &mut Client, mailbox: &str, doublings: u32) {
     for number in 0..64 {
-        client.append(mailbox, "", &format!("Subject: Re: n{number}\r\nMessage-ID: <{number}@x>\r\n\r\nhello {}\r\n", number % 3));
+        client.append(
+            mailbox,
+            "",
+            &format!("Subject: Re: n{number}\r\nMessage-ID: <{number}@x>\r\n\r\nhello {}\r\n", number % 3),
+        );
     }
     client.ask(&format!("select {mailbox}"));
     for _ in 0..doublings {
@@ -122,7 +126,12 @@ fn sessions_before_and_after_a_refresh_see_the_same() {
     let daemon = Daemon::start(&["joe"], &[]);
     let mut before = daemon.login("joe");
     fill(&mut before, "INBOX", 6);
-    let commands = ["sort (reverse subject) utf-8 all", "thread references utf-8 all", "search body \"hello 1\"", "sort (from date) utf-8 subject n6"];
+    let commands = [
+        "sort (reverse subject) utf-8 all",
+        "thread references utf-8 all",
+        "search body \"hello 1\"",
+        "sort (from date) utf-8 subject n6",
+    ];
     before.ask("noop");
     let expected: Vec<_> = commands.iter().map(|command| before.ask(command)).collect();
     assert!(expected[0][0].split(' ').count() == 2 + 4096, "{:?}", expected[0]);

@@ -222,7 +222,12 @@ impl Looked {
                 let what = format!("{first} to {last} are remembered as expunged; uidnext is {}", row.uidnext);
                 add("I15", *folder, Some(*first), what);
             } else if exists(folder, *first, *last) {
-                add("I15", *folder, Some(*first), format!("{first} to {last} are remembered as expunged, and some exist"));
+                add(
+                    "I15",
+                    *folder,
+                    Some(*first),
+                    format!("{first} to {last} are remembered as expunged, and some exist"),
+                );
             }
             if *modseq > row.highest_modseq {
                 let what = format!("it was expunged at modseq {modseq}, above the folder's {}", row.highest_modseq);
