@@ -1,3 +1,6 @@
+// Files are damaged on purpose.
+#![allow(clippy::disallowed_methods)]
+
 use super::super::record::Account;
 use super::super::{Keywords, NewMessage, Settings, Tx, UidSet, rows, schema};
 use super::*;
@@ -269,6 +272,12 @@ fn trees_that_do_not_fit_together_are_findings() {
         it.rows(|tx| rows::put_account(tx.txn, it.joe, &Account { last_folder: year(it).0 - 1, ..owner.clone() }));
     };
     assert_eq!(found(low), [("I14", None)]);
+    // What lies below one that is not there is looked at all the same, and hides nothing of the account.
+    let above = |it: &Damaged| {
+        it.del(&schema::folder(it.joe, work(it)));
+        fs::remove_file(it.home().join("00/1.msg")).unwrap();
+    };
+    assert_eq!(found(above), [("I14", None), ("I1", Some(1))]);
     // Below itself.
     let circle = |it: &Damaged| {
         let (id, below) = (work(it), year(it));

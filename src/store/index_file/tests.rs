@@ -1,3 +1,6 @@
+// Files are damaged on purpose.
+#![allow(clippy::disallowed_methods)]
+
 use super::*;
 use proptest::prelude::*;
 
