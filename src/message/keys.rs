@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn of_a_message() {
-        let bytes = of(b"Subject: Re: [l] gr\xc3\xbc\xc3\x9f\r\nReferences: <a@x> <b@x>\r\n <c@x>\r\nMessage-ID: <d@x>\r\n\
+        let bytes =
+            of(b"Subject: Re: [l] gr\xc3\xbc\xc3\x9f\r\nReferences: <a@x> <b@x>\r\n <c@x>\r\nMessage-ID: <d@x>\r\n\
             In-Reply-To: <z@x>\r\nsubject: other\r\n");
         let keys = Keys::decode(&bytes).unwrap();
         assert_eq!(keys.subject, charset::fold("gr\u{fc}\u{df}").as_bytes());

@@ -148,16 +148,15 @@ impl Store {
         let owner = view.account()?;
         let name = |path: &FolderPath| format!("user/{}/{path}", owner.userid);
         let mut findings = Vec::new();
-        let looked = Looked::at(&view, &owner)?;
-        if only.is_none() {
-            findings.extend(looked.findings());
-        }
-        let (mut bytes, mut messages) = (0u64, 0u64);
+        let looked = only.is_none().then(|| Looked::at(&view, &owner)).transpose()?;
+        findings.extend(looked.iter().flat_map(Looked::findings));
         let mut held = SpecialUse::default();
-        // By the names where the tree cannot be walked.
-        for (path, row) in view.folders().unwrap_or_else(|_| looked.reachable()) {
-            bytes = bytes.saturating_add(row.bytes);
-            messages = messages.saturating_add(u64::from(row.exists));
+        let folders = match (view.folders(), &looked) {
+            // By the names where the tree cannot be walked: why it cannot is found already.
+            (Err(error), Some(looked)) if matches!(error.kind(), Kind::Corrupt | Kind::NotFound) => looked.reachable(),
+            (folders, _) => folders?,
+        };
+        for (path, row) in folders {
             let twice = row.special_use.and(held);
             held = held.with(row.special_use);
             if !twice.is_empty() && only.is_none_or(|only| path.starts_with(only)) {
@@ -181,11 +180,14 @@ impl Store {
                             findings.push(found);
                         }
                     }
+                    // It was deleted meanwhile, or lies below one that is not there.
+                    Err(error) if error.kind() == Kind::NotFound => {}
                     other => other?,
                 }
             }
         }
-        if only.is_none() && !looked.is_damaged() && (bytes, messages) != (owner.usage_bytes, owner.usage_messages) {
+        let usage = looked.and_then(|looked| looked.usage());
+        if let Some((bytes, messages)) = usage.filter(|usage| *usage != (owner.usage_bytes, owner.usage_messages)) {
             let what = format!(
                 "usage is recorded as {} bytes in {} messages, the folders hold {bytes} in {messages}",
                 owner.usage_bytes, owner.usage_messages

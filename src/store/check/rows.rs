@@ -72,13 +72,17 @@ impl Looked {
                 text(value)?;
             }
             kind::SUBSCRIPTION => drop(text(rest)?),
-            kind::LOCK => drop(Reader::new(value, 1)?),
+            kind::LOCK => {
+                Reader::new(value, 1)?;
+            }
             kind::NAME => {
                 let id = FolderId(u32::from_le_bytes(value.try_into().map_err(|_| Malformed)?));
                 self.names.entry(id).or_default().push((folder, text(rest)?));
             }
             kind::FOLDER => drop(self.folders.insert(folder, Folder::decode(folder, value)?)),
-            kind::MESSAGE => drop(Message::decode(uid, value)?),
+            kind::MESSAGE => {
+                Message::decode(uid, value)?;
+            }
             kind::STATE => {
                 let base = uid.saturating_mul(CHUNK);
                 for run in decode_runs(base, base.saturating_add(CHUNK - 1), value)? {
@@ -106,9 +110,12 @@ impl Looked {
         Ok(())
     }
 
-    /// True when a row cannot be read: sums over the rows say nothing then.
-    pub(super) fn is_damaged(&self) -> bool {
-        !self.damaged.is_empty()
+    /// Bytes and number of the messages of all mailboxes; `None` where a row cannot be read.
+    pub(super) fn usage(&self) -> Option<(u64, u64)> {
+        let add = |(bytes, messages): (u64, u64), row: &Folder| {
+            (bytes.saturating_add(row.bytes), messages.saturating_add(u64::from(row.exists)))
+        };
+        self.damaged.is_empty().then(|| self.folders.values().fold((0, 0), add))
     }
 
     /// The path of a mailbox, by the names; `None`: they do not lead to it.
@@ -222,7 +229,12 @@ impl Looked {
                 let what = format!("{first} to {last} are remembered as expunged; uidnext is {}", row.uidnext);
                 add("I15", *folder, Some(*first), what);
             } else if exists(folder, *first, *last) {
-                add("I15", *folder, Some(*first), format!("{first} to {last} are remembered as expunged, and some exist"));
+                add(
+                    "I15",
+                    *folder,
+                    Some(*first),
+                    format!("{first} to {last} are remembered as expunged, and some exist"),
+                );
             }
             if *modseq > row.highest_modseq {
                 let what = format!("it was expunged at modseq {modseq}, above the folder's {}", row.highest_modseq);

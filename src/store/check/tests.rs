@@ -1,3 +1,6 @@
+// Files are damaged on purpose.
+#![allow(clippy::disallowed_methods)]
+
 use super::super::record::Account;
 use super::super::{Keywords, NewMessage, Settings, Tx, UidSet, rows, schema};
 use super::*;
@@ -18,9 +21,8 @@ fn a_use_of_two_folders_is_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     let store = opened(&dir);
     let joe = store.account_create("joe", None, 1_000).unwrap();
-    let create = |name: &str| {
-        store.folder_create(joe, &FolderPath::parse(name).unwrap(), &Default::default(), 1_000).unwrap()
-    };
+    let create =
+        |name: &str| store.folder_create(joe, &FolderPath::parse(name).unwrap(), &Default::default(), 1_000).unwrap();
     let (sent, work) = (create("Sent"), create("Work"));
     assert_eq!(store.check(Depth::default()).unwrap(), []);
     let row = Folder { special_use: sent.special_use, ..work };
@@ -225,7 +227,10 @@ fn rows_and_states_that_differ_are_findings() {
     let run = StateRun { first: 1, count: 1, flags: Flags::NONE, keywords: Keywords(1), modseq: 1 };
     let third = StateRun { first: 3, ..run };
     assert_eq!(found(|it| it.states(&[third])), [("I10", Some(1)), ("I3", None)]);
-    assert_eq!(found(|it| it.states(&[run, third, StateRun { first: 5, ..run }])), [("I10", Some(5)), ("I10", Some(5)), ("I3", None)]);
+    assert_eq!(
+        found(|it| it.states(&[run, third, StateRun { first: 5, ..run }])),
+        [("I10", Some(5)), ("I10", Some(5)), ("I3", None)]
+    );
     assert_eq!(found(|it| it.folder("INBOX", |row| row.uidnext = 3)), [("I10", Some(3))]);
     let lost = found(|it| it.del(&schema::message(it.joe, FolderId::INBOX, 1)));
     assert_eq!(lost, [("I10", Some(1)), ("I3", None), ("I2", Some(1))]);
@@ -236,7 +241,10 @@ fn rows_that_cannot_be_read_are_findings() {
     let inbox = FolderId::INBOX;
     assert_eq!(found(|it| it.put(&schema::key(it.joe, 99, inbox, &[]), &[1])), [("I11", None)], "a kind there is not");
     assert_eq!(found(|it| it.put(&schema::expunged(it.joe, inbox, 1, 2), &[1])), [("I11", None)]);
-    assert_eq!(found(|it| it.put(&schema::key(it.joe, schema::kind::KEYWORD, FolderId::TOP, &[0]), &[0xff])), [("I11", None)]);
+    assert_eq!(
+        found(|it| it.put(&schema::key(it.joe, schema::kind::KEYWORD, FolderId::TOP, &[0]), &[0xff])),
+        [("I11", None)]
+    );
     assert_eq!(found(|it| it.put(&schema::gone(it.joe, inbox, 2), &[0xff])), [("I11", None)]);
     assert_eq!(found(|it| it.put(&schema::message(it.joe, inbox, 1), &[0xff])), [("I11", None)]);
     assert_eq!(found(|it| it.put(&schema::state(it.joe, inbox, 1), &[0xff])), [("I11", None)]);
@@ -252,7 +260,10 @@ fn trees_that_do_not_fit_together_are_findings() {
     // Its rows and files have no name any more; its directory is still that of a mailbox that nobody knows.
     assert_eq!(found(|it| it.del(&schema::name(it.joe, work(it), "2004"))), [("I14", None)]);
     assert_eq!(found(|it| it.del(&schema::folder(it.joe, year(it)))), [("I14", None)]);
-    assert_eq!(found(|it| it.put(&schema::name(it.joe, FolderId::TOP, "Twice"), &year(it).0.to_le_bytes()))[0], ("I14", None));
+    assert_eq!(
+        found(|it| it.put(&schema::name(it.joe, FolderId::TOP, "Twice"), &year(it).0.to_le_bytes()))[0],
+        ("I14", None)
+    );
     assert_eq!(found(|it| it.folder("Work/2004", |row| row.component = "2005".into()))[0], ("I14", None));
     assert_eq!(found(|it| it.folder("Work/2004", |row| row.uidvalidity = 0)), [("I14", None)]);
     assert_eq!(found(|it| it.folder("Work", |row| row.mailbox_id = it.row("INBOX").mailbox_id)), [("I14", None)]);
@@ -261,6 +272,12 @@ fn trees_that_do_not_fit_together_are_findings() {
         it.rows(|tx| rows::put_account(tx.txn, it.joe, &Account { last_folder: year(it).0 - 1, ..owner.clone() }));
     };
     assert_eq!(found(low), [("I14", None)]);
+    // What lies below one that is not there is looked at all the same, and hides nothing of the account.
+    let above = |it: &Damaged| {
+        it.del(&schema::folder(it.joe, work(it)));
+        fs::remove_file(it.home().join("00/1.msg")).unwrap();
+    };
+    assert_eq!(found(above), [("I14", None), ("I1", Some(1))]);
     // Below itself.
     let circle = |it: &Damaged| {
         let (id, below) = (work(it), year(it));
@@ -273,7 +290,10 @@ fn trees_that_do_not_fit_together_are_findings() {
     let seen = found(|it| it.del(&schema::name(it.joe, FolderId::TOP, "INBOX")));
     assert!(seen.contains(&("I14", None)), "{seen:?}");
     let seen = found(|it| it.del(&schema::folder(it.joe, FolderId::INBOX)));
-    assert!(seen.iter().filter(|one| **one == ("I14", None)).count() >= 3, "no INBOX, its name, its messages: {seen:?}");
+    assert!(
+        seen.iter().filter(|one| **one == ("I14", None)).count() >= 3,
+        "no INBOX, its name, its messages: {seen:?}"
+    );
     let seen = found(|it| it.folder("INBOX", |row| row.noselect = true));
     assert!(seen.contains(&("I14", None)), "{seen:?}");
 }

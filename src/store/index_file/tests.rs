@@ -1,3 +1,6 @@
+// Files are damaged on purpose.
+#![allow(clippy::disallowed_methods)]
+
 use super::*;
 use proptest::prelude::*;
 
@@ -89,9 +92,7 @@ fn keys_are_the_same_wherever_they_come_from() {
     let damaged_payload = spoilt(&new, new.len() - 1);
     for bytes in [&new, &old, &other_version, &damaged_head, &damaged_payload, &spoilt(&old, 90)] {
         let (mut index, row) = reader(bytes, dir.path());
-        index
-            .with_keys(&row, true, |keys, headers| assert_eq!((*keys, headers), expected))
-            .unwrap();
+        index.with_keys(&row, true, |keys, headers| assert_eq!((*keys, headers), expected)).unwrap();
         index.with_keys(&row, false, |keys, _| assert_eq!(*keys, expected.0)).unwrap();
     }
 }

@@ -199,6 +199,8 @@ pub fn sorting_keys(bytes: &[u8]) {
     }
     let made = keys::of(bytes);
     let read = keys::Keys::decode(&made).unwrap();
-    assert!(std::str::from_utf8(read.subject).is_ok() && read.subject.len() <= 1024 && read.references().count() <= 200);
+    assert!(
+        std::str::from_utf8(read.subject).is_ok() && read.subject.len() <= 1024 && read.references().count() <= 200
+    );
     assert!((0..made.len()).all(|cut| keys::Keys::decode(&made[..cut]).is_none()));
 }

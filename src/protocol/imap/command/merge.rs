@@ -73,7 +73,8 @@ pub(super) struct Merge {
 
 impl Merge {
     pub(super) fn new(runs: Vec<Run>) -> Merge {
-        let heap: Vec<usize> = (0..runs.len()).filter(|run| runs.get(*run).is_some_and(|run| run.first().is_some())).collect();
+        let heap: Vec<usize> =
+            (0..runs.len()).filter(|run| runs.get(*run).is_some_and(|run| run.first().is_some())).collect();
         let mut merge = Merge { runs, heap };
         (0..merge.heap.len() / 2).rev().for_each(|at| merge.sink(at));
         merge

@@ -61,7 +61,15 @@ pub(in crate::protocol::imap) fn start(
 ) -> Result<Running, Answer> {
     let search = SearchRun::new(session, true, Some(charset), key, now_s);
     let part = Part::Search(Box::new(begun(session, form.as_ref(), search)?.first_of_two()));
-    Ok(Running::Sort(Box::new(SortRun { uid, form, criteria: criteria.into(), part, damaged: false, modseq: None, sorted: Vec::new() })))
+    Ok(Running::Sort(Box::new(SortRun {
+        uid,
+        form,
+        criteria: criteria.into(),
+        part,
+        damaged: false,
+        modseq: None,
+        sorted: Vec::new(),
+    })))
 }
 
 impl SortRun {
