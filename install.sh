@@ -431,6 +431,10 @@ explain_demo() {
     say "  curl --user daphne:$daphne '$url/INBOX;UID=1'       # a message"
     say "  curl --user daphne:$daphne '$url/' -X 'STATUS INBOX (MESSAGES UNSEEN)'"
     say "  curl --user daphne:$daphne pop3://127.0.0.1:$pop_port/   # the messages over POP"
+    lmtp=data/proc/lmtp.socket
+    if [ -S "$demo_dir/$lmtp" ]; then
+        say "  swaks --protocol LMTP --socket $lmtp --to joe@example.org   # mail as a mail transport brings it"
+    fi
     say "  mutt -f imaps://daphne@localhost:$tls_port/INBOX        # a mail program"
     say "  curl --cacert config/server.crt --user daphne:$daphne imaps://localhost:$tls_port/   # the folders, under TLS"
     say '  sbin/configutil -H -o service.imap.port             # what a setting means; docs/options has all'

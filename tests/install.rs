@@ -165,6 +165,14 @@ fn the_demonstration_starts_tells_and_starts_again() {
     let listed = Command::new(base.join("sbin/mboxutil")).arg("-l").output().unwrap();
     assert!(String::from_utf8(listed.stdout).unwrap().contains("user/daphne"));
 
+    // Mail comes in by the line that it shows.
+    let line = first.lines().find(|line| line.contains("--protocol LMTP --socket data/proc/lmtp.socket")).unwrap();
+    if let Some(swaks) = crate::lmtpd::counterpart("swaks") {
+        let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().skip(1).collect();
+        let done = Command::new(swaks).args(words).current_dir(&base).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        assert!(status_of_inbox(&port_of(&first), "joe", users[1].1).contains("MESSAGES 1"));
+    }
     let second = install(dir.path(), &["--demo", "my demo"]);
     assert!(second.contains("already"), "{second}");
     assert!(second.contains("imap server is already running"), "{second}");

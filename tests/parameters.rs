@@ -76,6 +76,11 @@ const TESTED: &[(&str, fn())] = &[
     ("service.lmtp.socket", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.socketgroup", lmtpd::the_socket_has_its_group_and_its_mode),
     ("service.lmtp.socketmode", lmtpd::the_socket_has_its_group_and_its_mode),
+    ("service.lmtp.maxsessionsperaddress", lmtpd::xclient::a_trusted_mail_system_names_its_client),
+    ("service.lmtp.xclientnetworks", lmtpd::xclient::a_trusted_mail_system_names_its_client),
+    ("local.delivery.duplicatewindow", lmtpd::duplicates::a_message_that_comes_again_is_dropped_where_that_is_wanted),
+    ("local.delivery.maxdeliveredto", lmtpd::duplicates::a_message_that_goes_round_is_given_up),
+    ("local.delivery.maxreceived", lmtpd::duplicates::a_message_that_goes_round_is_given_up),
     ("service.lmtp.sslusessl", lmtpd::starttls_begins_anew_and_what_came_in_the_clear_behind_it_does_not_count),
     ("service.plaintextloginpause", pauses_and_limits_of_time),
     ("service.pop.banner", pop::the_greeting_and_what_may_be_said),
@@ -119,7 +124,9 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
         + include_str!("pop/parameters.rs")
-        + include_str!("lmtpd/mod.rs");
+        + include_str!("lmtpd/mod.rs")
+        + include_str!("lmtpd/duplicates.rs")
+        + include_str!("lmtpd/xclient.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

@@ -449,4 +449,35 @@ mod tests {
         assert_eq!(last_lines(&path), "\n  2\n  3\n  4\n  5\n  6");
         assert_eq!(last_lines(&dir.path().join("y")), "");
     }
+
+    #[test]
+    fn what_a_service_prints_goes_into_a_file_of_its_own() {
+        use std::io::Write;
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("imap.stderr"), dir.path().join("other"));
+        let kept = |path: &Path| fs::read(path).unwrap_or_default();
+        let print = |path: &Path| open_output(path).unwrap().write_all(b"new").unwrap();
+        crate::os::durable::replace(&other, b"a long text of somebody else", 0o644).unwrap();
+        // A link of either kind leads to what is not ours: nothing is kept, and nothing is touched.
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        print(&path);
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        print(&path);
+        assert_eq!(kept(&other), b"a long text of somebody else");
+        fs::remove_file(&path).unwrap();
+        // It begins anew each time, for nobody but the owner of its directory.
+        let account = user::is_root().then_some(65_534);
+        std::os::unix::fs::chown(dir.path(), account, account).unwrap();
+        crate::os::durable::replace(&path, b"what was printed before", 0o600).unwrap();
+        print(&path);
+        assert_eq!(kept(&path), b"new");
+        fs::remove_file(&path).unwrap();
+        print(&path);
+        let (file, owner) = (fs::metadata(&path).unwrap(), fs::metadata(dir.path()).unwrap());
+        assert_eq!((file.mode() & 0o777, file.uid(), file.gid()), (0o600, owner.uid(), owner.gid()));
+        // There is no room for one: the service starts all the same.
+        print(&dir.path().join("nowhere/imap.stderr"));
+    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Known {
     addresses: HashMap<String, usize>,
     default_domain: Option<String>,
     pub(super) problems: Vec<String>,
-    /// It looks like the half of a file: the end is missing, something is broken, or it is another content of the file that was there before.
+    /// It looks like the half of a file: its end is missing or broken, or it is another content of the file that was there before.
     half: bool,
 }
 
@@ -131,7 +131,9 @@ impl LdifFile {
 
     fn understand(&self, text: &[u8]) -> Known {
         let parsed = ldif::parse(text);
-        let half = !(text.is_empty() || text.ends_with(b"\n")) || !parsed.problems.is_empty();
+        let last_entry = parsed.entries.last().map_or(0, |entry| entry.line);
+        let broken_at_end = parsed.problems.last().is_some_and(|problem| problem.line > last_entry);
+        let half = !(text.is_empty() || text.ends_with(b"\n")) || broken_at_end;
         let mut known = Known { default_domain: self.default_domain.clone(), half, ..Known::default() };
         let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
         for problem in &parsed.problems {

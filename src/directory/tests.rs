@@ -248,3 +248,35 @@ fn a_remembered_login_ends_with_the_password() {
     assert!(directory.authenticate("joe", "one").is_err());
     assert!(directory.authenticate("joe", "two").is_ok());
 }
+
+#[test]
+fn a_file_that_is_being_written_is_not_settled() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("directory.ldif");
+    let entry = "dn: uid=joe,dc=example,dc=org\nuid: joe\n\n";
+    let whole =
+        format!("{entry}dn: uid=bad,dc=example,dc=org\nuid: b/d\nno attribute\n\n{}", entry.replace("joe", "ann"));
+    // Seconds since the file changed; the file as it is put in place as a whole.
+    let put = |text: &str| {
+        durable::replace(&path, text.as_bytes(), 0o600).unwrap();
+        Directory::open(&path, options(None, "host"))
+    };
+    let settled = |directory: &Directory, age_s: i64| {
+        let changed_s = std::fs::metadata(&path).unwrap().ctime();
+        directory.settled(changed_s + age_s).is_ok()
+    };
+    // A fault in the middle is no sign of a half.
+    assert!(settled(&put(&whole), 0) && settled(&put(""), 0));
+    for half in [&whole[..whole.len() - 3], &format!("{whole}dn: uid=eve,dc=example,dc=org\nuid\n")] {
+        let directory = put(half);
+        assert!(!settled(&directory, 0) && !settled(&directory, 9) && settled(&directory, 10), "{half}");
+    }
+    // The same file with another content; a new one in its place is whole.
+    let directory = put(&whole);
+    assert!(settled(&directory, 0));
+    std::fs::write(&path, entry).unwrap();
+    assert!(!settled(&directory, 0) && settled(&directory, 10));
+    durable::replace(&path, whole.as_bytes(), 0o600).unwrap();
+    assert!(settled(&directory, 0));
+}

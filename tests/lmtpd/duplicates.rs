@@ -7,7 +7,7 @@ use crate::instance::lmtpd::Lmtpd;
 const ONE: &str = "Message-ID: <one@example.net>\r\nSubject: one\r\n\r\nbody\r\n";
 
 #[test]
-fn a_message_that_comes_again_is_dropped_where_that_is_wanted() {
+pub fn a_message_that_comes_again_is_dropped_where_that_is_wanted() {
     let it = Instance::new();
     it.accounts(&["joe", "jane"]);
     set(&it, "local.delivery.duplicatewindow", "600");
@@ -37,7 +37,7 @@ fn a_message_that_comes_again_is_dropped_where_that_is_wanted() {
 }
 
 #[test]
-fn a_message_that_goes_round_is_given_up() {
+pub fn a_message_that_goes_round_is_given_up() {
     let it = Instance::new();
     it.accounts(&["joe", "jane"]);
     let lmtpd = Lmtpd::start(&it);

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::disallowed_methods)]
 
-mod duplicates;
+pub mod duplicates;
 mod hostile;
 mod many;
 mod postfix;
 mod swaks;
-mod xclient;
+pub mod xclient;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;

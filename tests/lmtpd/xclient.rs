@@ -21,7 +21,7 @@ fn offers(client: &mut Wire) -> Vec<String> {
 }
 
 #[test]
-fn a_trusted_mail_system_names_its_client() {
+pub fn a_trusted_mail_system_names_its_client() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     set(&it, "logfile.lmtp.loglevel", "Information");
