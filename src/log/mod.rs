@@ -171,6 +171,14 @@ pub fn init(settings: Settings) {
     *lock() = Some(Log { file: file::LogFile::new(settings), origin, lost: 0 });
 }
 
+/// Removes the oldest rotated files of a log until at most `keep` are left; returns how many went. Does nothing while another process rotates.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn keep_rotated(settings: Settings, keep: usize) -> std::io::Result<usize> {
+    file::LogFile::new(settings).keep_rotated(keep)
+}
+
 /// Changes the least severe level that is written, at once and in all threads.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);

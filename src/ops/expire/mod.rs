@@ -105,6 +105,8 @@ pub struct Run<'a> {
     pub settings: &'a Settings,
     /// Set by somebody who wants no more.
     pub stop: &'a AtomicBool,
+    /// One for each global rule: set when there is a mailbox that it is for.
+    pub matched: &'a [AtomicBool],
 }
 
 /// How a run ended.

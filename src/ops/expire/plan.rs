@@ -5,6 +5,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Run;
 use super::policy::{Judge, Judged, applicable};
@@ -112,6 +113,11 @@ impl Run<'_> {
         row: &Folder,
         found: &BTreeMap<FolderPath, Loaded>,
     ) -> Vec<Arc<Rule>> {
+        for (rule, matched) in self.rules.global.rules.iter().zip(self.matched) {
+            if !matched.load(Ordering::Relaxed) && rule.applies(userid, path) {
+                matched.store(true, Ordering::Relaxed);
+            }
+        }
         let inbox = FolderPath::inbox();
         let mut layers: Vec<&Loaded> = vec![&self.rules.global];
         layers.extend(self.rules.partitions.get(&row.partition));
