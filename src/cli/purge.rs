@@ -40,13 +40,21 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     };
     let instance = instance(ui)?;
     let conf = instance.conf().map_err(failure)?;
-    let mut kept = Ok(());
-    if let Some(keep) = args.keep.filter(|_| !args.common.dry_run) {
+    let dry_run = args.common.dry_run;
+    let mut kept = Ok(0);
+    if let Some(keep) = args.keep {
         server_account(&conf)?;
         for service in LOGS {
-            let done = log::keep_rotated(log_settings(&instance, &conf, service, "purge"), keep);
+            let done = log::keep_rotated(log_settings(&instance, &conf, service, "purge"), keep, dry_run);
+            if let Ok(count @ 1..) = done
+                && dry_run
+            {
+                ui.line(format!("would remove {count} rotated files of the log {service}"));
+            }
             // The messages are purged all the same.
-            kept = kept.and(done.map(drop).map_err(|error| format!("the log files of {service}: {error}")));
+            kept = kept.and_then(|sum| {
+                done.map(|count| sum + count).map_err(|error| format!("the log files of {service}: {error}"))
+            });
         }
     }
     let wanted = Wanted {
@@ -59,8 +67,8 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         explain: false,
     };
     let exit = carry_out(ui, &instance, &conf, wanted)?;
-    kept.map_err(|text| Failure::new(Exit::IoErr, text))?;
-    Ok(exit)
+    let gone = kept.map_err(|text| Failure::new(Exit::IoErr, text))?;
+    Ok(if dry_run && gone > 0 && exit == Exit::Ok { Exit::WouldChange } else { exit })
 }
 
 /// `-num=5`, as the manual writes it, in the form of long options.

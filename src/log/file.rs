@@ -148,7 +148,7 @@ impl LogFile {
     }
 
     /// Removes the oldest rotated files until at most `keep` are left.
-    pub(super) fn keep_rotated(&self, keep: usize) -> io::Result<usize> {
+    pub(super) fn keep_rotated(&self, keep: usize, dry_run: bool) -> io::Result<usize> {
         if !self.settings.dir.is_dir() {
             return Ok(0);
         }
@@ -157,7 +157,7 @@ impl LogFile {
         };
         let old = self.rotated()?;
         let gone = old.iter().take(old.len().saturating_sub(keep));
-        Ok(gone.filter(|file| fs::remove_file(&file.path).is_ok()).count())
+        Ok(gone.filter(|file| dry_run || fs::remove_file(&file.path).is_ok()).count())
     }
 
     fn lock_path(&self) -> PathBuf {

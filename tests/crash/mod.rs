@@ -14,13 +14,15 @@
 pub mod child;
 mod model;
 
+pub use model::Chance;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use model::{Chance, Folder, KINDS, Message, Model, Op, Place, User};
+use model::{Folder, KINDS, Message, Model, Op, Place, User};
 
 /// Named point, the kind of operation that passes it, and the highest passing at which the child is killed.
 const POINTS: &[(&str, &str, u64)] = &[

@@ -122,7 +122,9 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     if args.install && args.mailbox.is_none() == args.common.partition.is_none() {
-        return Err(Failure::new(Exit::Usage, "-i needs the place of the rules").hint("-i -p PARTITION, or -i -x MAILBOX").into());
+        return Err(Failure::new(Exit::Usage, "-i needs the place of the rules")
+            .hint("-i -p PARTITION, or -i -x MAILBOX")
+            .into());
     }
     if args.clean && args.file.is_some() {
         return Err(Failure::new(Exit::Usage, "-c expires nothing: it takes no rules (-f)").into());
@@ -169,10 +171,15 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
         _ => Form::Silent,
     };
     let progress = Progress::new(accounts.len() as u64, "accounts");
-    let log_level = if settings.dry_run { 0 } else { u8::try_from(conf.int("local.store.expire.loglevel")).unwrap_or(1) };
+    let log_level =
+        if settings.dry_run { 0 } else { u8::try_from(conf.int("local.store.expire.loglevel")).unwrap_or(1) };
     let mut report = Report::new(ui, form, &progress, &wanted, settings.dry_run, log_level);
     report.rules(&rules);
-    report.debug(&format!("{} accounts, at most {} threads a partition", accounts.len(), settings.threads_per_partition));
+    report.debug(&format!(
+        "{} accounts, at most {} threads a partition",
+        accounts.len(),
+        settings.threads_per_partition
+    ));
     let ended = run.run(accounts, &mut |outcome| {
         report.account(outcome);
         // Nobody reads what would be done; what is done is done whether somebody reads of it or not.
@@ -185,6 +192,7 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
     }
     if let Ended::TooMany { messages, of } = ended {
         report.too_many(messages, of, settings.max_percent.unwrap_or_default());
+        return Ok(report.end(began.elapsed()));
     }
     if let Err(error) = run.purge_removed(&mut |removed, failed| report.removed(removed, failed)) {
         report.failed("the files of deleted mailboxes", &error.to_string());
@@ -239,5 +247,7 @@ fn userid(conf: &Conf, store: &Store, user: &str) -> anyhow::Result<String> {
             return Ok(name.to_owned());
         }
     }
-    Err(Failure::new(Exit::NoUser, format!("no such user in the store: {user}")).hint("mboxutil -l -s lists all mailboxes").into())
+    Err(Failure::new(Exit::NoUser, format!("no such user in the store: {user}"))
+        .hint("mboxutil -l -s lists all mailboxes")
+        .into())
 }

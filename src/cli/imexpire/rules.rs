@@ -34,7 +34,8 @@ pub(super) fn load(
     file: Option<(&Path, &str)>,
 ) -> Result<Rules, Failure> {
     let excluded = source::excluded(instance).map_err(|(path, error)| {
-        let text = format!("cannot read {}: {error}; nothing expires while it is not known who is excluded", path.display());
+        let text =
+            format!("cannot read {}: {error}; nothing expires while it is not known who is excluded", path.display());
         Failure::new(Exit::IoErr, text)
     })?;
     let domain = conf.string("local.defdomain");
@@ -57,7 +58,11 @@ pub(super) fn install(
     let loaded = source::local_text(text, path);
     loaded.faults.iter().for_each(|fault| ui.error(fault.to_string()));
     if !loaded.faults.is_empty() || loaded.rules.is_empty() {
-        let what = if loaded.rules.is_empty() && loaded.faults.is_empty() { "there is no rule in it" } else { "it has faults" };
+        let what = if loaded.rules.is_empty() && loaded.faults.is_empty() {
+            "there is no rule in it"
+        } else {
+            "it has faults"
+        };
         return Err(Failure::new(Exit::DataErr, format!("{} is not installed: {what}", path.display())).into());
     }
     let dir;
@@ -81,7 +86,11 @@ pub(super) fn install(
             Failure::new(Exit::NoInput, text).hint("mboxutil -l -s lists all")
         };
         let account = store.account_id(&owner).map_err(store_failure)?.ok_or_else(missing)?;
-        let row = store.view(account).and_then(|view| view.resolve(&name.folder)).map_err(store_failure)?.ok_or_else(missing)?;
+        let row = store
+            .view(account)
+            .and_then(|view| view.resolve(&name.folder))
+            .map_err(store_failure)?
+            .ok_or_else(missing)?;
         _lock = Some(store.lock_folder(account, row.id, "imexpire -i").map_err(store_failure)?);
         dir = store.view(account).and_then(|view| view.folder_dir(row.id)).map_err(store_failure)?;
     }

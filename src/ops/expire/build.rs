@@ -54,11 +54,13 @@ pub(super) fn is_attribute(name: &str) -> bool {
 /// Makes a rule of its lines. A rule that cannot be made lets nothing else apply where it would have been the exclusive one: the rule
 /// returned with the faults stands for that.
 pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Rule>, Vec<Fault>) {
-    let Some(origin) = given.first().map(|line| line.origin.clone()).or(broken.first().map(|fault| fault.origin.clone()))
+    let Some(origin) =
+        given.first().map(|line| line.origin.clone()).or(broken.first().map(|fault| fault.origin.clone()))
     else {
         return (None, Vec::new());
     };
-    let mut builder = Builder { rule: Rule::empty(name.to_owned(), origin), regexp: false, taken: Vec::new(), size_days: None };
+    let mut builder =
+        Builder { rule: Rule::empty(name.to_owned(), origin), regexp: false, taken: Vec::new(), size_days: None };
     let mut faults = broken.to_vec();
     // What a pattern means must be known before the patterns are read.
     let (first, others): (Vec<&Given>, Vec<&Given>) =
@@ -79,7 +81,8 @@ pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Ru
     }
     faults.sort_by_key(|fault| fault.origin.line);
     // Where it cannot be told whether it is exclusive, others would remove what it may have protected.
-    let unsure = !rule.exclusive && given.iter().any(|line| line.attribute.eq_ignore_ascii_case("exclusive") && boolean(&line.value).is_none());
+    let unsure = !rule.exclusive
+        && given.iter().any(|line| line.attribute.eq_ignore_ascii_case("exclusive") && boolean(&line.value).is_none());
     let stays = (rule.exclusive || unsure).then(|| Rule::exempting(rule.name, rule.origin, rule.pattern));
     (stays, faults)
 }
@@ -137,7 +140,9 @@ impl Builder {
             return Err("there are no Sieve scripts in expire rules".to_owned());
         }
         if let Some(meant) = slip(&lower).filter(|_| !named) {
-            return Err(format!("unknown attribute {attribute}: {meant} is meant? A header field is written {HEADER}{name}"));
+            return Err(format!(
+                "unknown attribute {attribute}: {meant} is meant? A header field is written {HEADER}{name}"
+            ));
         }
         if let Some(expiry) = EXPIRY.into_iter().find(|known| *known == lower) {
             return self.take_expiry(name, expiry, value);
@@ -245,7 +250,8 @@ fn all(value: &str) -> Result<bool, String> {
 }
 
 fn action(value: &str) -> Result<Action, String> {
-    let (word, folder) = value.split_once(':').map_or((value, None), |(word, folder)| (word.trim(), Some(folder.trim())));
+    let (word, folder) =
+        value.split_once(':').map_or((value, None), |(word, folder)| (word.trim(), Some(folder.trim())));
     match (word.to_ascii_lowercase().as_str(), folder) {
         ("discard", None) => Ok(Action::Discard),
         ("report", None) => Ok(Action::Report),

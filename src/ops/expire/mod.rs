@@ -149,7 +149,9 @@ impl Run<'_> {
         };
         // Everything is planned before anything goes.
         let mut plans: Vec<AccountPlan> = Vec::new();
-        pool::run(lanes, self.threads(), self.stop, &|(userid, id)| self.plan(&userid, id), &mut |plan| plans.push(plan));
+        pool::run(lanes, self.threads(), self.stop, &|(userid, id)| self.plan(&userid, id), &mut |plan| {
+            plans.push(plan)
+        });
         let folders = || plans.iter().flat_map(|plan| &plan.folders);
         let of: u64 = folders().map(|folder| u64::from(folder.row.exists)).sum();
         let messages: u64 = folders().map(|folder| folder.judged.taken.len() as u64).sum();

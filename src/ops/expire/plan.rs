@@ -86,7 +86,11 @@ impl Run<'_> {
             let mailbox = show_name(&plan.userid, &path);
             let rules = if expires { self.rules_of(&plan.userid, &path, &row, &found) } else { Vec::new() };
             if rules.len() > self.settings.rules_max {
-                let text = format!("{} rules apply, more than {} (-m): nothing expires there", rules.len(), self.settings.rules_max);
+                let text = format!(
+                    "{} rules apply, more than {} (-m): nothing expires there",
+                    rules.len(),
+                    self.settings.rules_max
+                );
                 plan.failures.push((mailbox, text));
                 plan.folders.push(FolderPlan { path, row, rules: Vec::new(), judged: Judged::default() });
                 continue;
@@ -123,7 +127,9 @@ impl Run<'_> {
         layers.extend(self.rules.partitions.get(&row.partition));
         layers.extend(found.get(&inbox));
         // By name: those above come before those below.
-        layers.extend(found.iter().filter(|(above, _)| **above != inbox && path.starts_with(above)).map(|(_, loaded)| loaded));
+        layers.extend(
+            found.iter().filter(|(above, _)| **above != inbox && path.starts_with(above)).map(|(_, loaded)| loaded),
+        );
         applicable(layers.into_iter().flat_map(|loaded| &loaded.rules), userid, path)
     }
 

@@ -26,11 +26,7 @@ pub struct Judged {
 }
 
 /// The rules that apply to a mailbox, in the order of loading. Where one of them is exclusive, the last such one is the only one.
-pub fn applicable<'r>(
-    loaded: impl Iterator<Item = &'r Arc<Rule>>,
-    owner: &str,
-    folder: &FolderPath,
-) -> Vec<Arc<Rule>> {
+pub fn applicable<'r>(loaded: impl Iterator<Item = &'r Arc<Rule>>, owner: &str, folder: &FolderPath) -> Vec<Arc<Rule>> {
     let mut rules: Vec<Arc<Rule>> = loaded.filter(|rule| rule.applies(owner, folder)).cloned().collect();
     if let Some(last) = rules.iter().rfind(|rule| rule.exclusive) {
         rules = vec![last.clone()];

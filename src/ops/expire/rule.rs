@@ -292,8 +292,10 @@ impl Rule {
             return false;
         }
         let restriction = self.restriction();
-        let open = (!restriction.contains(Flags::SEEN) || seen > 0) && (!restriction.contains(Flags::DELETED) || deleted > 0);
-        let by_flag = (self.seen == Some(Flagged::Or) && seen > 0) || (self.deleted == Some(Flagged::Or) && deleted > 0);
+        let open =
+            (!restriction.contains(Flags::SEEN) || seen > 0) && (!restriction.contains(Flags::DELETED) || deleted > 0);
+        let by_flag =
+            (self.seen == Some(Flagged::Or) && seen > 0) || (self.deleted == Some(Flagged::Or) && deleted > 0);
         by_flag || (open && (self.has_tests() || restriction != Flags::NONE || self.crowded(fill).is_some()))
     }
 

@@ -73,7 +73,10 @@ pub fn global(instance: &Instance, conf: &Conf, file: Option<(&Path, &str)>) -> 
 
 /// The rules of the file in a directory; none where there is no such file.
 pub fn local(dir: &Path) -> Loaded {
-    let mut found = RULE_FILES.iter().map(|name| dir.join(name)).filter_map(|path| read(&path, Form::Local).map(|loaded| (path, loaded)));
+    let mut found = RULE_FILES
+        .iter()
+        .map(|name| dir.join(name))
+        .filter_map(|path| read(&path, Form::Local).map(|loaded| (path, loaded)));
     let Some((path, mut loaded)) = found.next() else {
         return Loaded::default();
     };
@@ -281,13 +284,22 @@ mod tests {
         for (text, wanted) in [
             ("A.folderpattern: joe/*\nA.messagedays: 1", "F:1: folderpattern: \"joe/*\" does not begin with user/"),
             ("A.regexp: 1\nA.folderpattern: user/[a\nA.messagedays: 1", "F:2: folderpattern: user/[a: unmatched ["),
-            ("A.messageday: 1", "F:1: unknown attribute messageday: messagedays is meant? A header field is written messageheader.messageday"),
-            ("A.regex: 1\nA.messagedays: 1", "F:1: unknown attribute regex: regexp is meant? A header field is written messageheader.regex"),
+            (
+                "A.messageday: 1",
+                "F:1: unknown attribute messageday: messagedays is meant? A header field is written messageheader.messageday",
+            ),
+            (
+                "A.regex: 1\nA.messagedays: 1",
+                "F:1: unknown attribute regex: regexp is meant? A header field is written messageheader.regex",
+            ),
             ("A.messagesizedays: 1", "F:1: messagesizedays has no effect without messagesize"),
             ("A.folderpattern: user/*", "F:1: the rule has no criterion"),
             ("A.messagedays: 1\nA.messagedays: 2", "F:2: messagedays is given twice"),
             ("A.messagedays: 1\nA.action: archive", "F:2: action: there is no archive in this product"),
-            ("A.messagedays: 1\nA.action: fileinto:../x", "F:2: action: ../x: \".\" and \"..\" are not names of mailboxes"),
+            (
+                "A.messagedays: 1\nA.action: fileinto:../x",
+                "F:2: action: ../x: \".\" and \"..\" are not names of mailboxes",
+            ),
             ("A.Expires: tomorrow", "F:1: Expires is compared as a date, with messagedays: its value stays empty"),
             ("A.regexp: maybe\nA.messagedays: 1", "F:1: regexp: \"maybe\" is neither yes nor no"),
             ("A.messagecount: -1", "F:1: messagecount: \"-1\" is not a number of messages"),
