@@ -61,29 +61,92 @@ pub type Place = (String, String);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    Append { to: Place, markers: Vec<u64> },
-    Deliver { marker: u64, to: Vec<Place> },
-    Copy { from: Place, markers: Vec<u64>, to: Place },
-    Move { from: Place, markers: Vec<u64>, to: Place },
-    Replace { from: Place, old: u64, to: Place, marker: u64 },
-    Flag { place: Place, markers: Vec<u64>, flags: u8 },
-    Acl { place: Place, rights: u16 },
-    Expunge { place: Place, markers: Vec<u64> },
-    Maildrop { place: Place, seen: Vec<u64>, deleted: Vec<u64> },
-    Restore { place: Place },
-    Purge { place: Place },
-    Create { place: Place },
-    Delete { place: Place },
-    Rename { from: Place, to: String },
-    InboxRename { user: String, to: String },
-    UserCreate { user: String },
-    UserRename { user: String, to: String },
-    UserDelete { user: String },
-    Partition { user: String, folder: Option<String>, to: String },
+    Append {
+        to: Place,
+        markers: Vec<u64>,
+    },
+    Deliver {
+        marker: u64,
+        to: Vec<Place>,
+    },
+    Copy {
+        from: Place,
+        markers: Vec<u64>,
+        to: Place,
+    },
+    Move {
+        from: Place,
+        markers: Vec<u64>,
+        to: Place,
+    },
+    Replace {
+        from: Place,
+        old: u64,
+        to: Place,
+        marker: u64,
+    },
+    Flag {
+        place: Place,
+        markers: Vec<u64>,
+        flags: u8,
+    },
+    Acl {
+        place: Place,
+        rights: u16,
+    },
+    Expunge {
+        place: Place,
+        markers: Vec<u64>,
+    },
+    /// Of these, those with \\Seen.
+    Expire {
+        place: Place,
+        markers: Vec<u64>,
+    },
+    Maildrop {
+        place: Place,
+        seen: Vec<u64>,
+        deleted: Vec<u64>,
+    },
+    Restore {
+        place: Place,
+    },
+    Purge {
+        place: Place,
+    },
+    Create {
+        place: Place,
+    },
+    Delete {
+        place: Place,
+    },
+    Rename {
+        from: Place,
+        to: String,
+    },
+    InboxRename {
+        user: String,
+        to: String,
+    },
+    UserCreate {
+        user: String,
+    },
+    UserRename {
+        user: String,
+        to: String,
+    },
+    UserDelete {
+        user: String,
+    },
+    Partition {
+        user: String,
+        folder: Option<String>,
+        to: String,
+    },
     Settle,
 }
 
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 21] = [
     "append",
     "deliver",
     "copy",
@@ -92,6 +155,7 @@ pub const KINDS: [&str; 20] = [
     "flag",
     "acl",
     "expunge",
+    "expire",
     "maildrop",
     "restore",
     "purge",
@@ -213,6 +277,15 @@ impl Model {
                 let place = chance.pick(&full)?.clone();
                 let markers = Self::some(chance, self.folder(&place)?);
                 Op::Expunge { place, markers }
+            }
+            "expire" => {
+                let seen = |folder: &Folder| folder.messages.iter().any(|message| message.flags & SEEN != 0);
+                let place = chance.pick(&self.places(|_, folder| seen(folder)))?.clone();
+                let mut markers: Vec<u64> =
+                    self.folder(&place)?.messages.iter().map(|message| message.marker).collect();
+                markers.sort_unstable();
+                markers.dedup();
+                Op::Expire { place, markers }
             }
             "maildrop" => {
                 let place = chance.pick(&full)?.clone();
@@ -359,6 +432,14 @@ impl Model {
             }
             Op::Acl { place, rights } => model.folder_mut(place).rights = *rights,
             Op::Expunge { place, markers } => model.take(place, markers),
+            Op::Expire { place, markers } => {
+                let folder = model.folder_mut(place);
+                let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut folder.messages)
+                    .into_iter()
+                    .partition(|message| message.flags & SEEN != 0 && markers.contains(&message.marker));
+                folder.messages = kept;
+                folder.gone.extend(gone.into_iter().map(|message| (message.marker, message.flags)));
+            }
             Op::Maildrop { place, seen, deleted } => {
                 model.take(place, deleted);
                 for message in &mut model.folder_mut(place).messages {

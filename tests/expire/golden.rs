@@ -116,7 +116,7 @@ fn the_message_count_of_the_example() {
     );
     copies(&it, 3, 1000);
     // 1,004 messages: the marked one goes by itself, then the three oldest.
-    it.run("imexpire", &["-e"]).ok();
+    it.run("imexpire", &["-e"]).ended(0);
     let uids = it.uids("user/joe/INBOX");
     assert_eq!((uids.len(), uids[..3].to_vec()), (1000, vec![2, 4, 7]));
 }
@@ -179,6 +179,9 @@ Trash.savedays: 7
 Trash.action: discard
 ",
     );
+    for mailbox in ["user/joe/OldMail", "user/joe/Trash"] {
+        it.mailbox(mailbox);
+    }
     let text = || letter("t").header("Content-Type: text/plain; charset=utf-8");
     let voice = || letter("v").header("Content-Type: Multipart/Voice-Message; boundary=x");
     check(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use msgstore::ops::expire::{Rules, Run, Settings, source};
+use msgstore::store::check::Depth;
 use msgstore::store::{Flags, FolderPath, NewMessage, Settings as StoreSettings, Store};
 use proptest::prelude::*;
 
@@ -320,7 +321,7 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
     let wanted: BTreeMap<usize, BTreeSet<usize>> =
         seen.iter().map(|(at, messages)| (*at, remaining(*at, messages, specs))).collect();
     prop_assert_eq!(found(&store, joe), wanted);
-    prop_assert!(store.check(msgstore::store::check::Depth { content: true }).unwrap().is_empty());
+    prop_assert_eq!(store.check(Depth { content: true }).unwrap(), []);
     Ok(())
 }
 

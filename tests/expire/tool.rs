@@ -45,10 +45,10 @@ fn a_trial_run_tells_what_the_run_does() {
     let (out, err) = it.run("imexpire", &["-n"]).ended(2);
     assert_eq!(err, "");
     let source = format!("Old ({}/config/store.expirerule:1)", it.base().display());
-    let line = |mailbox: &str| format!("{mailbox}: would expire 1 message, 44 bytes: {source}\n");
+    let line = |mailbox: &str| format!("{mailbox}: would expire 1 message, 39 bytes: {source}\n");
     let mailboxes = ["user/ann/INBOX", "user/ann/Work", "user/joe/INBOX", "user/joe/Work"].map(line).concat();
     let sums = format!(
-        "{source}: 4 messages, 176 bytes in 4 mailboxes\nwould expire 4 messages, 176 bytes in 4 mailboxes, purge 0 messages, 0 bytes, 0 bytes free; 4 mailboxes looked at\n"
+        "{source}: 4 messages, 156 bytes in 4 mailboxes\nwould expire 4 messages, 156 bytes in 4 mailboxes, purge 0 messages, 0 bytes, 0 bytes free; 4 mailboxes looked at\n"
     );
     assert_eq!(out, mailboxes + &sums);
     assert_eq!(left(&it), [2, 2, 2, 2]);
@@ -56,7 +56,7 @@ fn a_trial_run_tells_what_the_run_does() {
     it.run("imexpire", &[]).ok();
     assert_eq!(left(&it), [1, 1, 1, 1]);
     let log = it.expire_log();
-    let wanted = "Store Notice: expired 4 messages, 176 bytes in 4 mailboxes, purged 0 messages, 0 bytes, 0 bytes free; 4 mailboxes looked at, ";
+    let wanted = "Store Notice: expired 4 messages, 156 bytes in 4 mailboxes, purged 0 messages, 0 bytes, 0 bytes free; 4 mailboxes looked at, ";
     assert!(log.len() == 1 && log[0].starts_with(wanted), "{log:?}");
     // Nothing is unrecoverable in one step.
     assert_eq!(it.run("mboxutil", &["-R", "-t", "1", "user/joe/Work"]).ok(), "user/joe/Work: 1 message restored\n");
@@ -90,14 +90,14 @@ fn json_and_tables() {
             ("discard", "user/ann/Work", 1, "messagedays: 10"),
         ]
     );
-    assert!(rows[0]["v"] == 1 && rows[0]["dry_run"] == true && rows[0]["rule"] == "Old" && rows[0]["bytes"] == 44);
+    assert!(rows[0]["v"] == 1 && rows[0]["dry_run"] == true && rows[0]["rule"] == "Old" && rows[0]["bytes"] == 39);
     let (out, _) = it.run("imexpire", &["-n", "--table"]).ended(2);
     assert!(out.contains("\u{2502} user/joe/Work") && out.contains("discard") && out.lines().count() > 5, "{out}");
     // What is reported is named in a run as well, and stays.
     let uidvalidity = rows[1]["uidvalidity"].as_u64().unwrap();
     let (out, err) = it.run("imexpire", &["-e", "-v", "2"]).ended(0);
     assert_eq!(out, format!("user/ann/INBOX {uidvalidity} 3\n"));
-    assert!(err.contains("user/ann/INBOX: expired 1 message, 44 bytes: Old ("), "{err}");
+    assert!(err.contains("user/ann/INBOX: expired 1 message, 39 bytes: Old ("), "{err}");
     assert_eq!(it.uids("user/ann/INBOX"), [2, 3]);
 }
 
@@ -198,7 +198,7 @@ fn the_global_file_and_settings() {
     let (out, _) = it.run("imexpire", &["-n", "--explain"]).ended(2);
     assert!(
         out.starts_with(
-            "user/joe/INBOX: would expire uid 1, 44 bytes: old (store.expirerule.old.folderpattern): messagedays: 20\n"
+            "user/joe/INBOX: would expire uid 1, 39 bytes: old (store.expirerule.old.folderpattern): messagedays: 20\n"
         ),
         "{out}"
     );
@@ -262,7 +262,7 @@ fn bad_rules_are_named_and_others_run() {
     assert_eq!(out, "");
     assert!(err.contains(&format!("imexpire: {base}/config/store.expirerule:1: folderpattern: \"joe/*\" does not begin with user/; the rule does not count\n")), "{err}");
     assert!(
-        err.contains("=+work/store.expirerule:1: ATTRIBUTE: VALUE is expected; the rule does not count\n"),
+        err.contains("=+Work/store.expirerule:1: ATTRIBUTE: VALUE is expected; the rule does not count\n"),
         "{err}"
     );
     assert!(
@@ -278,6 +278,25 @@ fn bad_rules_are_named_and_others_run() {
     let (_, err) = it.run("imexpire", &["-e"]).ended(1);
     assert!(err.contains("it is not UTF-8 text; nothing is removed where it counts"), "{err}");
     assert_eq!(left(&it), [1, 1, 1, 2]);
+}
+
+#[test]
+fn a_partition_that_is_not_mounted() {
+    let mut it = site();
+    it.rules(OLD);
+    it.settle();
+    it.stop();
+    fs::rename(it.base().join("disk2"), it.base().join("elsewhere")).unwrap();
+    fs::create_dir(it.base().join("disk2")).unwrap();
+    it.start();
+    let (_, err) = it.run("imexpire", &[]).ended(1);
+    assert!(err.contains("user/joe/Work: partition second is not mounted, or not one of this store"), "{err}");
+    it.run("imexpire", &["-p", "second"]).ended(69);
+    it.stop();
+    fs::remove_dir(it.base().join("disk2")).unwrap();
+    fs::rename(it.base().join("elsewhere"), it.base().join("disk2")).unwrap();
+    it.start();
+    assert_eq!(left(&it), [1, 1, 2, 2]);
 }
 
 #[test]
@@ -308,7 +327,7 @@ fn too_many_rules_and_a_locked_mailbox() {
 }
 
 #[test]
-fn a_bound_stops_before_anything_goes() {
+pub fn a_bound_stops_before_anything_goes() {
     let it = site();
     it.rules(OLD);
     let (_, err) = it.run("imexpire", &["--max-percent", "49"]).ended(1);
@@ -324,7 +343,7 @@ fn a_bound_stops_before_anything_goes() {
 }
 
 #[test]
-fn how_much_is_told() {
+pub fn how_much_is_told() {
     let it = site();
     it.rules(OLD);
     set(&it, "local.store.expire.loglevel", "3");
@@ -333,21 +352,21 @@ fn how_much_is_told() {
     assert!(
         out.is_empty()
             && lines.len() == 2
-            && lines[1].starts_with("imexpire: expired 2 messages, 88 bytes in 2 mailboxes"),
+            && lines[1].starts_with("imexpire: expired 2 messages, 78 bytes in 2 mailboxes"),
         "{err}"
     );
     let log = it.expire_log();
     assert_eq!(log.len(), 5, "{log:?}");
     assert!(
-        log[0].starts_with("Store Notice: user/ann/INBOX: expired uid 1, 44 bytes: Old (")
+        log[0].starts_with("Store Notice: user/ann/INBOX: expired uid 1, 39 bytes: Old (")
             && log[0].ends_with("): messagedays: 10"),
         "{log:?}"
     );
-    assert!(log[1].starts_with("Store Notice: user/ann/INBOX: expired 1 message, 44 bytes: Old ("), "{log:?}");
+    assert!(log[1].starts_with("Store Notice: user/ann/INBOX: expired 1 message, 39 bytes: Old ("), "{log:?}");
     set(&it, "local.store.expire.loglevel", "2");
     let (_, err) = it.run("imexpire", &["-e", "-d", "-v3"]).ended(0);
     assert!(
-        err.contains("debug: rule Old (") && err.contains("user/joe/INBOX: expired uid 1, 44 bytes: Old ("),
+        err.contains("debug: rule Old (") && err.contains("user/joe/INBOX: expired uid 1, 39 bytes: Old ("),
         "{err}"
     );
     assert_eq!(it.expire_log().len(), 5 + 3);
@@ -389,7 +408,7 @@ fn local_rule_files_are_installed() {
     it.run("imexpire", &["-i", "-x", "user/joe/Work", "-f", path]).ok();
 }
 
-/// `store.cleanupage` and what purge does; a parameter test.
+#[test]
 pub fn purge_takes_what_is_old_enough() {
     let it = site();
     it.rules(OLD);
@@ -414,12 +433,12 @@ pub fn purge_takes_what_is_old_enough() {
     assert_eq!((left(&it), files(&it, "user/ann/INBOX")), (vec![1, 1, 1, 1], 2), "24 hours have not passed");
     set(&it, "store.cleanupage", "0");
     let (out, _) = it.run("imexpire", &["-c", "-n"]).ended(2);
-    assert!(out.contains("user/ann/INBOX: would purge 1 message, 44 bytes, 0 bytes free\n"), "{out}");
-    assert!(out.contains("user/ann/Work: would purge 1 message, 44 bytes, 44 bytes free\n"), "{out}");
+    assert!(out.contains("user/ann/INBOX: would purge 1 message, 39 bytes, 0 bytes free\n"), "{out}");
+    assert!(out.contains("user/ann/Work: would purge 1 message, 39 bytes, 39 bytes free\n"), "{out}");
     let (out, err) = it.run("imexpire", &["-c", "-v"]).ended(0);
     assert!(
         out.is_empty()
-            && err.contains("expired 0 messages, 0 bytes in 0 mailboxes, purged 4 messages, 176 bytes, 132 bytes free"),
+            && err.contains("expired 0 messages, 0 bytes in 0 mailboxes, purged 4 messages, 156 bytes, 117 bytes free"),
         "{err}"
     );
     assert_eq!((files(&it, "user/ann/INBOX"), files(&it, "user/joe/Work")), (1, 1));
@@ -428,18 +447,13 @@ pub fn purge_takes_what_is_old_enough() {
     // Expired and purged in one run, as the trial run says.
     it.put("user/joe/INBOX", &[letter("old").old(20)]);
     let (out, _) = it.run("imexpire", &["-n"]).ended(2);
-    assert!(out.contains("user/joe/INBOX: would purge 1 message, 44 bytes, "), "{out}");
+    assert!(out.contains("user/joe/INBOX: would purge 1 message, 39 bytes, "), "{out}");
     it.run("imexpire", &[]).ok();
     assert_eq!(files(&it, "user/joe/INBOX"), 1);
     // With -e it stays.
     it.put("user/joe/INBOX", &[letter("old").old(20)]);
     it.run("imexpire", &["-e"]).ok();
     assert_eq!(files(&it, "user/joe/INBOX"), 2);
-}
-
-#[test]
-fn purge_and_its_parameter() {
-    purge_takes_what_is_old_enough();
 }
 
 #[test]
@@ -462,7 +476,7 @@ fn purge_takes_deleted_mailboxes_and_old_logs() {
     }
     let (out, _) = it.run("purge", &["-n", "-p", "second"]).ended(2);
     assert!(
-        out.contains("disk2/.removed/") && out.contains(": would purge 4 messages, 176 bytes, 176 bytes free\n"),
+        out.contains("disk2/.removed/") && out.contains(": would purge 4 messages, 156 bytes, 156 bytes free\n"),
         "{out}"
     );
     it.run("purge", &["-p", "second"]).ok();
@@ -487,7 +501,7 @@ fn purge_takes_deleted_mailboxes_and_old_logs() {
 }
 
 #[test]
-fn a_scheduled_run_may_be_bound_to_the_purge() {
+pub fn a_scheduled_run_may_be_bound_to_the_purge() {
     let it = site();
     it.rules(OLD);
     set(&it, "local.store.expire.cleanonly", "yes");
@@ -544,6 +558,61 @@ fn flags_restrict_and_suffice() {
         let (_, err) = it.run("imexpire", &["-e"]).ended(0);
         assert_eq!(err, "", "{rule}");
         assert_eq!(it.uids(&mailbox), stay, "{rule}");
+    }
+}
+
+/// The UIDs that would be expunged in joe's INBOX under these settings alone.
+fn would_expire(it: &Instance, settings: &[(&str, &str)]) -> Vec<u64> {
+    for (name, value) in settings {
+        assert_eq!(it.run("configutil", &["-o", name, "-v", value]).ok(), "", "{name}");
+    }
+    let out = it.run("imexpire", &["-n", "--json", "--explain"]).out;
+    for (name, _) in settings {
+        it.run("configutil", &["-o", name, "-d"]).ok();
+    }
+    let rows = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.filter(|row| row["action"] == "discard").map(|row| row["uid"].as_u64().unwrap()).collect()
+}
+
+#[test]
+pub fn every_attribute_can_be_a_setting() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    it.put(
+        "user/joe/INBOX",
+        &[
+            letter("one").old(20),
+            letter("two").old(5).flags(Flags::SEEN),
+            letter("three").old(1).flags(Flags::DELETED).large(9000),
+            letter("four"),
+        ],
+    );
+    let days = |value| ("store.expirerule.r.messagedays", value);
+    let large = ("store.expirerule.r.messagesize", "5000");
+    for (settings, uids) in [
+        (vec![days("10")], vec![1]),
+        (vec![("store.expirerule.r.messagecount", "3")], vec![1]),
+        (vec![("store.expirerule.r.foldersize", "500")], vec![1, 2, 3]),
+        (vec![("store.expirerule.r.foldersizebytes", "500")], vec![1, 2, 3]),
+        (vec![large], vec![3]),
+        (vec![large, ("store.expirerule.r.messagesizedays", "2")], vec![]),
+        (vec![("store.expirerule.r.seen", "or")], vec![2]),
+        (vec![("store.expirerule.r.deleted", "or")], vec![3]),
+        (vec![("store.expirerule.r.Subject", "FOUR")], vec![4]),
+        (vec![("store.expirerule.r.savedays", "10")], vec![1]),
+        (vec![days("0"), ("store.expirerule.r.folderpattern", "user/ann/*")], vec![]),
+        (vec![days("10"), ("store.expirerule.r.folderpattern", "user/j[o]e/.*")], vec![]),
+        (
+            vec![days("10"), ("store.expirerule.r.folderpattern", "user/j[o]e/.*"), ("store.expirerule.r.regexp", "1")],
+            vec![1],
+        ),
+        (vec![days("10"), ("store.expirerule.a.messagedays", "0")], vec![1, 2, 3, 4]),
+        (vec![days("10"), ("store.expirerule.a.messagedays", "0"), ("store.expirerule.r.exclusive", "yes")], vec![1]),
+        (vec![days("10"), ("store.expirerule.r.action", "report")], vec![]),
+        (vec![days("4"), large], vec![1, 2, 3]),
+        (vec![days("4"), large, ("store.expirerule.r.match", "all")], vec![]),
+    ] {
+        assert_eq!(would_expire(&it, &settings), uids, "{settings:?}");
     }
 }
 

@@ -368,7 +368,7 @@ impl<'a> Report<'a> {
         if self.failures > 0 {
             self.progress.error(self.ui, &format!("{} failed", counted(self.failures, "mailbox")));
         }
-        let changes = self.expired.messages + self.moved.messages + self.reported.messages + self.purged.messages;
+        let changes = self.expired.messages + self.moved.messages + self.purged.messages;
         match () {
             () if self.failures > 0 || self.faults > 0 || self.stopped => Exit::Incomplete,
             () if self.dry_run && changes > 0 => Exit::WouldChange,

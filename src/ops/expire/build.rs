@@ -70,7 +70,10 @@ pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Ru
             faults.push(Fault { origin: line.origin.clone(), what });
         }
     }
-    if let Err((attribute, what)) = builder.check() {
+    // What is missing in a rule with a faulty line may stand in that line.
+    if faults.is_empty()
+        && let Err((attribute, what)) = builder.check()
+    {
         let at = given.iter().find(|line| attribute.is_some_and(|wanted| line.attribute.eq_ignore_ascii_case(wanted)));
         let origin = at.map_or_else(|| builder.rule.origin.clone(), |line| line.origin.clone());
         faults.push(Fault { origin, what });

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::Run;
 use super::policy::{Judge, Judged, applicable};
-use super::rule::{Facts, Fill, Rule};
+use super::rule::{Facts, Fill, Origin, Rule};
 use super::source::{Loaded, local};
 use crate::message::header::is_cached;
 use crate::ops::mailbox::show_name;
@@ -74,7 +74,7 @@ impl Run<'_> {
         let mut found: BTreeMap<FolderPath, Loaded> = BTreeMap::new();
         for (path, row, dir) in folders {
             if expires && self.rules.local {
-                let loaded = dir.as_deref().map(local).unwrap_or_default();
+                let loaded = dir.as_deref().map_or_else(unreachable_rules, local);
                 plan.faults.extend(loaded.faults.iter().map(ToString::to_string));
                 plan.warnings.extend(loaded.warnings.iter().cloned());
                 found.insert(path.clone(), loaded);
@@ -84,6 +84,11 @@ impl Run<'_> {
                 continue;
             }
             let mailbox = show_name(&plan.userid, &path);
+            if dir.is_none() {
+                let text = format!("partition {} is not mounted, or not one of this store", row.partition);
+                plan.failures.push((mailbox, text));
+                continue;
+            }
             let rules = if expires { self.rules_of(&plan.userid, &path, &row, &found) } else { Vec::new() };
             if rules.len() > self.settings.rules_max {
                 let text = format!(
@@ -179,6 +184,12 @@ impl Run<'_> {
         };
         Ok(Judge { rules, messages: &messages, now_s: self.settings.now_s, read: &mut read }.judge())
     }
+}
+
+/// The rules in a directory that is not there now: what they protect is not known.
+fn unreachable_rules() -> Loaded {
+    let origin = Origin { place: "a partition that is not mounted".to_owned(), line: 0 };
+    Loaded { rules: vec![Arc::new(Rule::exempting(String::new(), origin, None))], ..Loaded::default() }
 }
 
 /// Reads headers of one folder: from store.idx where that has all the fields the rules ask for, else from the message files.
