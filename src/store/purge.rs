@@ -18,9 +18,9 @@ use super::{Store, Tx, View, layout, rows, schema};
 /// Messages purged in one transaction: a few milliseconds of the shard's writer.
 const BATCH: usize = 200;
 /// As many runs of expunged UIDs a folder remembers after it has forgotten some.
-const RUNS_KEPT: usize = 5_000;
+const RUNS_KEPT: usize = RUNS_MOST / 2;
 /// As many it may have before it forgets any.
-const RUNS_MOST: usize = 10_000;
+const RUNS_MOST: usize = if cfg!(test) { 20 } else { 10_000 };
 
 /// What a purge removed, or would remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -232,5 +232,53 @@ fn measure(dir: &Path, holds: &mut Purged) {
             let freed_bytes = if meta.nlink() == 1 { meta.len() } else { 0 };
             *holds += Purged { messages: 1, bytes: meta.len(), freed_bytes };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::check::Depth;
+    use super::super::{NewMessage, Settings, UidSet};
+    use super::*;
+
+    #[test]
+    fn a_purge_forgets_the_older_half_of_very_many_expunges() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            root: dir.path().to_owned(),
+            partitions: vec![("primary".into(), dir.path().join("primary"))],
+            default_partition: "primary".into(),
+            notify_dir: None,
+        };
+        Store::create(&settings, 1).unwrap();
+        let store = Store::open(settings).unwrap();
+        let joe = store.account_create("joe", None, 1_000).unwrap();
+        let mut staging = store.stage("primary").unwrap();
+        staging.write_all(b"Subject: x\r\n\r\n").unwrap();
+        let staged = staging.finish().unwrap();
+        let item = || NewMessage {
+            staged: &staged,
+            flags: super::super::Flags::NONE,
+            keywords: Vec::new(),
+            internal_date_s: 1_000,
+            internal_zone_min: 0,
+        };
+        let expunge = |uid| {
+            store.append(joe, FolderId::INBOX, &[item()], 1_000).unwrap();
+            store.remove(joe, FolderId::INBOX, &UidSet::one(uid), 2_000).unwrap().modseq
+        };
+        let modseqs: Vec<Modseq> = (1..=20).map(expunge).collect();
+        assert_eq!(store.purge(joe, FolderId::INBOX, 2_000).unwrap(), Purged::default());
+        let since = |modseq| store.view(joe).unwrap().expunged_since(FolderId::INBOX, modseq).unwrap();
+        assert_eq!(since(0).map(|uids| uids.len()), Some(20), "so many are remembered");
+        expunge(21);
+        let purged = store.purge(joe, FolderId::INBOX, 2_001).unwrap();
+        assert_eq!((purged.messages, purged.bytes), (21, 21 * 14));
+        assert_eq!(since(0), None);
+        assert_eq!(since(modseqs[10]).map(|uids| uids.len()), Some(10));
+        assert_eq!(since(modseqs[9]), None);
+        assert_eq!(store.check(Depth { content: true }).unwrap(), []);
     }
 }

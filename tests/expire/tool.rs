@@ -282,20 +282,16 @@ fn bad_rules_are_named_and_others_run() {
 
 #[test]
 fn a_partition_that_is_not_mounted() {
-    let mut it = site();
+    let it = site();
     it.rules(OLD);
     it.settle();
-    it.stop();
     fs::rename(it.base().join("disk2"), it.base().join("elsewhere")).unwrap();
     fs::create_dir(it.base().join("disk2")).unwrap();
-    it.start();
     let (_, err) = it.run("imexpire", &[]).ended(1);
     assert!(err.contains("user/joe/Work: partition second is not mounted, or not one of this store"), "{err}");
     it.run("imexpire", &["-p", "second"]).ended(69);
-    it.stop();
     fs::remove_dir(it.base().join("disk2")).unwrap();
     fs::rename(it.base().join("elsewhere"), it.base().join("disk2")).unwrap();
-    it.start();
     assert_eq!(left(&it), [1, 1, 2, 2]);
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run<W: Send, T: Send>(
 /// The next item: of the lane where the thread was before, else of any that has a free place.
 fn next<W>(lanes: &Mutex<Vec<Lane<W>>>, mine: &mut Option<usize>, per_lane: usize) -> Option<(usize, (usize, W))> {
     let mut lanes = lanes.lock().unwrap_or_else(PoisonError::into_inner);
-    let order = mine.into_iter().map(|at| *at).chain(0..lanes.len()).collect::<Vec<_>>();
+    let order: Vec<usize> = mine.iter().copied().chain(0..lanes.len()).collect();
     for at in order {
         let Some(lane) = lanes.get_mut(at).filter(|lane| lane.active < per_lane) else { continue };
         if let Some(item) = lane.queue.pop_front() {
