@@ -13,7 +13,7 @@ use regex::Regex;
 
 /// What the lines of later releases wait for; configutil has the same words.
 const CAPABILITIES: &[&str] =
-    &["quota", "expiry", "alarms", "repair", "backup", "shared folders", "the list of connected users"];
+    &["quota", "alarms", "repair", "backup", "shared folders", "the list of connected users", "the scheduler"];
 
 /// What a tool must do, and when.
 #[derive(Debug, Default, Clone)]
@@ -338,7 +338,7 @@ fn the_test_of_the_chapter_can_fail() {
         ("imquotacheck", 0, "", true),
         ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for quota", false),
         ("configutil -o x -v y", 0, "", true),
-        ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for expiry", true),
+        ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for repair", true),
         ("reconstruct -m", 0, "", true),
     ] {
         let step = Step { typed: typed.to_owned(), ..ended.clone() };

@@ -9,6 +9,7 @@ mod configutil;
 mod crash;
 mod defence;
 mod deliver;
+mod expire;
 mod fuzz;
 mod generated;
 mod hashdir;

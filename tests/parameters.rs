@@ -14,6 +14,7 @@ use msgstore::config::works::{Status, WORKS, status};
 
 use crate::bad_input::send_anyway;
 use crate::defence;
+use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
@@ -21,7 +22,7 @@ use crate::lmtpd;
 use crate::pop;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `defence`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `defence`, `expire`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -31,6 +32,9 @@ const TESTED: &[(&str, fn())] = &[
     ("local.imap.immediateflagupdate", immediate::both),
     ("local.servergid", the_account_of_the_services),
     ("local.serveruid", the_account_of_the_services),
+    ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
+    ("local.store.expire.loglevel", expire::how_much_is_told),
+    ("local.store.expire.maxpercent", expire::a_bound_stops_before_anything_goes),
     ("local.store.shards", shards_of_a_new_store),
     ("logfile.<service>.expirytime", files_of_a_log),
     ("logfile.<service>.logdir", files_of_a_log),
@@ -103,7 +107,24 @@ const TESTED: &[(&str, fn())] = &[
     ("service.pop.sslusessl", pop::the_greeting_and_what_may_be_said),
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
+    ("store.cleanupage", expire::purge_takes_what_is_old_enough),
     ("store.defaultpartition", partitions_of_new_mailboxes),
+    ("store.expirerule.<rulename>.<attribute>", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.<headername>", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.action", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.deleted", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.exclusive", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.folderpattern", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.foldersize", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.foldersizebytes", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.match", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.messagecount", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.messagedays", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.messagesize", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.messagesizedays", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.regexp", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.savedays", expire::every_attribute_can_be_a_setting),
+    ("store.expirerule.<rulename>.seen", expire::every_attribute_can_be_a_setting),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
@@ -123,12 +144,15 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
+        + include_str!("expire/tool.rs")
         + include_str!("pop/parameters.rs")
         + include_str!("lmtpd/mod.rs")
         + include_str!("lmtpd/duplicates.rs")
         + include_str!("lmtpd/xclient.rs");
     for (name, _) in TESTED {
-        let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
+        let member = ["<nickname>", "<service>", "<rulename>", "<attribute>", "<headername>"]
+            .into_iter()
+            .fold(regex::escape(name), |name, part| name.replace(part, "[A-Za-z]+"));
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();
         assert!(member.is_match(&tests), "no test changes {name}");
     }
@@ -577,7 +601,7 @@ fn what_changes_nothing_says_so() {
     // One of each reason, and a member of a family that works for others.
     for (name, value) in [
         ("service.http.port", "1080"),
-        ("store.expirerule.old.messagedays", "30"),
+        ("store.expirestart", "21"),
         ("store.umask", "077"),
         ("logfile.http.loglevel", "Debug"),
     ] {

@@ -30,10 +30,12 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "deliver" -d 'Deli
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imexpire" -d 'Expire messages by rules, and purge'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LMTP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "popd" -d 'The POP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "purge" -d 'Purge expunged messages, and old log files'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
@@ -84,6 +86,25 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l help -d 'P
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s v -d 'Tell on standard error what is done: 1 the sums, 2 each mailbox, 3 each message' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s p -d 'Only in this partition' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s u -d 'Only the mailboxes of this user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s t -d 'Threads of the process, at most' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s r -d 'Threads of each partition, at most' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s m -d 'At most so many rules may apply to a mailbox; where more do, nothing expires' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s f -d 'Use only the rules in FILE, which is written as the global one; with -i the file to install' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s x -d 'With -i: the mailbox. The file of an INBOX counts for all mailboxes of its user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l max-percent -d 'Expire nothing when that would be more than so many percent of the messages; default: local.store.expire.maxpercent' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s c -d 'Purge only'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s e -d 'Expire only'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s n -d 'Only print what would be done; exit code 2 if that is anything'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s d -d 'Debug messages on standard error'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l json -d 'One JSON object a line, for each mailbox and rule'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l table -d 'Draw a table'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s i -d 'Install a local rule file: that of a partition (-p) or of a mailbox (-x)'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l explain -d 'Tell of each message which rule and which criterion takes it'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s u -d 'The user, exactly as the store names the account' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s s -d 'The mbox file, its full path' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s c -d 'The answer to "Do you want to continue?": y or n' -r -f -a "y\t''
@@ -124,6 +145,18 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l help -d '
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand popd" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand popd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l num -d 'Keep so many rotated files of each log; written -num=N too' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s v -d 'Tell on standard error what is done: 1 the sums, 2 each mailbox, 3 each message' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s p -d 'Only in this partition' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s u -d 'Only the mailboxes of this user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s t -d 'Threads of the process, at most' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s r -d 'Threads of each partition, at most' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s n -d 'Only print what would be done; exit code 2 if that is anything'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -s d -d 'Debug messages on standard error'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l json -d 'One JSON object a line, for each mailbox and rule'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l table -d 'Draw a table'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s p -d 'Only what lies in this partition' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'Not in this release' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'Not in this release' -r

@@ -12,6 +12,7 @@ pub mod exit;
 pub mod generate;
 pub mod hashdir;
 pub mod imapd;
+pub mod imexpire;
 pub mod imsimport;
 pub mod instance;
 pub mod lmtpd;
@@ -19,6 +20,7 @@ pub mod mboxutil;
 mod network;
 pub mod popd;
 pub mod progress;
+pub mod purge;
 pub mod reconstruct;
 pub mod refresh;
 pub mod start_msg;
@@ -56,10 +58,12 @@ pub static TOOLS: &[Tool] = &[
     generate::TOOL,
     hashdir::TOOL,
     imapd::TOOL,
+    imexpire::TOOL,
     imsimport::TOOL,
     lmtpd::TOOL,
     mboxutil::TOOL,
     popd::TOOL,
+    purge::TOOL,
     reconstruct::TOOL,
     refresh::TOOL,
     start_msg::TOOL,

@@ -87,6 +87,26 @@ pub const WORKS: &[(&str, &str)] = &[
     ("local.delivery.duplicatewindow", ""),
     ("local.delivery.maxreceived", ""),
     ("local.delivery.maxdeliveredto", ""),
+    ("store.cleanupage", ""),
+    ("store.expirerule.<rulename>.<attribute>", "store.expirerule."),
+    ("store.expirerule.<rulename>.folderpattern", "\"folderpattern\""),
+    ("store.expirerule.<rulename>.regexp", "\"regexp\""),
+    ("store.expirerule.<rulename>.exclusive", "\"exclusive\""),
+    ("store.expirerule.<rulename>.messagedays", "\"messagedays\""),
+    ("store.expirerule.<rulename>.messagecount", "\"messagecount\""),
+    ("store.expirerule.<rulename>.foldersize", "\"foldersize\""),
+    ("store.expirerule.<rulename>.foldersizebytes", "\"foldersizebytes\""),
+    ("store.expirerule.<rulename>.messagesize", "\"messagesize\""),
+    ("store.expirerule.<rulename>.messagesizedays", "\"messagesizedays\""),
+    ("store.expirerule.<rulename>.seen", "\"seen\""),
+    ("store.expirerule.<rulename>.deleted", "\"deleted\""),
+    ("store.expirerule.<rulename>.<headername>", "fn take_header"),
+    ("store.expirerule.<rulename>.action", "\"action\""),
+    ("store.expirerule.<rulename>.savedays", "\"savedays\""),
+    ("store.expirerule.<rulename>.match", "\"match\""),
+    ("local.store.expire.loglevel", ""),
+    ("local.store.expire.cleanonly", ""),
+    ("local.store.expire.maxpercent", ""),
     ("logfile.<service>.loglevel", "\"loglevel\""),
     ("logfile.<service>.logdir", "\"logdir\""),
     ("logfile.<service>.maxlogfiles", "\"maxlogfiles\""),
@@ -106,8 +126,8 @@ const WAITS: &[(&str, &str)] = &[
     ("store.umask", "the mask is fixed"),
     ("store.partition.<nickname>.messagepath", "waits for message files on a volume of their own"),
     ("store.partition.", "waits for the store"),
-    ("store.expire", "waits for expiry"),
-    ("store.cleanup", "waits for purge"),
+    ("store.expirestart", "waits for the scheduler"),
+    ("store.cleanupsize", "every expunged message is purged when it is old enough, however few there are"),
     ("store.purge.", "there is no cache file in this store"),
     ("store.maxcachefilesize", "there is no cache file in this store"),
     ("store.db", "there is no database cache in this store"),
@@ -129,7 +149,7 @@ const WAITS: &[(&str, &str)] = &[
     ("local.store.quotaoverdraft", "waits for quota"),
     ("local.store.overquotastatus", "waits for quota and LDAP"),
     ("local.store.sharedfolders", "waits for shared folders"),
-    ("local.store.expire", "waits for expiry"),
+    ("local.store.expire.workday", "no page tells what it means"),
     ("local.store.snapshot", "waits for snapshots"),
     ("local.store.relinker", "waits for the relinker"),
     ("local.store.notifyplugin", "waits for notification plug-ins"),
@@ -184,7 +204,7 @@ const WAITS: &[(&str, &str)] = &[
 ];
 
 /// The logs that a process of this release writes: `logfile.<service>.*` of any other name changes nothing.
-const LOGS: &[&str] = &["default", "imap", "pop", "lmtp"];
+pub const LOGS: &[&str] = &["default", "imap", "pop", "lmtp"];
 
 /// The same for a setting by its full name: a member of a family that works may itself have nobody who reads it.
 pub fn status_of(name: &str, parameter: &Parameter) -> Status {

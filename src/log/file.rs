@@ -102,8 +102,7 @@ impl LogFile {
     /// Gives the current file its name among the rotated ones and removes what is too old or too much. Does nothing when
     /// another process is about to.
     fn rotate(&mut self, more: u64, now_s: i64) -> io::Result<()> {
-        let lock = self.settings.dir.join(format!(".{}.lock", self.settings.service));
-        let Some(_lock) = LockFile::try_acquire(&lock)? else {
+        let Some(_lock) = LockFile::try_acquire(&self.lock_path())? else {
             return Ok(());
         };
         let path = self.path();
@@ -146,6 +145,23 @@ impl LogFile {
         }
         found.sort_by_key(|old| old.sequence);
         Ok(found)
+    }
+
+    /// Removes the oldest rotated files until at most `keep` are left.
+    pub(super) fn keep_rotated(&self, keep: usize, dry_run: bool) -> io::Result<usize> {
+        if !self.settings.dir.is_dir() {
+            return Ok(0);
+        }
+        let Some(_lock) = LockFile::try_acquire(&self.lock_path())? else {
+            return Ok(0);
+        };
+        let old = self.rotated()?;
+        let gone = old.iter().take(old.len().saturating_sub(keep));
+        Ok(gone.filter(|file| dry_run || fs::remove_file(&file.path).is_ok()).count())
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.settings.dir.join(format!(".{}.lock", self.settings.service))
     }
 
     fn clean(&self, now_s: i64) -> io::Result<()> {

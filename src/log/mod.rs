@@ -171,6 +171,15 @@ pub fn init(settings: Settings) {
     *lock() = Some(Log { file: file::LogFile::new(settings), origin, lost: 0 });
 }
 
+/// Removes the oldest rotated files of a log until at most `keep` are left; returns how many went, or with `dry_run` would go. Does nothing
+/// while another process rotates.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn keep_rotated(settings: Settings, keep: usize, dry_run: bool) -> std::io::Result<usize> {
+    file::LogFile::new(settings).keep_rotated(keep, dry_run)
+}
+
 /// Changes the least severe level that is written, at once and in all threads.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);

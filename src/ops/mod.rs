@@ -6,6 +6,7 @@ pub mod account;
 pub mod acl;
 pub mod certificate;
 pub mod delivery;
+pub mod expire;
 pub mod import;
 pub mod instance;
 pub mod mailbox;

@@ -56,6 +56,16 @@ impl LockFile {
     }
 }
 
+/// Takes a lock that others may share, waiting for whoever has it alone. The file is created when it is missing; the lock ends with the value.
+///
+/// # Errors
+/// What `open(2)` or `flock(2)` said.
+pub fn share(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    file.lock_shared()?;
+    Ok(file)
+}
+
 /// True when a process holds the lock of this file now. A missing file is not held.
 ///
 /// # Errors

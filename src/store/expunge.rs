@@ -1,16 +1,12 @@
 //! Expunge: rows move to `GONE`, files stay until purge, so that messages can be brought back.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use super::error::StoreError;
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::record::{Gone, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
-
-/// Messages purged in one transaction: a few milliseconds of the shard's writer.
-const PURGE_BATCH: usize = 200;
 
 /// What an expunge removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +60,34 @@ impl Store {
         now_s: i64,
     ) -> Result<Expunged, StoreError> {
         self.change(account, |tx| tx.remove(account, folder, uids, now_s))
+    }
+
+    /// Expunges those of these messages that have all of `flags` now: a mark that was taken back since somebody chose them keeps a message.
+    ///
+    /// # Errors
+    /// As [`Store::expunge`].
+    pub fn remove_flagged(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        uids: &UidSet,
+        flags: Flags,
+        now_s: i64,
+    ) -> Result<Expunged, StoreError> {
+        if flags == Flags::NONE {
+            return self.remove(account, folder, uids, now_s);
+        }
+        self.change(account, |tx| {
+            let mut marked = Vec::new();
+            for (first, last) in uids.ranges() {
+                rows::states(tx.txn, account, folder, *first..=*last, &mut |run| {
+                    if run.flags.contains(flags) {
+                        marked.push((run.first, run.last()));
+                    }
+                })?;
+            }
+            tx.remove(account, folder, &UidSet::from_ranges(marked), now_s)
+        })
     }
 
     /// Forgets which messages were expunged up to `modseq`, so that the list does not grow for ever; who asks from before that is told of all
@@ -139,69 +163,9 @@ impl Store {
             Ok(u32::try_from(copied.pairs.len()).unwrap_or(u32::MAX))
         })
     }
-
-    /// Purges what was expunged before `before_s`: rows are marked, then files removed, then the rows dropped. Returns (messages, bytes).
-    ///
-    /// # Errors
-    /// The folder does not exist, or the disk fails; the next purge goes on.
-    pub fn purge(&self, account: AccountId, folder: FolderId, before_s: i64) -> Result<(u32, u64), StoreError> {
-        let view = self.view(account)?;
-        let mut due: Vec<(Uid, u64)> = Vec::new();
-        view.gone(folder, &mut |row| {
-            if row.purging || row.expunged_s < before_s {
-                due.push((row.message.uid, row.message.size));
-            }
-            ControlFlow::Continue(())
-        })?;
-        drop(view);
-        let bytes = due.iter().map(|(_, size)| size).sum();
-        for batch in due.chunks(PURGE_BATCH) {
-            self.change(account, |tx| {
-                super::lock::respect(tx, account, folder)?;
-                for (uid, _) in batch {
-                    if let Some(mut row) = rows::gone(tx.txn, account, folder, *uid)? {
-                        row.purging = true;
-                        rows::put(tx.txn, &schema::gone(account, folder, *uid), row.encode())?;
-                    }
-                    tx.txn.del(&schema::redo(account, folder, *uid))?;
-                }
-                Ok(())
-            })?;
-            crate::crash_point!("purge.after-mark");
-            self.change(account, |tx| tx.unlink_purged(account, folder, batch))?;
-        }
-        Ok((u32::try_from(due.len()).unwrap_or(u32::MAX), bytes))
-    }
 }
 
 impl Tx<'_, '_> {
-    /// Removes the files of messages marked for purge, then, when that is durable (before the commit), their rows. In a write transaction: a folder
-    /// that is renamed, or deleted and created again, must not give its directory to another one in between.
-    fn unlink_purged(&mut self, account: AccountId, folder: FolderId, batch: &[(Uid, u64)]) -> Result<(), StoreError> {
-        super::lock::respect(self, account, folder)?;
-        let row = rows::need_folder(self.txn, account, folder)?;
-        let userid = rows::need_account(self.txn, account)?.userid;
-        let dir = self.folder_dir(account, &userid, &row)?;
-        for (uid, _) in batch {
-            if rows::gone(self.txn, account, folder, *uid)?.is_none_or(|row| !row.purging) {
-                continue;
-            }
-            let file = dir.join(layout::message_file(*uid));
-            match std::fs::remove_file(&file) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("remove", &file, error)),
-            }
-            let nn = file.parent().filter(|nn| nn.exists());
-            if let Some(nn) = nn.filter(|nn| self.extra.dirs.last().map(PathBuf::as_path) != Some(nn)) {
-                self.extra.dirs.push(nn.to_owned());
-            }
-            self.txn.del(&schema::gone(account, folder, *uid))?;
-        }
-        crate::crash_point!("purge.after-unlink");
-        Ok(())
-    }
-
     /// Expunges those of `uids` that exist.
     pub(super) fn remove(
         &mut self,

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use super::ids::Uid;
 use super::name::{FolderPath, MailboxName};
 
+/// Files with rules of automatic removal that may lie in the directory of a partition, an account or a folder; the first that is there counts.
+pub const RULE_FILES: [&str; 2] = ["store.expirerule", "store.expire"];
+
 /// The hash directory of a user id, `53/53` for `mack1`: over the bytes, h = 31 h + c; level 1 is bits 0-3 and 4-6, level 2 bits 7-10 and 11-13.
 pub fn hash(userid: &str) -> String {
     let h = userid.bytes().fold(0u32, |h, c| (h.wrapping_mul(31).wrapping_add(u32::from(c))) & 0x3fff);

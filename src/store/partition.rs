@@ -29,6 +29,18 @@ impl Store {
         // A second source for one store would be a mistake without harm.
         drop(self.inner.added.configured.set(configured));
     }
+
+    /// Nickname and directory of every partition that is configured now; no directory where it is not mounted, or not one of this store.
+    pub fn partitions(&self) -> Vec<(String, Option<PathBuf>)> {
+        let nicknames = self.inner.partitions();
+        nicknames
+            .into_iter()
+            .map(|nickname| {
+                let path = self.inner.partition(&nickname).ok().map(Path::to_owned);
+                (nickname, path)
+            })
+            .collect()
+    }
 }
 
 impl Inner {

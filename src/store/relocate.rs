@@ -18,7 +18,7 @@ use super::special_use::SpecialUse;
 use super::{Store, Tx, body, index_file, layout, lock, rows};
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
-pub(crate) const REMOVED: &str = ".removed";
+pub(super) const REMOVED: &str = ".removed";
 /// A directory that moves, in the partition at `root`; absolute paths.
 struct Step<'r> {
     root: &'r Path,
@@ -358,6 +358,12 @@ impl Store {
         if index.exists() {
             body::copy(&index, &to.join(index_file::NAME))?;
         }
+        for name in layout::RULE_FILES {
+            let rules = from.join(name);
+            if rules.exists() {
+                body::copy(&rules, &to.join(name))?;
+            }
+        }
         Ok(())
     }
 
@@ -377,31 +383,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Removes the files of deleted folders and accounts that were set aside before `before`. Returns how many trees.
-    ///
-    /// # Errors
-    /// A partition cannot be read or written.
-    pub fn purge_removed(&self, before: std::time::SystemTime) -> Result<usize, StoreError> {
-        let mut count = 0;
-        for nickname in self.inner.partitions() {
-            let Ok(root) = self.inner.partition(&nickname) else {
-                continue;
-            };
-            let dir = root.join(REMOVED);
-            let Ok(entries) = fs::read_dir(&dir) else {
-                continue;
-            };
-            for entry in entries.filter_map(Result::ok) {
-                let modified = entry.metadata().and_then(|meta| meta.modified());
-                if modified.is_ok_and(|modified| modified < before) {
-                    fs::remove_dir_all(entry.path()).map_err(|error| StoreError::io("remove", &entry.path(), error))?;
-                    count += 1;
-                }
-            }
-        }
-        Ok(count)
     }
 }
 

@@ -105,6 +105,11 @@ impl Store {
 }
 
 impl View<'_> {
+    /// The rows of the snapshot.
+    pub(super) fn rows(&self) -> &Read<'static> {
+        &self.read
+    }
+
     /// Where a folder lies now.
     pub(super) fn whereabouts(&self, folder: FolderId) -> Result<Whereabouts, StoreError> {
         Ok(Whereabouts {

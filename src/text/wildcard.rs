@@ -25,21 +25,28 @@ impl Wildcard {
     /// A LIST pattern: `*` and `%`; a first level INBOX of the name is compared without letter case.
     #[must_use]
     pub fn list(pattern: &str) -> Wildcard {
-        Wildcard::new(pattern, false, true)
+        Wildcard::new(pattern, false, true, true)
     }
 
     /// A tool's pattern: `*`, `%` and `?`; letter case counts everywhere.
     #[must_use]
     pub fn tool(pattern: &str) -> Wildcard {
-        Wildcard::new(pattern, true, false)
+        Wildcard::new(pattern, true, true, false)
     }
 
-    fn new(pattern: &str, one: bool, inbox: bool) -> Wildcard {
+    /// A pattern over any text: `*` and `?`; letter case counts.
+    #[must_use]
+    pub fn text(pattern: &str) -> Wildcard {
+        Wildcard::new(pattern, true, false, false)
+    }
+
+    /// `one`: `?` is a wildcard; `levels`: `%` is one.
+    fn new(pattern: &str, one: bool, levels: bool, inbox: bool) -> Wildcard {
         let mut items: Vec<Item> = Vec::with_capacity(pattern.len());
         for c in pattern.chars() {
             let item = match c {
                 '*' => Item::Any,
-                '%' => Item::AnyInLevel,
+                '%' if levels => Item::AnyInLevel,
                 '?' if one => Item::One,
                 c => Item::Char(c),
             };
@@ -139,6 +146,12 @@ mod tests {
         assert!(m("user/?/x", "user/\u{e9}/x") && !m("user/?", "user/") && !m("user/inbox", "user/INBOX"));
         assert_eq!(Wildcard::tool("user/us*r?").literal_prefix(), "user/us");
         assert!(Wildcard::list("a?b").is_literal() && !Wildcard::tool("a?b").is_literal());
+    }
+
+    #[test]
+    fn text_patterns() {
+        let m = |pattern: &str, text: &str| Wildcard::text(pattern).matches(text);
+        assert!(m("*100%%*", "now 100%% free") && !m("*100%%*", "100% free") && m("a?c*", "a/c/d") && !m("%", "a"));
     }
 
     #[test]

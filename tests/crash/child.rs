@@ -150,6 +150,10 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let at = place(store, at);
             store.remove(at.0, at.1, &named(store, at, markers), NOW).unwrap();
         }
+        Op::Expire { place: at, markers } => {
+            let at = place(store, at);
+            store.remove_flagged(at.0, at.1, &named(store, at, markers), Flags::SEEN, NOW).unwrap();
+        }
         Op::Maildrop { place: at, seen, deleted } => {
             let at = place(store, at);
             let (seen, deleted) = (named(store, at, seen), named(store, at, deleted));

@@ -14,13 +14,15 @@
 pub mod child;
 mod model;
 
+pub use model::Chance;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use model::{Chance, Folder, KINDS, Message, Model, Op, Place, User};
+use model::{Folder, KINDS, Message, Model, Op, Place, User};
 
 /// Named point, the kind of operation that passes it, and the highest passing at which the child is killed.
 const POINTS: &[(&str, &str, u64)] = &[
@@ -49,6 +51,9 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("store.after-commit", "inbox", 2),
     ("expunge.after-rows", "expunge", 1),
     ("expunge.after-rows", "move", 1),
+    ("expunge.after-rows", "expire", 1),
+    ("store.before-commit", "expire", 1),
+    ("store.after-commit", "expire", 1),
     ("flags.after-rows", "flag", 1),
     ("acl.after-rows", "acl", 1),
     ("store.before-commit", "acl", 1),
@@ -155,6 +160,7 @@ mod script {
             Op::Flag { place, markers, flags } => format!("flag\t{}\t{}\t{flags}", at(place), join(markers)),
             Op::Acl { place, rights } => format!("acl\t{}\t{rights}", at(place)),
             Op::Expunge { place, markers } => format!("expunge\t{}\t{}", at(place), join(markers)),
+            Op::Expire { place, markers } => format!("expire\t{}\t{}", at(place), join(markers)),
             Op::Maildrop { place, seen, deleted } => {
                 format!("maildrop\t{}\t{}\t{}", at(place), join(seen), join(deleted))
             }
@@ -200,6 +206,7 @@ mod script {
             "flag" => Op::Flag { place: at(1), markers: markers(3), flags: parts[4].parse().unwrap() },
             "acl" => Op::Acl { place: at(1), rights: parts[3].parse().unwrap() },
             "expunge" => Op::Expunge { place: at(1), markers: markers(3) },
+            "expire" => Op::Expire { place: at(1), markers: markers(3) },
             "maildrop" => Op::Maildrop { place: at(1), seen: markers(3), deleted: markers(4) },
             "restore" => Op::Restore { place: at(1) },
             "purge" => Op::Purge { place: at(1) },
@@ -456,6 +463,8 @@ impl Run {
             "copy" | "move" => &["create", "append"],
             "flag" | "expunge" | "inbox" => &["append"],
             "maildrop" => &["append", "append"],
+            // A POP session sets \\Seen on what it leaves.
+            "expire" => &["append", "append", "maildrop"],
             "restore" | "purge" => &["append", "expunge"],
             "delete" | "rename" => &["create", "append"],
             "ucreate" if self.model.users.len() > 3 => &["udelete"],

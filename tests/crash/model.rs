@@ -100,6 +100,11 @@ pub enum Op {
         place: Place,
         markers: Vec<u64>,
     },
+    /// Of these, those with \\Seen.
+    Expire {
+        place: Place,
+        markers: Vec<u64>,
+    },
     Maildrop {
         place: Place,
         seen: Vec<u64>,
@@ -153,6 +158,7 @@ pub const KINDS: [&str; 21] = [
     "flag",
     "acl",
     "expunge",
+    "expire",
     "maildrop",
     "restore",
     "purge",
@@ -274,6 +280,15 @@ impl Model {
                 let place = chance.pick(&full)?.clone();
                 let markers = Self::some(chance, self.folder(&place)?);
                 Op::Expunge { place, markers }
+            }
+            "expire" => {
+                let seen = |folder: &Folder| folder.messages.iter().any(|message| message.flags & SEEN != 0);
+                let place = chance.pick(&self.places(|_, folder| seen(folder)))?.clone();
+                let mut markers: Vec<u64> =
+                    self.folder(&place)?.messages.iter().map(|message| message.marker).collect();
+                markers.sort_unstable();
+                markers.dedup();
+                Op::Expire { place, markers }
             }
             "maildrop" => {
                 let place = chance.pick(&full)?.clone();
@@ -421,6 +436,14 @@ impl Model {
             }
             Op::Acl { place, rights } => model.folder_mut(place).rights = *rights,
             Op::Expunge { place, markers } => model.take(place, markers),
+            Op::Expire { place, markers } => {
+                let folder = model.folder_mut(place);
+                let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut folder.messages)
+                    .into_iter()
+                    .partition(|message| message.flags & SEEN != 0 && markers.contains(&message.marker));
+                folder.messages = kept;
+                folder.gone.extend(gone.into_iter().map(|message| (message.marker, message.flags)));
+            }
             Op::Maildrop { place, seen, deleted } => {
                 model.take(place, deleted);
                 for message in &mut model.folder_mut(place).messages {

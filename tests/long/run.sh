@@ -81,6 +81,8 @@ part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_onc
 part model 15 imap::model imap::resync
 part large 20 store::large
 # Once each, whatever the budget.
+export MSGSTORE_EXPIRE_KILLS=100
+part expiry 0 expire::kill expire::reference
 export MSGSTORE_LMTP_MEBIBYTES=50 MSGSTORE_LMTP_ONE_MEBIBYTES=1000
 part lmtp 0 lmtpd::many
 export MSGSTORE_POSTFIX_MESSAGES=5000 MSGSTORE_POSTFIX_USERS=200 MSGSTORE_POSTFIX_KILLS=10

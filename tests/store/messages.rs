@@ -131,7 +131,7 @@ fn expunge_and_bring_back() {
     assert_eq!(f.store.restore(joe, INBOX, NOW, NOW).unwrap(), 0);
     assert_eq!(f.uids(joe, INBOX), [1, 5, 6, 7, 8, 10, 11, 12, 13, 14]);
     f.check();
-    assert_eq!(f.store.purge(joe, INBOX, NOW + 1).unwrap().0, 4);
+    assert_eq!(f.store.purge(joe, INBOX, NOW + 1).unwrap().messages, 4);
     assert_eq!(f.store.open_body(joe, INBOX, 2).unwrap_err().kind(), Kind::Expunged);
     assert!(!f.file(joe, INBOX, 2).exists() && f.file(joe, INBOX, 11).exists());
 }

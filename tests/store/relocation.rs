@@ -71,8 +71,12 @@ fn delete_keeps_the_name_while_folders_lie_below() {
     f.store.folder_delete_tree(joe, &path("Work"), NOW).unwrap();
     assert_eq!(names(&f, joe), ["INBOX"]);
     assert_eq!(f.store.view(joe).unwrap().account().unwrap().usage_messages, 0);
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
-    assert_eq!(f.store.purge_removed(later).unwrap(), 3);
+    assert_eq!(f.store.removed(None, 0).unwrap(), []);
+    let removed = f.store.removed(None, i64::MAX).unwrap();
+    assert_eq!(removed.len(), 3);
+    assert_eq!(removed.iter().map(|tree| tree.holds.messages).sum::<u64>(), 3);
+    removed.iter().for_each(|tree| f.store.purge_removed(tree).unwrap());
+    assert_eq!(f.store.removed(None, i64::MAX).unwrap(), []);
 }
 
 #[test]

@@ -277,7 +277,8 @@ pub fn settle(store: &Store, until: Instant) {
         let done = store
             .settle()
             .and_then(|_| store.sweep_staging(std::time::SystemTime::now()))
-            .and_then(|_| store.purge_removed(std::time::SystemTime::UNIX_EPOCH))
+            .and_then(|_| store.removed(None, 0))
+            .and_then(|removed| removed.iter().try_for_each(|tree| store.purge_removed(tree)))
             .and_then(|_| store.reap_readers())
             .and_then(|_| store.finish_intents());
         if let Err(error) = done {

@@ -265,7 +265,7 @@ pub fn near(name: &str) -> Vec<String> {
 }
 
 /// Edit distance: insertions, deletions, replacements.
-fn distance(a: &[char], b: &[char]) -> usize {
+pub fn distance(a: &[char], b: &[char]) -> usize {
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut current = vec![i + 1];

@@ -1,6 +1,6 @@
 //! What this product adds: parameters of its own, and defaults where the manuals give none or one that cannot be used here.
 
-use super::Effect::{Creation, Refresh, Restart};
+use super::Effect::{Creation, Immediate, Refresh, Restart};
 use super::Kind::*;
 use super::{MAX, Parameter, row};
 
@@ -18,6 +18,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.pop.maxunauthenticatedperaddress", Int(0, MAX), "100", "connections", Refresh, "Most simultaneous POP connections of one address (IPv6: one /64) that have not logged in; 0: no bound."),
     row("service.pop.maxcommandrate", Int(0, 1_000_000), "0", "commands per second", Refresh, "Commands a second, on the average of ten, beyond which a POP client has to wait; 0: as many as it likes."),
     row("service.proxyprotocol.networks", Words, "", "", Refresh, "Addresses and networks of proxies that begin each connection with a PROXY header (version 1 or 2), as they must."),
+    row("local.store.expire.maxpercent", Int(0, 100), "0", "percent", Immediate, "Most of the messages looked at that one run of imexpire may expire; more are a mistake, and none does. 0: no bound."),
+    row("store.expirerule.<rulename>.match", Choice(&["any", "all"]), "", "", Immediate, "How the criteria of a rule come together: any of them is enough, or all must hold (the default where action is set)."),
     row("service.lmtp.enable", Bool, "no", "", Restart, "Offer the LMTP service, by which a mail transport hands mail over."),
     row("service.lmtp.socket", Path, "msg_svr_base/data/proc/lmtp.socket", "", Restart, "Socket file of the LMTP service; empty: none."),
     row("service.lmtp.socketmode", Octal, "660", "", Restart, "Mode of the socket file of LMTP: who may write to it may deliver mail."),

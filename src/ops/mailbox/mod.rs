@@ -14,6 +14,9 @@ use crate::text::pattern::{Ere, PatternError};
 use crate::text::utf7;
 use crate::text::wildcard::Wildcard;
 
+/// The first level of INBOX and of the folders below it.
+const INBOX: &str = "INBOX";
+
 /// Reads the name of a mailbox as a person writes it: folder names in UTF-8, or in the modified UTF-7 of the protocol. A name that is
 /// printable ASCII and well-formed modified UTF-7 is taken as that.
 ///
@@ -87,11 +90,33 @@ impl Selection {
 
     /// Whether a mailbox is meant.
     pub fn takes(&self, owner: &str, folder: &FolderPath) -> bool {
-        let name = || if self.local { show_name(owner, folder) } else { format!("user/{owner}/{folder}") };
+        self.matches(&self.name(owner, folder))
+    }
+
+    /// The same where INBOX may also have been written `inbox` or `Inbox`.
+    pub fn takes_any_inbox(&self, owner: &str, folder: &FolderPath) -> bool {
+        if self.takes(owner, folder) {
+            return true;
+        }
+        if folder.components().first().is_none_or(|first| first != INBOX) {
+            return false;
+        }
+        let name = self.name(owner, folder);
+        let home = format!("user/{owner}/");
+        let below = name.get(home.len() + INBOX.len()..).unwrap_or_default();
+        ["inbox", "Inbox"].into_iter().any(|first| self.matches(&format!("{home}{first}{below}")))
+    }
+
+    /// The name that the pattern is compared with.
+    fn name(&self, owner: &str, folder: &FolderPath) -> String {
+        if self.local { show_name(owner, folder) } else { format!("user/{owner}/{folder}") }
+    }
+
+    fn matches(&self, name: &str) -> bool {
         match &self.pattern {
             Pattern::All => true,
-            Pattern::Wildcard(wildcard) => wildcard.matches(&name()),
-            Pattern::Regex(regex) => regex.is_match(name().as_bytes()),
+            Pattern::Wildcard(wildcard) => wildcard.matches(name),
+            Pattern::Regex(regex) => regex.is_match(name.as_bytes()),
         }
     }
 
@@ -204,5 +229,11 @@ mod tests {
         let regex = Selection::regex("user/[^@]*/.*").unwrap();
         assert!(regex.takes("joe", &folder("x")) && !regex.takes("joe@siroe.com", &folder("x")));
         assert!(!Selection::regex("joe").unwrap().takes("joe", &folder("x")));
+        for pattern in [Selection::wildcard("user/joe/inbox"), Selection::regex("user/.*/Inbox").unwrap()] {
+            let inbox = FolderPath::inbox();
+            assert!(pattern.takes_any_inbox("joe", &inbox) && !pattern.takes("joe", &inbox));
+            assert!(!pattern.takes_any_inbox("joe", &folder("Work/INBOX")));
+        }
+        assert!(Selection::wildcard("user/%/inbox/x").takes_any_inbox("joe", &folder("INBOX/x")));
     }
 }
