@@ -148,7 +148,7 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 21] = [
+pub const KINDS: [&str; 22] = [
     "append",
     "deliver",
     "once",
