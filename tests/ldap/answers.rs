@@ -8,11 +8,51 @@ use msgstore::directory::{Directory, DirectoryError, Home, Status, User};
 use super::slapd::{READER, READER_PASSWORD, Slapd};
 use super::{data, in_a_file, options, settings};
 
+/// A tree of domains besides the entries of users.
+pub const TREE: &str = "\ndn: dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\no: tree\ndc: internet\n\n\
+                dn: dc=com,dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\no: tree\ndc: com\n\n\
+                dn: dc=corp,dc=com,dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\nobjectClass: inetDomain\n\
+                objectClass: mailDomain\no: tree\ndc: corp\ninetDomainBaseDN: ou=Staff,o=isp\nmailDomainStatus: active\nmailDomainMsgQuota: 7\n\n\
+                dn: ou=Staff,o=isp\nobjectClass: organizationalUnit\nou: Staff\n\n\
+                dn: uid=eve,ou=Staff,o=isp\nobjectClass: inetOrgPerson\nobjectClass: inetMailUser\nuid: eve\ncn: Eve\nsn: Eve\nmail: e@elsewhere.org\n";
+
 const NAMES: &[&str] = &[
-    "joe", "JOE", " joe ", "joe@example.org", "joe.doe@example.org", "JD@example.org", "joseph@example.net", "joe@example.net",
-    "joe@siroe.com", "boss@siroe.com", "boss", "ann", "chief", "held", "far", "far@example.org", "odd", "a/b", "public",
-    "public@sesta.com", "lee-staff@sesta.com", "kim@closed.org", "kim", "nobody", "", "@", "*", "j*", "joe)(uid=*", "a,b (c)", "a,b (c)*",
-    "joe\\", "joe\0", "j\u{f6}e", "Service Administrators", "uid=joe",
+    "joe",
+    "JOE",
+    " joe ",
+    "joe@example.org",
+    "joe.doe@example.org",
+    "JD@example.org",
+    "joseph@example.net",
+    "joe@example.net",
+    "joe@siroe.com",
+    "boss@siroe.com",
+    "boss",
+    "ann",
+    "chief",
+    "held",
+    "far",
+    "far@example.org",
+    "odd",
+    "a/b",
+    "public",
+    "public@sesta.com",
+    "lee-staff@sesta.com",
+    "kim@closed.org",
+    "kim",
+    "nobody",
+    "",
+    "@",
+    "*",
+    "j*",
+    "joe)(uid=*",
+    "a,b (c)",
+    "a,b (c)*",
+    "joe\\",
+    "joe\0",
+    "j\u{f6}e",
+    "Service Administrators",
+    "uid=joe",
 ];
 
 fn here(home: Home) -> User {
@@ -31,16 +71,30 @@ fn everything(directory: &Directory) -> Vec<String> {
         said.push(format!("entry {name:?}: {:?}", directory.entry(name)));
         said.push(format!("address {name:?}: {:?}", directory.has_address(name)));
     }
-    for name in ["example.org", "EXAMPLE.ORG", "example.net", "siroe.com", "closed.org", "sesta.com", "isp", "com", "*", ""] {
+    for name in
+        ["example.org", "EXAMPLE.ORG", "example.net", "siroe.com", "closed.org", "sesta.com", "isp", "com", "*", ""]
+    {
         said.push(format!("domain {name:?}: {:?}", directory.domain(name)));
     }
     for user in directory.users().unwrap() {
         said.push(format!("user {user:?} {:?}", directory.administers_domain(&user)));
     }
     for (login, password) in [
-        ("joe", "secret"), ("joe", "other"), ("joe@siroe.com", "other"), ("jd@example.org", "secret"), ("held", "secret"), ("held", "x"),
-        ("far", "secret"), ("kim@closed.org", "secret"), ("nobody", "secret"), ("joe", ""), ("*", "secret"), ("chief", "secret"),
-        ("public@sesta.com", "secret"), ("a,b (c)", "secret"), ("odd", "secret"),
+        ("joe", "secret"),
+        ("joe", "other"),
+        ("joe@siroe.com", "other"),
+        ("jd@example.org", "secret"),
+        ("held", "secret"),
+        ("held", "x"),
+        ("far", "secret"),
+        ("kim@closed.org", "secret"),
+        ("nobody", "secret"),
+        ("joe", ""),
+        ("*", "secret"),
+        ("chief", "secret"),
+        ("public@sesta.com", "secret"),
+        ("a,b (c)", "secret"),
+        ("odd", "secret"),
     ] {
         said.push(format!("{login} {password:?}: {:?}", directory.authenticate(login, password)));
     }
@@ -59,7 +113,10 @@ fn facts(directory: &Directory) {
     assert_eq!(joe.alternates, ["jd@example.org", "joseph@example.net"]);
     assert_eq!((joe.mail_quota, joe.msg_quota), (Some(10 << 20), None));
     assert_eq!((joe.partition.as_deref(), joe.domain.as_deref()), (Some("second"), Some("example.org")));
-    assert_eq!((joe.allowed_services.as_deref(), &joe.groups[..], &joe.delivery[..]), (Some("+imap,pop:127.*"), &["staff@example.org".to_owned()][..], &["mailbox".to_owned()][..]));
+    assert_eq!(
+        (joe.allowed_services.as_deref(), &joe.groups[..], &joe.delivery[..]),
+        (Some("+imap,pop:127.*"), &["staff@example.org".to_owned()][..], &["mailbox".to_owned()][..])
+    );
     assert_eq!(here(directory.lookup("ann").unwrap()).name, "Jörg Ann");
     let other = here(directory.recipient("joe@siroe.com").unwrap());
     assert_eq!((other.userid.as_str(), other.allowed_services.as_deref()), ("joe@siroe.com", Some("+pop:*")));
@@ -71,7 +128,10 @@ fn facts(directory: &Directory) {
         assert_eq!(directory.lookup(name).unwrap(), Home::Nowhere, "{name}");
     }
     let ids: Vec<String> = directory.users().unwrap().into_iter().map(|user| user.userid).collect();
-    assert_eq!(ids, ["a,b (c)", "ann", "boss@siroe.com", "chief", "held", "joe", "joe@siroe.com", "kim@closed.org", "odd"]);
+    assert_eq!(
+        ids,
+        ["a,b (c)", "ann", "boss@siroe.com", "chief", "held", "joe", "joe@siroe.com", "kim@closed.org", "odd"]
+    );
     let domain = directory.domain("Example.NET").unwrap().unwrap();
     assert_eq!((domain.name.as_str(), domain.disk_quota, domain.msg_quota), ("example.org", Some(50 << 20), None));
     let domain = directory.domain("siroe.com").unwrap().unwrap();
@@ -89,7 +149,8 @@ fn facts(directory: &Directory) {
     assert!(matches!(is("far", "secret"), Err(DirectoryError::Elsewhere(_))));
     assert!(matches!(is("odd", "secret"), Err(DirectoryError::Blocked(Status::Inactive))));
     // By memberOf, and by the entry of the group.
-    let admins: Vec<bool> = ["ann", "chief", "joe"].map(|name| here(directory.lookup(name).unwrap()).service_admin).to_vec();
+    let admins: Vec<bool> =
+        ["ann", "chief", "joe"].map(|name| here(directory.lookup(name).unwrap()).service_admin).to_vec();
     assert_eq!(admins, [true, true, false]);
     assert!(is("chief", "secret").unwrap().user.service_admin);
     let leads = |name: &str| directory.administers_domain(&here(directory.lookup(name).unwrap())).unwrap();
@@ -128,20 +189,15 @@ fn a_file_and_a_server_say_the_same() {
 
 #[test]
 fn no_default_domain_and_a_tree_of_domains_mean_the_same() {
-    let tree = "\ndn: dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\no: tree\ndc: internet\n\n\
-                dn: dc=com,dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\no: tree\ndc: com\n\n\
-                dn: dc=corp,dc=com,dc=internet,o=isp\nobjectClass: dcObject\nobjectClass: organization\nobjectClass: inetDomain\n\
-                objectClass: mailDomain\no: tree\ndc: corp\ninetDomainBaseDN: ou=Staff,o=isp\nmailDomainStatus: active\nmailDomainMsgQuota: 7\n\n\
-                dn: ou=Staff,o=isp\nobjectClass: organizationalUnit\nou: Staff\n\n\
-                dn: uid=eve,ou=Staff,o=isp\nobjectClass: inetOrgPerson\nobjectClass: inetMailUser\nuid: eve\ncn: Eve\nsn: Eve\nmail: e@elsewhere.org\n";
-    let text = data() + tree;
+    let text = data() + TREE;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("directory.ldif");
     std::fs::write(&path, &text).unwrap();
     let with_root = || msgstore::directory::Options { dc_root: Some("dc=internet,o=isp".to_owned()), ..options() };
     let plain = || msgstore::directory::Options { default_domain: None, ..options() };
     let Some(slapd) = Slapd::start(&text, "") else { return };
-    let rooted = msgstore::directory::ldap::Settings { dc_root: Some("dc=internet,o=isp".to_owned()), ..settings(&slapd, None) };
+    let rooted =
+        msgstore::directory::ldap::Settings { dc_root: Some("dc=internet,o=isp".to_owned()), ..settings(&slapd, None) };
     for directory in [Directory::open(&path, with_root()), Directory::ldap(rooted.clone(), with_root())] {
         let eve = here(directory.lookup("eve@corp.com").unwrap());
         assert_eq!(here(directory.recipient("e@elsewhere.org").unwrap()), eve);

@@ -89,7 +89,9 @@ fn scram_is_offered_while_everybody_has_keys() {
     let keys = Hash::ALL.map(|hash| Keys::create(hash, "secret").unwrap());
     let values = keys.each_ref().map(Keys::value);
     for user in directory.users().unwrap() {
-        directory.replace(&user.dn, &[("objectClass", &["inetOrgPerson", "inetMailUser", "inetUser", "authPasswordObject"])]).unwrap();
+        directory
+            .replace(&user.dn, &[("objectClass", &["inetOrgPerson", "inetMailUser", "inetUser", "authPasswordObject"])])
+            .unwrap();
         directory.replace(&user.dn, &[("authPassword", &[&values[0]])]).unwrap();
     }
     assert_eq!(offered(), [true, false]);

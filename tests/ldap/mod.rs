@@ -6,6 +6,7 @@
 mod answers;
 mod changes;
 mod outages;
+pub mod parameters;
 mod slapd;
 mod tls;
 mod tools;

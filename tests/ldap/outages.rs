@@ -28,7 +28,10 @@ fn says_nothing(directory: &Directory, reason: &str) {
     assert_eq!(kind(directory.users().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(kind(directory.problems().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(kind(directory.prepare().unwrap_err()), ErrorKind::Unavailable);
-    assert_eq!(kind(directory.set_domain_status("example.org", Default::default()).unwrap_err()), ErrorKind::Unavailable);
+    assert_eq!(
+        kind(directory.set_domain_status("example.org", Default::default()).unwrap_err()),
+        ErrorKind::Unavailable
+    );
 }
 
 fn is_well(directory: &Directory) {
@@ -84,7 +87,7 @@ fn another_server_takes_its_place() {
 }
 
 /// Passes bytes on to a server and lets its answers wait.
-fn slow(port: u16, delay: Duration) -> u16 {
+pub fn slow(port: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     let pass = |mut from: TcpStream, mut to: TcpStream, delay: Duration| {
@@ -121,7 +124,11 @@ fn a_slow_server_is_waited_for_as_long_as_is_allowed() {
     let mut hasty = patient.clone();
     hasty.search_timeout = Duration::from_millis(50);
     let error = Directory::ldap(hasty, options()).lookup("joe").unwrap_err();
-    assert_eq!((error.kind(), error.to_string().contains("no answer within 0.05 seconds")), (ErrorKind::Unavailable, true), "{error}");
+    assert_eq!(
+        (error.kind(), error.to_string().contains("no answer within 0.05 seconds")),
+        (ErrorKind::Unavailable, true),
+        "{error}"
+    );
     // A listener that accepts and says nothing: with a bind or TLS that belongs to the connection.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut dead = settings(&slapd, None);
@@ -136,7 +143,13 @@ fn a_slow_server_is_waited_for_as_long_as_is_allowed() {
 
 #[test]
 fn a_server_that_talks_nonsense_is_no_directory() {
-    for nonsense in [&b"220 smtp.example.org ready\r\n"[..], b"\x30\x84\xff\xff\xff\xff", b"\x30\x05\x02\x01\x01\x61\x00", b"", b"\x00\x00\x00"] {
+    for nonsense in [
+        &b"220 smtp.example.org ready\r\n"[..],
+        b"\x30\x84\xff\xff\xff\xff",
+        b"\x30\x05\x02\x01\x01\x61\x00",
+        b"",
+        b"\x00\x00\x00",
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut wrong = msgstore::directory::ldap::Settings {
             hosts: vec![listener.local_addr().unwrap().to_string()],
@@ -207,7 +220,8 @@ pub fn many(count: usize) -> String {
 
 #[test]
 fn what_a_server_does_not_give_in_one_piece_comes_in_pages() {
-    let limits = |total: &str| format!("limits dn.exact=\"{READER}\" size.soft=60 size.hard=60 size.pr=60 size.prtotal={total}");
+    let limits =
+        |total: &str| format!("limits dn.exact=\"{READER}\" size.soft=60 size.hard=60 size.pr=60 size.prtotal={total}");
     let Some(mut slapd) = Slapd::start(&(data() + &many(700)), &limits("unlimited")) else { return };
     let directory = Directory::ldap(settings(&slapd, Some((READER, READER_PASSWORD))), options());
     let users = directory.users().unwrap();
@@ -226,6 +240,10 @@ fn what_a_server_does_not_give_in_one_piece_comes_in_pages() {
     slapd.configure("", &limits("100"));
     slapd.run();
     let error = directory.users().unwrap_err();
-    assert_eq!((error.kind(), error.to_string().contains("raise its size limit")), (ErrorKind::Unavailable, true), "{error}");
+    assert_eq!(
+        (error.kind(), error.to_string().contains("raise its size limit")),
+        (ErrorKind::Unavailable, true),
+        "{error}"
+    );
     assert!(matches!(directory.lookup("u00700").unwrap(), Home::Here(_)));
 }

@@ -33,7 +33,11 @@ fn certificates_are_checked() {
     };
     for host in ["127.0.0.1", "localhost"] {
         for (encryption, port) in [(Encryption::Tls, secure), (Encryption::StartTls, slapd.port)] {
-            assert!(matches!(ask(encryption, port, host, "cert.pem"), Ok(Home::Here(_))), "{:?}", ask(encryption, port, host, "cert.pem"));
+            assert!(
+                matches!(ask(encryption, port, host, "cert.pem"), Ok(Home::Here(_))),
+                "{:?}",
+                ask(encryption, port, host, "cert.pem")
+            );
             let error = ask(encryption, port, host, "other.pem").unwrap_err();
             assert!(error.contains("certificate"), "{error}");
             let error = ask(encryption, port, host, "missing.pem").unwrap_err();
