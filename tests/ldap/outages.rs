@@ -220,8 +220,7 @@ pub fn many(count: usize) -> String {
 
 #[test]
 fn what_a_server_does_not_give_in_one_piece_comes_in_pages() {
-    let limits =
-        |total: &str| format!("limits dn.exact=\"{READER}\" size.soft=60 size.hard=60 size.pr=60 size.prtotal={total}");
+    let limits = |total: &str| format!("limits dn.exact=\"{READER}\" size.soft=60 size.hard=60 size.prtotal={total}");
     let Some(mut slapd) = Slapd::start(&(data() + &many(700)), &limits("unlimited")) else { return };
     let directory = Directory::ldap(settings(&slapd, Some((READER, READER_PASSWORD))), options());
     let users = directory.users().unwrap();

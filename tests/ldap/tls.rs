@@ -24,8 +24,8 @@ fn certificates_are_checked() {
     let lines = format!("TLSCertificateFile {}\nTLSCertificateKeyFile {}", path("cert.pem"), path("key.pem"));
     slapd.configure(&lines, "security tls=1");
     let secure = slapd.run_with_tls();
-    let ask = |encryption, port: u16, host: &str, file: &str| {
-        let mut settings = settings(&slapd, None);
+    let ask = |slapd: &Slapd, encryption, port: u16, host: &str, file: &str| {
+        let mut settings = settings(slapd, None);
         settings.encryption = encryption;
         settings.hosts = vec![format!("{host}:{port}")];
         settings.ca_file = slapd.path(file);
@@ -34,22 +34,22 @@ fn certificates_are_checked() {
     for host in ["127.0.0.1", "localhost"] {
         for (encryption, port) in [(Encryption::Tls, secure), (Encryption::StartTls, slapd.port)] {
             assert!(
-                matches!(ask(encryption, port, host, "cert.pem"), Ok(Home::Here(_))),
+                matches!(ask(&slapd, encryption, port, host, "cert.pem"), Ok(Home::Here(_))),
                 "{:?}",
-                ask(encryption, port, host, "cert.pem")
+                ask(&slapd, encryption, port, host, "cert.pem")
             );
-            let error = ask(encryption, port, host, "other.pem").unwrap_err();
+            let error = ask(&slapd, encryption, port, host, "other.pem").unwrap_err();
             assert!(error.contains("certificate"), "{error}");
-            let error = ask(encryption, port, host, "missing.pem").unwrap_err();
+            let error = ask(&slapd, encryption, port, host, "missing.pem").unwrap_err();
             assert!(error.contains("local.ugldapcafile"), "{error}");
         }
     }
     // The server insists; nobody falls back to plain text.
-    let error = ask(Encryption::None, slapd.port, "127.0.0.1", "cert.pem").unwrap_err();
+    let error = ask(&slapd, Encryption::None, slapd.port, "127.0.0.1", "cert.pem").unwrap_err();
     assert!(error.contains("TLS"), "{error}");
-    assert!(ask(Encryption::Tls, slapd.port, "127.0.0.1", "cert.pem").is_err());
+    assert!(ask(&slapd, Encryption::Tls, slapd.port, "127.0.0.1", "cert.pem").is_err());
     slapd.stop();
     slapd.configure("", "");
     slapd.run();
-    assert!(ask(Encryption::StartTls, slapd.port, "127.0.0.1", "cert.pem").is_err());
+    assert!(ask(&slapd, Encryption::StartTls, slapd.port, "127.0.0.1", "cert.pem").is_err());
 }

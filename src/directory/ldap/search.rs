@@ -11,7 +11,7 @@ use crate::directory::ldif::{Attribute, Entry};
 const PAGE: i32 = 500;
 
 /// The attributes that are read.
-const ATTRIBUTES: [&str; 28] = [
+const ATTRIBUTES: [&str; 30] = [
     "objectClass",
     "uid",
     "cn",
@@ -31,6 +31,8 @@ const ATTRIBUTES: [&str; 28] = [
     "mailDeliveryOption",
     "memberOf",
     "mailAdminRole",
+    "uniqueMember",
+    "member",
     "o",
     "sunPreferredDomain",
     "associatedDomain",
