@@ -171,7 +171,8 @@ fn a_file_and_a_server_say_the_same() {
     let server = Directory::ldap(settings(&slapd, None), options());
     facts(&server);
     for (one, other) in everything(&file).iter().zip(everything(&server)) {
-        assert_eq!(*one, other);
+        // slapd writes the end of each name as its configuration does.
+        assert_eq!(one.replace("o=ISP", "o=isp"), other);
     }
     // Passwords that cannot be read are compared by the server.
     let reader = Directory::ldap(settings(&slapd, Some((READER, READER_PASSWORD))), options());
