@@ -137,6 +137,7 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
+        + include_str!("ldap/parameters.rs")
         + include_str!("pop/parameters.rs")
         + include_str!("lmtpd/mod.rs");
     for (name, _) in TESTED {

@@ -15,7 +15,7 @@ const CLASSES: [(&str, &str); 4] = [
 
 fn life_of(directory: &Directory) {
     for userid in ["new", "new@siroe.com", "new@unheard.org", "a, b"] {
-        let mail = userid.contains('@').then_some(userid).unwrap_or_default();
+        let mail = if userid.contains('@') { userid } else { "" };
         let mut attributes = CLASSES.to_vec();
         attributes.extend([("cn", "New, One"), ("sn", "One"), ("userPassword", "{CLEAR}secret")]);
         if !mail.is_empty() {

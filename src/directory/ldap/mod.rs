@@ -120,7 +120,7 @@ impl LdapDirectory {
     }
 
     pub(super) fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
-        Ok(self.by_address(&*self.people(address)?, address).is_some())
+        Ok(self.by_address(&self.people(address)?, address).is_some())
     }
 
     fn by_login(&self, name: &str) -> Result<Option<Record>, DirectoryError> {
