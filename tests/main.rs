@@ -18,6 +18,7 @@ mod imsimport;
 mod install;
 mod instance;
 mod layering;
+mod ldap;
 mod licences;
 mod lmtp;
 mod lmtpd;

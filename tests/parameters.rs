@@ -18,11 +18,12 @@ use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `defence`, `expire`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -30,12 +31,24 @@ const TESTED: &[(&str, fn())] = &[
     ("local.defdomain", domains_of_logins),
     ("local.hostname", the_greeting_and_what_may_be_said),
     ("local.imap.immediateflagupdate", immediate::both),
+    ("local.ldapconnecttimeout", ldap::parameters::how_long_is_waited),
+    ("local.ldappoolrefreshinterval", ldap::parameters::how_long_is_waited),
+    ("local.ldapsearchtimeout", ldap::parameters::how_long_is_waited),
+    ("local.ldaptrace", ldap::parameters::what_is_kept),
     ("local.servergid", the_account_of_the_services),
     ("local.serveruid", the_account_of_the_services),
     ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
     ("local.store.expire.loglevel", expire::how_much_is_told),
     ("local.store.expire.maxpercent", expire::a_bound_stops_before_anything_goes),
     ("local.store.shards", shards_of_a_new_store),
+    ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapbindcred", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapbinddn", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapcafile", ldap::parameters::how_it_is_encrypted),
+    ("local.ugldaphost", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapport", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapstarttls", ldap::parameters::how_it_is_encrypted),
+    ("local.ugldapusessl", ldap::parameters::how_it_is_encrypted),
     ("logfile.<service>.expirytime", files_of_a_log),
     ("logfile.<service>.logdir", files_of_a_log),
     ("logfile.<service>.loglevel", files_of_a_log),
@@ -48,6 +61,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.authcachesize", passwords_that_were_right_are_remembered),
     ("service.authcachettl", passwords_that_were_right_are_remembered),
     ("service.authfailpause", pauses_and_limits_of_time),
+    ("service.dcroot", ldap::parameters::domains_and_administrators),
     ("service.defaultdomain", domains_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
@@ -66,6 +80,10 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.requiretls", passwords_from_other_hosts),
     ("service.imap.sslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
+    ("service.ldapmemcache", ldap::parameters::what_is_kept),
+    ("service.ldapmemcachesize", ldap::parameters::what_is_kept),
+    ("service.ldapmemcachettl", ldap::parameters::what_is_kept),
+    ("service.ldappoolsize", ldap::parameters::what_is_kept),
     ("service.listenaddr", where_imap_listens),
     ("service.lmtp.domainallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.domainnotallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
@@ -128,6 +146,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
+    ("store.serviceadmingroupdn", ldap::parameters::domains_and_administrators),
 ];
 
 #[test]
@@ -145,6 +164,7 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
         + include_str!("expire/tool.rs")
+        + include_str!("ldap/parameters.rs")
         + include_str!("pop/parameters.rs")
         + include_str!("lmtpd/mod.rs")
         + include_str!("lmtpd/duplicates.rs")

@@ -315,8 +315,9 @@ impl LocalDelivery<'_> {
     }
 
     fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {
-        if user.status != Status::Active && !(user.status == Status::Overquota && self.policy.ignore_quota) {
-            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status: user.status });
+        let status = user.standing();
+        if status != Status::Active && !(status == Status::Overquota && self.policy.ignore_quota) {
+            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status });
         }
         Ok(account::of_user(self.store, user, now_s)?)
     }

@@ -39,6 +39,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.delivery.duplicatewindow", Int(0, 2_592_000), "0", "seconds", Refresh, "Time within which a message that comes to a folder again (same Message-ID and body) is dropped; 0: none is."),
     row("local.delivery.maxreceived", Int(0, 10_000), "100", "lines", Refresh, "Received lines beyond which LMTP and deliver refuse a message, since it goes round; 0: no bound."),
     row("local.delivery.maxdeliveredto", Int(0, 10_000), "5", "lines", Refresh, "Delivered-To lines with the recipient's address beyond which LMTP and deliver refuse a message; 0: no bound."),
+    row("local.ugldapstarttls", Bool, "no", "", Restart, "Encrypt look-ups within the connection to the usual port (StartTLS); local.ugldapusessl goes before it."),
+    row("local.ugldapcafile", Path, "/etc/ssl/certs/ca-certificates.crt", "", Restart, "PEM file of the certificates by which those of directory servers are checked."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 

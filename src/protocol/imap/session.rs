@@ -28,6 +28,8 @@ pub struct Login {
     pub userid: String,
     /// The account.
     pub account: AccountId,
+    /// A store administrator.
+    pub admin: bool,
 }
 
 /// How far a command is.
@@ -107,6 +109,11 @@ impl Session {
     /// The connection is encrypted from now on, with a key of so many bits.
     pub fn secured(&mut self, bits: u16) {
         self.bits = Some(bits);
+    }
+
+    /// True for a store administrator.
+    pub(super) fn is_admin(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.admin)
     }
 
     /// True when nothing encrypts the connection.

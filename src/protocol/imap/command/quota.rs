@@ -64,7 +64,7 @@ pub fn set(session: &mut Session, root: &str, limits: &[(String, u64)], out: &mu
 }
 
 fn is_admin(session: &Session) -> bool {
-    session.userid().is_some_and(|userid| session.server.admins.contains(userid))
+    session.is_admin()
 }
 
 /// The account of a root that the user may ask about: his own, for a store administrator any.
