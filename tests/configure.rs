@@ -109,7 +109,7 @@ fn mail_is_let_in_by_default_and_only_where_nobody_has_decided() {
         .filter(|line| !line.contains("lmtp"))
         .map(|line| format!("{line}\n"))
         .collect();
-    fs::write(&conf, without).unwrap();
+    msgstore::os::durable::replace(&conf, without.as_bytes(), 0o600).unwrap();
     assert_eq!(tool(&old, &words[..3], "").status.code(), Some(0));
     assert_eq!(enabled(&old), "no\n");
     // A path that no socket can have: the services must start.

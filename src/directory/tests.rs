@@ -253,6 +253,7 @@ fn a_remembered_login_ends_with_the_password() {
 
 #[test]
 fn a_file_that_is_being_written_is_not_settled() {
+    use std::io::Write;
     use std::os::unix::fs::MetadataExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("directory.ldif");
@@ -277,7 +278,7 @@ fn a_file_that_is_being_written_is_not_settled() {
     // The same file with another content; a new one in its place is whole.
     let directory = put(&whole);
     assert!(settled(&directory, 0));
-    std::fs::write(&path, entry).unwrap();
+    std::fs::File::create(&path).unwrap().write_all(entry.as_bytes()).unwrap();
     assert!(!settled(&directory, 0) && settled(&directory, 10));
     durable::replace(&path, whole.as_bytes(), 0o600).unwrap();
     assert!(settled(&directory, 0));

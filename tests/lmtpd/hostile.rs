@@ -134,7 +134,7 @@ const TRIES: &[Try] = &[
         let before = it.uids("user/joe/INBOX").len();
         let answers = lmtpd.connect().deliver(&["joe+../jane", "joe+../../etc", "joe+=%2e%2e"], "Subject: away\r\n");
         assert_eq!(it.uids("user/joe/INBOX").len(), before + 1);
-        assert!(answers.iter().all(|answer| answer.starts_with("250 2.1.5 Delivered <\"joe+")), "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.starts_with("250 2.1.5 Delivered <")), "{answers:?}");
         format!("{} times `250 2.1.5 Delivered`, to the INBOX", answers.len())
     }),
     ("an HTTP request with commands in it", |lmtpd, _| {
