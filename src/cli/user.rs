@@ -243,7 +243,7 @@ fn list(ui: &mut Ui, context: &Context, json: bool) -> anyhow::Result<Exit> {
         if json {
             ui.line(object(user).to_string());
         } else {
-            let quota = limit(user.mail_quota);
+            let quota = limit(user.mail_quota.limit.number());
             ui.line(row([&user.userid, user.status.name(), &quota, &user.mail, &user.name]));
         }
     }
@@ -277,7 +277,11 @@ fn show(ui: &mut Ui, context: &Context, userid: &str, json: bool) -> anyhow::Res
     ui.line(format!("dn: {}", user.dn));
     ui.line(format!("name: {}", user.name));
     ui.line(format!("status: {}", user.status.name()));
-    ui.line(format!("quota: {} bytes, {} messages", limit(user.mail_quota), limit(user.msg_quota)));
+    ui.line(format!(
+        "quota: {} bytes, {} messages",
+        limit(user.mail_quota.limit.number()),
+        limit(user.msg_quota.limit.number())
+    ));
     let partition = user.partition.clone();
     let partition = partition.unwrap_or_else(|| context.conf.default_partition());
     ui.line(format!("partition: {partition}"));
@@ -304,8 +308,8 @@ fn object(user: &User) -> serde_json::Value {
         "mail": user.mail,
         "aliases": user.alternates,
         "status": user.status.name(),
-        "quota_bytes": user.mail_quota,
-        "quota_messages": user.msg_quota,
+        "quota_bytes": user.mail_quota.limit.number(),
+        "quota_messages": user.msg_quota.limit.number(),
         "partition": user.partition,
         "allowed_services": user.allowed_services,
         "groups": user.groups,

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod ldif;
 pub mod logins;
 pub mod password;
+pub mod quota;
 pub mod scram;
 mod user;
 

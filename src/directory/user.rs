@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::ldif::Entry;
 use super::password;
+use super::quota::Quota;
 use super::scram::{self, Bytes32, Hash, Keys};
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
@@ -70,10 +71,12 @@ pub struct User {
     pub alternates: Vec<String>,
     /// What the account may do.
     pub status: Status,
-    /// Quota in bytes (`mailQuota`): -1 unlimited; `None`: the system default (absent or -2).
-    pub mail_quota: Option<i64>,
-    /// Quota in messages (`mailMsgQuota`), likewise.
-    pub msg_quota: Option<i64>,
+    /// Quota in bytes (`mailQuota`).
+    pub mail_quota: Quota,
+    /// Quota in messages (`mailMsgQuota`).
+    pub msg_quota: Quota,
+    /// The language that the person prefers (`preferredLanguage`), lower case, such as `de`; empty without one.
+    pub language: String,
     /// The partition of the mailbox (`mailMessageStore`).
     pub partition: Option<String>,
     /// The service filter (`mailAllowedServiceAccess`); several values are joined with `$`.
@@ -220,13 +223,12 @@ pub(super) fn read(
             status = status.max(read);
         }
     }
-    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| (number(&text), text)) {
-        None => None,
-        Some((Some(-2), _)) => None,
-        Some((Some(value), _)) => Some(value),
-        Some((None, text)) => {
-            warn(format!("{userid}: {attribute} \"{text}\" is not a number; the default is used"));
-            None
+    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| Quota::parse(&text)) {
+        None => Quota::default(),
+        Some(Ok(quota)) => quota,
+        Some(Err(error)) => {
+            warn(format!("{userid}: {attribute}: {error}; the default is used"));
+            Quota::default()
         }
     };
     let (mail_quota, msg_quota) = (quota("mailquota"), quota("mailmsgquota"));
@@ -248,6 +250,7 @@ pub(super) fn read(
         status,
         mail_quota,
         msg_quota,
+        language: entry.first("preferredlanguage").unwrap_or_default().trim().to_lowercase(),
         partition: entry.first("mailmessagestore").filter(|name| !name.is_empty()),
         allowed_services: (!services.is_empty()).then(|| services.join("$")),
         groups: lower("aclgroupaddr"),
@@ -295,17 +298,4 @@ fn domain_of(dn: &str) -> Option<String> {
     }
     let labels: Vec<&str> = parts.iter().filter(|(kind, _)| kind == "dc").map(|(_, value)| value.as_str()).collect();
     (labels.len() >= 2).then(|| labels.join("."))
-}
-
-/// A number of bytes: digits, with `K`, `M` or `G` (powers of 1024) behind them.
-fn number(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (digits, factor) = match text.bytes().last()?.to_ascii_uppercase() {
-        b'K' => (text.get(..text.len() - 1)?, 1024),
-        b'M' => (text.get(..text.len() - 1)?, 1024 * 1024),
-        b'G' => (text.get(..text.len() - 1)?, 1024 * 1024 * 1024),
-        _ => (text, 1),
-    };
-    let value = digits.trim().parse::<i64>().ok()?.checked_mul(factor)?;
-    (value >= -2).then_some(value)
 }

@@ -12,4 +12,5 @@ pub mod mailbox;
 pub mod maildrop;
 pub mod maintenance;
 pub mod placement;
+pub mod quota;
 pub mod store;

@@ -222,19 +222,6 @@ impl Store {
         self.carry_out(account, Intent::DeleteAccount)
     }
 
-    /// Sets the limits of an account.
-    ///
-    /// # Errors
-    /// It does not exist, or the disk fails.
-    pub fn set_quota(&self, account: AccountId, bytes: Option<u64>, messages: Option<u64>) -> Result<(), StoreError> {
-        self.change(account, |tx| {
-            let mut owner = rows::need_account(tx.txn, account)?;
-            owner.quota_bytes = bytes;
-            owner.quota_messages = messages;
-            rows::put_account(tx.txn, account, &owner)
-        })
-    }
-
     /// Remembers that an account is used now. Written at most once an hour: a login must not cost a commit each time.
     ///
     /// # Errors

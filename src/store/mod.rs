@@ -28,6 +28,7 @@ mod maildrop;
 mod name;
 mod notify;
 mod partition;
+mod quota;
 mod record;
 mod redo;
 mod relocate;
@@ -58,7 +59,8 @@ pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
-pub use record::{Access, Account, Acl, AclEntry, EntryPlace, Folder, Gone, Message, Rights, StateRun};
+pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use record::{Access, Account, Acl, AclEntry, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -92,6 +94,8 @@ struct Inner {
     settings: Settings,
     /// Partitions that came after the store was opened.
     added: partition::Added,
+    /// Which rules of quota hold.
+    quota: quota::Source,
     common: Group<Quiet>,
     common_env: &'static Env,
     shards: Vec<Shard>,
@@ -302,6 +306,7 @@ impl Store {
         let inner = Inner {
             settings,
             added: partition::Added::default(),
+            quota: quota::Source::default(),
             common,
             common_env,
             shards,

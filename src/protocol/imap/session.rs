@@ -333,7 +333,7 @@ impl Session {
             C::GetAcl(mailbox) => command::acl::get(self, &mailbox, out),
             C::ListRights { mailbox, identifier } => command::acl::list_rights(self, &mailbox, &identifier, out),
             C::MyRights(mailbox) => command::acl::my_rights(self, &mailbox, out),
-            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, out),
+            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, now_s, out),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
         }
