@@ -11,6 +11,7 @@ use super::{Tool, args};
 use crate::config::Conf;
 use crate::directory::Directory;
 use crate::ops;
+use crate::ops::quota::watch::Watch;
 use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy};
 use crate::os::clock;
 use crate::protocol::lmtp;
@@ -92,8 +93,13 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let conf = instance.conf().map_err(|error| try_again(super::instance::failure(error).into()))?;
     let store = ready_store(&instance, &conf).map_err(try_again)?;
     let directory = ops::instance::open_directory(&instance, &conf);
-    let policy =
-        Policy { authid: args.authid, check_access: !args.force, create: args.create, ignore_quota: args.over_quota };
+    let policy = Policy {
+        authid: args.authid,
+        check_access: !args.force,
+        create: args.create,
+        ignore_quota: args.over_quota,
+        quota: Some(Watch::new(&instance, &conf)),
+    };
     let default_domain = conf.string("local.defdomain");
     let Some(wanted) = wanted else {
         return session(&conf, store, directory, default_domain, policy);
@@ -209,6 +215,7 @@ fn exit_of(class: Class) -> Exit {
         Class::NoMailbox => Exit::NoInput,
         Class::NotPermitted => Exit::NoPerm,
         Class::Malformed => Exit::DataErr,
+        Class::QuotaEnded => Exit::CantCreate,
         Class::OverQuota | Class::NoSpace | Class::Suspended | Class::Temporary => Exit::TempFail,
     }
 }

@@ -1,14 +1,17 @@
 //! Local delivery: where a message goes, who may put it there, and how it gets into the store. For `deliver` and LMTP.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use memchr::memchr;
 
 use super::account;
+use super::quota::warning;
+use super::quota::watch::Watch;
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
 use crate::log::{self, Category};
 use crate::store::{
-    AccountId, Acl, AclEntry, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
+    AccountId, Acl, AclEntry, Appended, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
     Rights, Staged, Staging, Store, StoreError,
 };
 use crate::text::utf7;
@@ -76,6 +79,8 @@ pub enum Class {
     Malformed,
     /// Try again: the recipient's quota is used up.
     OverQuota,
+    /// Give up: it has been for longer than the grace period.
+    QuotaEnded,
     /// Try again: the disk is full.
     NoSpace,
     /// Try again: the account is suspended, or is being moved to another host.
@@ -95,6 +100,7 @@ impl DeliveryError {
             DeliveryError::NoMailbox(_) => Class::NoMailbox,
             DeliveryError::NotPermitted { .. } => Class::NotPermitted,
             DeliveryError::Malformed(_) => Class::Malformed,
+            DeliveryError::Store(StoreError::OverQuota { bounce: true, .. }) => Class::QuotaEnded,
             DeliveryError::Store(error) => match error.kind() {
                 Kind::OverQuota => Class::OverQuota,
                 Kind::NoSpace => Class::NoSpace,
@@ -116,11 +122,13 @@ pub struct Policy {
     pub create: bool,
     /// Deliver though a quota is used up.
     pub ignore_quota: bool,
+    /// What is configured about quota warnings; `None`: nobody is warned.
+    pub quota: Option<Arc<Watch>>,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { authid: "anonymous".to_owned(), check_access: true, create: false, ignore_quota: false }
+        Policy { authid: "anonymous".to_owned(), check_access: true, create: false, ignore_quota: false, quota: None }
     }
 }
 
@@ -431,7 +439,49 @@ impl LocalDelivery<'_> {
             .collect();
         let done = self.store.deliver(&item, &to, now_s);
         crate::crash_point!("deliver.after-commit");
+        for (place, one) in places.iter().zip(&done) {
+            self.mind_quota(place, one, now_s);
+        }
         done.into_iter().map(|one| one.map(drop).map_err(DeliveryError::from)).collect()
+    }
+
+    /// What a delivery, done or refused, means for the quota of its place: the clock of the grace period, the warning. That it fails is no failure of
+    /// the delivery.
+    fn mind_quota(&self, place: &Place, done: &Result<Appended, StoreError>, now_s: i64) {
+        let due = match done {
+            Ok(appended) => Ok(appended.warning_due),
+            Err(StoreError::OverQuota { .. }) => self.store.note_refusal(place.account, place.folder, now_s),
+            Err(_) => Ok(false),
+        };
+        let warned = due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
+        match warned {
+            Ok(false) => {}
+            Ok(true) => log::notice(Category::Store, format!("quota warning to user/{}", place.userid)),
+            Err(error) => log::error(Category::Store, format!("quota warning to user/{}: {error}", place.userid)),
+        }
+    }
+
+    /// Puts the configured warning into the owner's INBOX, whatever the quota says.
+    fn warn(&self, place: &Place, now_s: i64) -> Result<bool, DeliveryError> {
+        let Some(settings) = self.policy.quota.as_ref().map(|watch| watch.now()) else { return Ok(false) };
+        let user = here(&place.userid, self.directory.lookup(&place.userid)?)?;
+        let view = self.store.view(place.account)?;
+        let told = view.quota_roots()?.into_iter().find(|root| root.is_to_be_told(&settings.rules));
+        let inbox = view.folder(FolderId::INBOX)?.map(|folder| folder.partition);
+        drop(view);
+        let (Some(root), Some(partition)) = (told, inbox) else { return Ok(false) };
+        let Some(text) = warning::message(&settings, &user, &root, now_s) else { return Ok(false) };
+        let mut staging = self.store.stage(&partition)?;
+        staging.write_all(&text).map_err(written)?;
+        let staged = finish(staging)?;
+        let item = NewMessage {
+            staged: &staged,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            internal_date_s: now_s,
+            internal_zone_min: 0,
+        };
+        Ok(self.store.append_warning(place.account, FolderId::INBOX, &item, now_s)?)
     }
 }
 

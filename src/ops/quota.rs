@@ -1,4 +1,8 @@
-//! Quota: which limits a user has, by the directory entry and the configuration, and what an account has used of them.
+//! Quota: which limits a user has, by the directory entry and the configuration, and what an account has used of them. What is configured is in
+//! [`watch`], the warning to the owner in [`warning`].
+
+pub mod warning;
+pub mod watch;
 
 use crate::config::Conf;
 use crate::directory::User;

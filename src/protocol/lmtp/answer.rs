@@ -30,6 +30,7 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
         Class::NotPermitted => "550 5.7.1 Not permitted".to_owned(),
         Class::Malformed => format!("554 5.6.0 {error}"),
         Class::OverQuota => "452 4.2.2 Over quota".to_owned(),
+        Class::QuotaEnded => "552 5.2.2 Over quota".to_owned(),
         Class::NoSpace => "452 4.3.1 No space left".to_owned(),
         Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),
         Class::Temporary => "451 4.3.0 Temporary failure".to_owned(),
