@@ -332,6 +332,7 @@ impl Store {
                 }
             }
         }
+        findings.extend(self.check_domains()?);
         for (key, what) in self.unfinished()? {
             findings.push(finding("I9", format!("account {key}"), what));
         }

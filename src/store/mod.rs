@@ -14,6 +14,7 @@ mod body;
 pub mod check;
 mod codec;
 mod copy;
+mod domain;
 mod error;
 mod expunge;
 mod flags;
@@ -49,6 +50,7 @@ pub use append::{Appended, Delivery, NewMessage};
 pub use bodies::Bodies;
 pub use body::{Staged, Staging};
 pub use copy::Copied;
+pub use domain::domain_of;
 pub use error::{Kind, StoreError};
 pub use expunge::Expunged;
 pub use flags::{Flags, Keywords, UidSet};
@@ -60,7 +62,7 @@ pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
-pub use record::{Access, Account, Acl, AclEntry, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun};
+pub use record::{Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -259,7 +261,7 @@ impl Store {
             let env = Env::open(&dir, true)?;
             let known = rows::value(&env.read()?, &key)?.is_some();
             if !known {
-                Group::new(env, Quiet).run(|txn, ()| rows::put(txn, &key, meta.encode()))?;
+                Group::new(env, Quiet).run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
             }
         }
         if found_none(common, &key)? {

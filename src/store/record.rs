@@ -528,6 +528,53 @@ impl UserRow {
     }
 }
 
+/// What the users of a domain hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainUsage {
+    /// Accounts.
+    pub accounts: u64,
+    /// Bytes of all their messages.
+    pub bytes: u64,
+    /// All their messages.
+    pub messages: u64,
+}
+
+impl DomainUsage {
+    /// One account.
+    pub(crate) fn of(row: &Account) -> DomainUsage {
+        DomainUsage { accounts: 1, bytes: row.usage_bytes, messages: row.usage_messages }
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn and(self, other: DomainUsage) -> DomainUsage {
+        DomainUsage {
+            accounts: self.accounts.saturating_add(other.accounts),
+            bytes: self.bytes.saturating_add(other.bytes),
+            messages: self.messages.saturating_add(other.messages),
+        }
+    }
+
+    /// What is left without a part.
+    #[must_use]
+    pub fn without(self, part: DomainUsage) -> DomainUsage {
+        DomainUsage {
+            accounts: self.accounts.saturating_sub(part.accounts),
+            bytes: self.bytes.saturating_sub(part.bytes),
+            messages: self.messages.saturating_sub(part.messages),
+        }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        Writer::new(1).u64(self.accounts).u64(self.bytes).u64(self.messages).finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<DomainUsage, Malformed> {
+        let mut r = Reader::new(bytes, 1)?;
+        Ok(DomainUsage { accounts: r.u64()?, bytes: r.u64()?, messages: r.u64()? })
+    }
+}
+
 /// The row of a shard (or of the common environment) about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -536,6 +583,8 @@ pub(crate) struct Meta {
     pub(crate) shards: u32,
     pub(crate) last_uidvalidity: u32,
     pub(crate) epoch: u64,
+    /// The shard has the `DOMAIN` rows of all its accounts.
+    pub(crate) domains: bool,
 }
 
 impl Meta {
@@ -546,6 +595,7 @@ impl Meta {
             .u32(self.shards)
             .u32(self.last_uidvalidity)
             .u64(self.epoch)
+            .u8(u8::from(self.domains))
             .finish()
     }
 
@@ -557,6 +607,8 @@ impl Meta {
             shards: r.u32()?,
             last_uidvalidity: r.u32()?,
             epoch: r.u64()?,
+            // Older builds had no such rows.
+            domains: !r.is_empty() && r.u8()? != 0,
         })
     }
 }

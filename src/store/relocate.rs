@@ -268,6 +268,7 @@ impl Store {
         self.forget_other_names(account, "")?;
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
+            super::domain::follow(tx.txn, account, None)?;
             tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
                 key.get(..8) == Some(&account.0.to_be_bytes())
             })?;
