@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::line::Line;
 use super::listener::Words;
 use super::network::{Material, Names, Protocol};
+use super::sockets::Entrance;
 use crate::config::Conf;
 use crate::ops::instance::host_name;
 use crate::protocol::imap::crew::Crew;
@@ -29,7 +30,7 @@ impl Protocol for Server {
     };
 
     fn from(material: Material<'_>, before: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls } = material;
+        let Material { parameters, store, directory, starttls, .. } = material;
         let conf = parameters.conf;
         Server {
             store,
@@ -51,8 +52,8 @@ impl Protocol for Server {
         }
     }
 
-    fn serve(self: Arc<Server>, line: Line, tls: bool) -> impl Future<Output = ()> + Send {
-        connection::serve(self, line, tls)
+    fn serve(self: Arc<Server>, line: Line, entrance: Entrance) -> impl Future<Output = ()> + Send {
+        connection::serve(self, line, entrance.tls)
     }
 }
 

@@ -11,8 +11,8 @@ use super::quota::watch::Watch;
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
 use crate::log::{self, Category};
 use crate::store::{
-    AccountId, Acl, AclEntry, Appended, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
-    Rights, Staged, Staging, Store, StoreError,
+    AccountId, Acl, AclEntry, Appended, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName,
+    NewMessage, Rights, Staged, Staging, Store, StoreError,
 };
 use crate::text::utf7;
 
@@ -34,7 +34,7 @@ pub enum DeliveryError {
         host: String,
     },
     /// The account takes no mail in this state.
-    #[error("the account {userid} takes no mail ({})", status.name())]
+    #[error("{userid}: account disabled ({})", status.name())]
     Blocked {
         /// The user.
         userid: String,
@@ -453,7 +453,8 @@ impl LocalDelivery<'_> {
             Err(StoreError::OverQuota { .. }) => self.store.note_refusal(place.account, place.folder, now_s),
             Err(_) => Ok(false),
         };
-        let warned = due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
+        let warned =
+            due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
         match warned {
             Ok(false) => {}
             Ok(true) => log::notice(Category::Store, format!("quota warning to user/{}", place.userid)),

@@ -24,7 +24,8 @@ pub fn domain_of(userid: &str) -> &str {
 pub(super) fn follow(txn: &mut Write<'_>, id: AccountId, new: Option<&Account>) -> Result<(), StoreError> {
     // A row that cannot be read was in no sum that a recount would give.
     let key = schema::account(id);
-    let old = txn.get(&key)?.and_then(|stored| codec::open(&key, stored).ok()).and_then(|row| Account::decode(row).ok());
+    let old =
+        txn.get(&key)?.and_then(|stored| codec::open(&key, stored).ok()).and_then(|row| Account::decode(row).ok());
     let side = |row: &Account| (domain_of(&row.userid).to_owned(), DomainUsage::of(row));
     let (old, new) = (old.as_ref().map(side), new.map(side));
     if old == new {
@@ -161,10 +162,7 @@ impl Store {
     ///
     /// # Errors
     /// The mailbox database cannot be read.
-    pub fn each_account(
-        &self,
-        visit: &mut dyn FnMut(AccountId, Account) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    pub fn each_account(&self, visit: &mut dyn FnMut(AccountId, Account) -> ControlFlow<()>) -> Result<(), StoreError> {
         for shard in &self.inner.shards {
             let mut from = Some(AccountId(1));
             while let Some(first) = from.take() {

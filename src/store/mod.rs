@@ -62,7 +62,9 @@ pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
-pub use record::{Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun};
+pub use record::{
+    Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
+};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -261,7 +263,8 @@ impl Store {
             let env = Env::open(&dir, true)?;
             let known = rows::value(&env.read()?, &key)?.is_some();
             if !known {
-                Group::new(env, Quiet).run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
+                Group::new(env, Quiet)
+                    .run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
             }
         }
         if found_none(common, &key)? {

@@ -373,7 +373,8 @@ pub(crate) fn each_account<R: Rows + ?Sized>(
         rows.scan(&from, &mut |key, stored| {
             let id = AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
             let is_account = schema::within_kind(key, id, kind::ACCOUNT);
-            let row = is_account.then(|| open(key, stored).ok().and_then(|bytes| Account::decode(bytes).ok())).flatten();
+            let row =
+                is_account.then(|| open(key, stored).ok().and_then(|bytes| Account::decode(bytes).ok())).flatten();
             next = Some((id, is_account, row));
             Ok(ControlFlow::Break(()))
         })?;

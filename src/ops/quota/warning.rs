@@ -44,7 +44,10 @@ pub fn message(settings: &Settings, user: &User, root: &QuotaRoot, now_s: i64) -
     }
     if !has("Message-ID") {
         let name: String = user.userid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect();
-        line(&format!("Message-ID: <quota.{now_s}.{name}@{}>", at_domain("msgstore").rsplit('@').next().unwrap_or_default()));
+        line(&format!(
+            "Message-ID: <quota.{now_s}.{name}@{}>",
+            at_domain("msgstore").rsplit('@').next().unwrap_or_default()
+        ));
     }
     // No answer of a vacation program comes back (RFC 3834 section 5).
     if !has("Auto-Submitted") {
@@ -136,8 +139,14 @@ mod tests {
 
     #[test]
     fn other_texts_are_messages_too() {
-        assert_eq!(warning("Subject: a$To: x@y$$b"), format!("{}Subject: a\r\nTo: x@y\r\n\r\nb\r\n", OURS.replace("To: joe@siroe.com\r\n", "")));
-        assert_eq!(warning("Your mailbox is full"), format!("{OURS}Subject: Quota warning\r\n\r\nYour mailbox is full\r\n"));
+        assert_eq!(
+            warning("Subject: a$To: x@y$$b"),
+            format!("{}Subject: a\r\nTo: x@y\r\n\r\nb\r\n", OURS.replace("To: joe@siroe.com\r\n", ""))
+        );
+        assert_eq!(
+            warning("Your mailbox is full"),
+            format!("{OURS}Subject: Quota warning\r\n\r\nYour mailbox is full\r\n")
+        );
         assert_eq!(warning("Subject: a"), format!("{OURS}Subject: a\r\n\r\n"));
         let german = warning("Subject: a$$voll: [X] [ID\u{fc}");
         assert!(german.contains("charset=utf-8") && german.ends_with("\r\n\r\nvoll: [X] [ID\u{fc}\r\n"), "{german}");

@@ -147,11 +147,19 @@ mod tests {
             default_messages: None,
         };
         assert_eq!((second.rules, second.overquota_status), (rules, true));
-        assert_eq!((second.text("de-AT"), second.text("fr"), second.text("")), (Some("Subject: voll"), Some("Subject: full"), Some("Subject: full")));
+        assert_eq!(
+            (second.text("de-AT"), second.text("fr"), second.text("")),
+            (Some("Subject: voll"), Some("Subject: full"), Some("Subject: full"))
+        );
         // What cannot be read changes nothing.
         durable::replace(&instance.msg_conf(), b"\"store.quotawarn\" = \"500\"\n", 0o600).unwrap();
         assert_eq!(watch.now(), second);
-        durable::replace(&instance.msg_conf(), format!("{text}\"store.quotanotification\" = \"no\"\n").as_bytes(), 0o600).unwrap();
+        durable::replace(
+            &instance.msg_conf(),
+            format!("{text}\"store.quotanotification\" = \"no\"\n").as_bytes(),
+            0o600,
+        )
+        .unwrap();
         assert_eq!(watch.now().rules.warn_every_s, None);
     }
 }

@@ -5,6 +5,7 @@ use crate::ops::delivery::{LocalDelivery, Policy};
 use crate::store::Store;
 
 /// The server.
+#[derive(Clone)]
 pub struct Server {
     /// The mail store.
     pub store: Store,
