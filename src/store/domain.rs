@@ -217,3 +217,48 @@ impl Store {
         Ok(findings)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+
+    #[test]
+    fn shards_of_an_older_build_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            root: dir.path().join("store"),
+            partitions: vec![("primary".into(), dir.path().join("primary"))],
+            default_partition: "primary".into(),
+            notify_dir: None,
+        };
+        Store::create(&settings, 1).unwrap();
+        let store = Store::open(settings).unwrap();
+        for user in ["joe", "ann@siroe.com", "bob@siroe.com"] {
+            store.account_create(user, None, 1).unwrap();
+        }
+        let shard = &store.inner.shards[0];
+        let group = shard.group().unwrap();
+        let right = of_shard(shard).unwrap();
+        assert_eq!(right.get("siroe.com").map(|usage| usage.accounts), Some(2));
+        let put = |domains: bool| {
+            group.run(|txn, _| {
+                txn.del(&schema::domain("siroe.com"))?;
+                rows::put(txn, &schema::domain("gone.com"), right.get("").copied().unwrap_or_default().encode())?;
+                let meta = Meta { domains, ..meta(txn)? };
+                rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())
+            })
+        };
+        // Rows that are said to be there and are wrong.
+        put(true).unwrap();
+        assert_eq!(store.check_domains().unwrap().len(), 2);
+        assert_eq!((store.count_domains(false).unwrap(), store.count_domains(true).unwrap()), (0, 1));
+        assert_eq!((of_shard(shard).unwrap(), store.check_domains().unwrap()), (right.clone(), Vec::new()));
+        // Those of an older build: nothing is looked at.
+        put(false).unwrap();
+        assert_eq!(store.domain_usages().unwrap(), right);
+        assert_eq!(store.domain_usage("siroe.com").unwrap().accounts, 2);
+        assert_eq!(store.count_domains(false).unwrap(), 1);
+        assert_eq!((of_shard(shard).unwrap(), store.check_domains().unwrap()), (right, Vec::new()));
+    }
+}

@@ -7,6 +7,7 @@ mod full_disk;
 mod large;
 mod meanwhile;
 mod messages;
+mod quota;
 mod relocation;
 mod uses;
 
