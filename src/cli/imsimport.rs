@@ -185,13 +185,13 @@ fn account(store: &Store, instance: &Instance, conf: &Conf, user: &str, now_s: i
     let directory = ops::instance::open_directory(instance, conf);
     let nobody = || Failure::new(Exit::NoUser, format!("no such user: {user}"));
     // The name must be the userid itself, in its case.
-    let entry = directory.entry(user).map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
+    let entry = directory.entry(user).map_err(|error| Failure::new(Exit::TempFail, error.to_string()))?;
     if entry.is_none_or(|entry| entry.userid != user) {
         return Err(nobody());
     }
     ops::account::ensure(store, &directory, user, now_s).map(|(_, account)| account).map_err(|error| match error {
         AccountError::NoUser(_) | AccountError::Elsewhere { .. } => Failure::new(Exit::NoUser, error.to_string()),
-        AccountError::Directory(_) => Failure::new(Exit::Unavailable, error.to_string()),
+        AccountError::Directory(_) => Failure::new(Exit::TempFail, error.to_string()),
         AccountError::Store(error) => store_failure(error),
     })
 }

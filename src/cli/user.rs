@@ -1,7 +1,8 @@
-//! user: the accounts of the directory in `config/directory.ldif` (ours).
+//! user: the accounts of the user directory (ours).
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
 
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
 use crate::directory::{
-    Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, edit, password, place, scram,
+    Change, Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, password, scram,
 };
 use crate::ops::instance::{become_server, open_directory};
 use crate::os::terminal;
@@ -20,12 +21,12 @@ use crate::os::terminal;
 pub const TOOL: Tool = Tool {
     name: "user",
     place: "",
-    about: "Add, change, list and delete the accounts of the directory file",
+    about: "Add, change, list and delete the accounts of the user directory",
     definition: || args::definition::<Args>("user"),
     run,
 };
 
-/// Add, change, list and delete the accounts of the directory file.
+/// Add, change, list and delete the accounts of the user directory: of `config/directory.ldif`, or of the LDAP servers of `local.ugldaphost`.
 ///
 /// A userid is `joe` in the default domain, `joe@siroe.com` in another. A password is read from standard input, one line, or asked
 /// for on a terminal.
@@ -158,7 +159,6 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     }
     let quota = new.quota.as_deref().map(quota).transpose()?;
     let secrets = secrets(ui)?;
-    let (dn, uid) = place(&userid, &mail, domain.as_deref());
     let name = new.name.unwrap_or_else(|| userid.clone());
     let last = name.split_whitespace().last().unwrap_or(&name);
     let messages = new.messages.map(|count| count.to_string());
@@ -174,7 +174,7 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     ]
     .map(|class| ("objectClass", class))
     .to_vec();
-    attributes.extend([("uid", uid.as_str()), ("cn", &name), ("sn", last)]);
+    attributes.extend([("cn", name.as_str()), ("sn", last)]);
     let optional = |name, value: Option<&'_ String>| value.map(|value| (name, value.clone()));
     let further: Vec<(&str, String)> = optional("mail", Some(&mail).filter(|mail| !mail.is_empty()))
         .into_iter()
@@ -191,7 +191,7 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         ("userPassword", secrets.hash.as_str()),
     ]);
     attributes.extend(secrets.keys.iter().map(|keys| ("authPassword", keys.as_str())));
-    edit::add(&context.instance.directory_ldif(), &dn, &attributes).map_err(refused)?;
+    context.directory.add_user(&userid, &mail, &attributes).map_err(refused)?;
     ui.line(format!("added {userid}"));
     let user = context.known(&userid)?;
     // The account in the store is a convenience here: without it the first login or delivery makes one.
@@ -226,28 +226,28 @@ fn quota(text: &str) -> anyhow::Result<String> {
 fn passwd(ui: &mut Ui, context: &Context, userid: &str) -> anyhow::Result<Exit> {
     let user = context.known(userid)?;
     let secrets = secrets(ui)?;
-    let path = context.instance.directory_ldif();
     let keys: Vec<&str> = secrets.keys.iter().map(String::as_str).collect();
-    let changes: &[edit::Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &keys)];
-    edit::replace(&path, &user.dn, changes).map_err(refused)?;
+    let changes: &[Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &keys)];
+    context.directory.replace(&user.dn, changes).map_err(refused)?;
     ui.line(format!("changed the password of {}", user.userid));
     Ok(Exit::Ok)
 }
 
 fn list(ui: &mut Ui, context: &Context, json: bool) -> anyhow::Result<Exit> {
-    let users = context.directory.users().map_err(refused)?;
-    if !json && !users.is_empty() {
-        ui.line(row(["userid", "status", "quota", "mail", "name"]));
-    }
-    for user in &users {
+    let mut any = false;
+    let problems = context.directory.for_each_user(&mut |user| {
+        if !json && !std::mem::replace(&mut any, true) {
+            ui.line(row(["userid", "status", "quota", "mail", "name"]));
+        }
         if json {
-            ui.line(object(user).to_string());
+            ui.line(object(&user).to_string());
         } else {
             let quota = limit(user.mail_quota.limit.number());
             ui.line(row([&user.userid, user.status.name(), &quota, &user.mail, &user.name]));
         }
-    }
-    let problems = context.directory.problems().map_err(refused)?;
+        ControlFlow::Continue(())
+    });
+    let problems = problems.map_err(refused)?;
     for problem in &problems {
         ui.warn(problem);
     }
@@ -277,6 +277,9 @@ fn show(ui: &mut Ui, context: &Context, userid: &str, json: bool) -> anyhow::Res
     ui.line(format!("dn: {}", user.dn));
     ui.line(format!("name: {}", user.name));
     ui.line(format!("status: {}", user.status.name()));
+    if user.standing() != user.status {
+        ui.line(format!("status of the domain: {}", user.domain_status.name()));
+    }
     ui.line(format!(
         "quota: {} bytes, {} messages",
         limit(user.mail_quota.limit.number()),
@@ -334,7 +337,7 @@ fn delete(ui: &mut Ui, context: &Context, userid: &str, yes: bool, dry_run: bool
             return Ok(Exit::WouldChange);
         }
     }
-    edit::delete(&context.instance.directory_ldif(), &user.dn).map_err(refused)?;
+    context.directory.delete(&user.dn).map_err(refused)?;
     ui.line(format!("deleted {} from the directory", user.userid));
     ui.line(format!("its mail stays in the store until: mboxutil -d user/{}/INBOX", user.userid));
     Ok(Exit::Ok)
@@ -394,7 +397,7 @@ fn refused(error: DirectoryError) -> anyhow::Error {
         ErrorKind::Exists => Exit::CantCreate,
         ErrorKind::Denied => Exit::NoPerm,
         ErrorKind::Invalid => Exit::DataErr,
-        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Unavailable => Exit::TempFail,
         ErrorKind::Io => Exit::IoErr,
     };
     Failure::new(exit, error.to_string()).into()

@@ -30,7 +30,7 @@ impl Protocol for Server {
     };
 
     fn from(material: Material<'_>, before: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls, .. } = material;
+        let Material { parameters, store, directory, starttls, quota } = material;
         let conf = parameters.conf;
         Server {
             store,
@@ -39,6 +39,7 @@ impl Protocol for Server {
             crew: before
                 .map_or_else(|| Arc::new(Crew::new(parameters.count("maxthreads"))), |old| Arc::clone(&old.crew)),
             directory,
+            quota,
             admins: conf.list("store.admins").into_iter().collect(),
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
             default_domain: parameters.domain("local.defdomain"),

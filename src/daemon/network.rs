@@ -200,7 +200,7 @@ impl Maker<'_> {
         let parameters = Parameters::new(conf, P::NAMES.service);
         let directory = open_directory(self.instance, conf);
         // Whether SCRAM can be offered is known once the directory was read.
-        if let Err(error) = directory.problems() {
+        if let Err(error) = directory.prepare() {
             log::error(Category::Ldap, error.to_string());
         }
         let starttls = tls.is_some() && parameters.bool("sslusessl");

@@ -27,11 +27,12 @@ impl Protocol for Server {
     };
 
     fn from(material: Material<'_>, _: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls, .. } = material;
+        let Material { parameters, store, directory, starttls, quota } = material;
         let conf = parameters.conf;
         Server {
             store,
             directory,
+            quota,
             admins: conf.list("store.admins").into_iter().collect(),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),

@@ -19,7 +19,7 @@ use crate::os::lock::LockFile;
 /// (it is then refused as a whole); [`DirectoryError::Io`].
 pub fn add(path: &Path, dn: &str, attributes: &[(&str, &str)]) -> Result<(), DirectoryError> {
     change(path, |text, parsed| {
-        if parsed.entries.iter().any(|entry| same_dn(&entry.dn, dn)) {
+        if parsed.entries.iter().any(|entry| super::dn::same(&entry.dn, dn)) {
             return Err(DirectoryError::Exists(dn.to_owned()));
         }
         let mut new = String::new();
@@ -90,7 +90,11 @@ pub fn delete(path: &Path, dn: &str) -> Result<(), DirectoryError> {
 }
 
 fn find<'a>(parsed: &'a Parsed, dn: &str) -> Result<&'a Entry, DirectoryError> {
-    parsed.entries.iter().find(|entry| same_dn(&entry.dn, dn)).ok_or_else(|| DirectoryError::NoUser(dn.to_owned()))
+    parsed
+        .entries
+        .iter()
+        .find(|entry| super::dn::same(&entry.dn, dn))
+        .ok_or_else(|| DirectoryError::NoUser(dn.to_owned()))
 }
 
 fn change(
@@ -137,12 +141,6 @@ fn splice(text: &[u8], at: Range<usize>, new: &[u8]) -> Vec<u8> {
     result.extend_from_slice(new);
     result.extend_from_slice(text.get(at.end..).unwrap_or_default());
     result
-}
-
-/// Compares distinguished names without regard to case and to blanks around commas.
-fn same_dn(a: &str, b: &str) -> bool {
-    let plain = |dn: &str| -> Vec<String> { dn.split(',').map(|part| part.trim().to_lowercase()).collect() };
-    plain(a) == plain(b)
 }
 
 #[cfg(test)]

@@ -3,68 +3,66 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::dn::Dn;
+use super::domain::{self, Domain};
+use super::group::{self, Group};
 use super::ldif;
-use super::logins::Logins;
-use super::scram::{Bytes32, Hash, Keys, random};
-use super::user::{self, Record, canonical_userid};
-use super::{Authenticated, DirectoryError, Home, Options};
+use super::scram::{Hash, Keys};
+use super::site::Site;
+use super::user::{self, Record, User, canonical_userid};
+use super::{Authenticated, DirectoryError, Home};
 use crate::log::{self, Category};
 
 /// What identifies one version of the file: device, inode, size, modification and change time (ns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version(u64, u64, u64, i64, i64, i64, i64);
 
-/// The users of one version of the file.
+/// What one version of the file holds.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+struct Known {
     records: Vec<Record>,
     userids: HashMap<String, usize>,
     addresses: HashMap<String, usize>,
+    domains: Vec<Domain>,
+    /// Their names, and where no domain has it as its name, their other names.
+    domain_names: HashMap<String, usize>,
+    groups: Vec<Group>,
     default_domain: Option<String>,
-    pub(super) problems: Vec<String>,
+    problems: Vec<String>,
 }
 
 /// The file and what was read from it.
 #[derive(Debug)]
 pub struct LdifFile {
     path: PathBuf,
-    default_domain: Option<String>,
-    host: String,
+    site: Site,
     cache: Mutex<Option<(Version, Arc<Known>)>>,
-    /// True when whoever has a password has SCRAM keys, as of the last reading; in the order of [`Hash::ALL`].
-    scram_for_all: [AtomicBool; Hash::ALL.len()],
-    pub(super) logins: Logins,
-    /// From it come the salts that are not stored.
-    pub(super) secret: Bytes32,
 }
 
 impl LdifFile {
-    pub(super) fn new(path: PathBuf, options: Options) -> LdifFile {
-        let host = options.host.unwrap_or_else(crate::os::host::name);
-        LdifFile {
-            path,
-            default_domain: options.default_domain.map(|domain| domain.to_ascii_lowercase()),
-            host: host.to_ascii_lowercase(),
-            cache: Mutex::new(None),
-            scram_for_all: Default::default(),
-            logins: options.logins,
-            secret: options.secret.unwrap_or_else(random),
-        }
+    pub(super) fn new(path: PathBuf, site: Site) -> LdifFile {
+        LdifFile { path, site, cache: Mutex::new(None) }
     }
 
-    pub(super) fn scram_for_all(&self, hash: Hash) -> bool {
-        let mut each = Hash::ALL.into_iter().zip(&self.scram_for_all);
-        each.any(|(other, all)| other == hash && all.load(Ordering::Relaxed))
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// The users as the file holds them now.
-    pub(super) fn read(&self) -> Result<Arc<Known>, DirectoryError> {
-        let failed = |source: io::Error| DirectoryError::Unavailable { path: self.path.clone(), source };
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// What the file holds now.
+    fn read(&self) -> Result<Arc<Known>, DirectoryError> {
+        let failed = |source: io::Error| DirectoryError::Unavailable {
+            directory: self.path.display().to_string(),
+            reason: source.to_string(),
+        };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         // The version is taken before the text: a change between the two is seen by the next question.
         let meta = fs::metadata(&self.path).map_err(failed)?;
@@ -90,10 +88,9 @@ impl LdifFile {
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
         }
-        for (hash, all) in Hash::ALL.into_iter().zip(&self.scram_for_all) {
-            let mut served =
-                known.records.iter().filter(|record| self.is_here(record) && record.user.status.may_log_in());
-            all.store(served.all(|record| record.may_use_scram(hash)), Ordering::Relaxed);
+        for hash in Hash::ALL {
+            let all = known.records.iter().all(|record| self.site.is_ready_for_scram(record, hash));
+            self.site.set_scram_for_all(hash, all);
         }
         *cache = Some((version, Arc::clone(&known)));
         Ok(known)
@@ -101,20 +98,51 @@ impl LdifFile {
 
     fn understand(&self, text: &[u8]) -> Known {
         let parsed = ldif::parse(text);
-        let mut known = Known { default_domain: self.default_domain.clone(), ..Known::default() };
+        let mut known = Known { default_domain: self.site.default_domain.clone(), ..Known::default() };
         let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
         for problem in &parsed.problems {
             known.problems.push(place(problem.line, &format!("{}; the entry is ignored", problem.text)));
         }
+        // Domains and groups first: what users are may depend on them.
         for entry in &parsed.entries {
             let mut warnings = Vec::new();
-            let read = user::read(entry, self.default_domain.as_deref(), &mut |text| {
+            match domain::read(entry, self.site.dc_root.as_ref(), &mut |text| warnings.push(place(entry.line, &text))) {
+                Ok(None) => known.groups.extend(group::read(entry)),
+                Ok(Some(domain)) => {
+                    if known.domain(&domain.name).is_some() {
+                        let text = format!("{} is there already; the entry is ignored", domain.name);
+                        known.problems.push(place(entry.line, &text));
+                    } else {
+                        known.domain_names.insert(domain.name.clone(), known.domains.len());
+                        known.domains.push(domain);
+                    }
+                }
+                Err(text) => known.problems.push(place(entry.line, &format!("{text}; the entry is ignored"))),
+            }
+            known.problems.extend(warnings);
+        }
+        for (index, domain) in known.domains.iter().enumerate() {
+            for alias in &domain.aliases {
+                known.domain_names.entry(alias.clone()).or_insert(index);
+            }
+        }
+        let bases: Vec<(Dn, String)> = known.domains.iter().filter_map(Domain::base).collect();
+        for entry in &parsed.entries {
+            let mut warnings = Vec::new();
+            let dn = Dn::parse(&entry.dn);
+            let base = bases.iter().filter(|(base, _)| dn.is_in(base)).max_by_key(|(base, _)| base.depth());
+            let read = user::read(entry, &self.site, base.map(|(_, name)| name.as_str()), &mut |text| {
                 warnings.push(place(entry.line, &text));
             });
             known.problems.extend(warnings);
             match read {
                 Ok(None) => {}
-                Ok(Some(record)) => {
+                Ok(Some(mut record)) => {
+                    if let Some(domain) = record.user.domain.as_deref().and_then(|name| known.domain(name)) {
+                        record.user.join(domain);
+                    }
+                    record.user.service_admin |=
+                        known.groups.iter().any(|group| group.makes_service_admin(&self.site, &dn));
                     if let Err(text) = known.add(record) {
                         known.problems.push(place(entry.line, &text));
                     }
@@ -125,48 +153,70 @@ impl LdifFile {
         known
     }
 
-    pub(super) fn is_here(&self, record: &Record) -> bool {
-        match &record.host {
-            None => true,
-            Some(host) => {
-                // A short name and a full name of the same host are the same.
-                let (a, b) = (host.as_str(), self.host.as_str());
-                a == b
-                    || a == "localhost"
-                    || (!(a.contains('.') && b.contains('.')) && a.split('.').next() == b.split('.').next())
+    pub(super) fn lookup(&self, name: &str) -> Result<Home, DirectoryError> {
+        Ok(self.site.home(self.read()?.by_login(name)))
+    }
+
+    pub(super) fn recipient(&self, address: &str) -> Result<Home, DirectoryError> {
+        let known = self.read()?;
+        Ok(self.site.home(known.by_address(address).or_else(|| known.by_userid(address))))
+    }
+
+    pub(super) fn authenticate(&self, login: &str, password: &str) -> Result<Authenticated, DirectoryError> {
+        let known = self.read()?;
+        let found = known.by_login(login);
+        self.site.check(login, found, password, |_| Ok(None))?;
+        self.site.admit(found)
+    }
+
+    pub(super) fn scram_keys(&self, login: &str, hash: Hash) -> Result<Keys, DirectoryError> {
+        Ok(self.site.scram_keys(login, self.read()?.by_login(login), hash))
+    }
+
+    pub(super) fn admit(&self, login: &str, keys: &Keys) -> Result<Authenticated, DirectoryError> {
+        let known = self.read()?;
+        self.site.admit(known.by_login(login).filter(|record| self.site.holds(record, keys)))
+    }
+
+    pub(super) fn entry(&self, userid: &str) -> Result<Option<User>, DirectoryError> {
+        Ok(self.read()?.by_userid(userid).map(|record| record.user.clone()))
+    }
+
+    pub(super) fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
+        Ok(self.read()?.by_address(address).is_some())
+    }
+
+    pub(super) fn domain(&self, name: &str) -> Result<Option<Domain>, DirectoryError> {
+        Ok(self.read()?.domain(&name.trim().to_lowercase()).cloned())
+    }
+
+    pub(super) fn administers_domain(&self, user: &User) -> Result<bool, DirectoryError> {
+        let Some(domain) = user.domain.as_deref() else {
+            return Ok(false);
+        };
+        let dn = Dn::parse(&user.dn);
+        let known = self.read()?;
+        Ok(user.domain_admin || known.groups.iter().any(|group| group.makes_domain_admin(&self.site, &dn, domain)))
+    }
+
+    /// The users of this host, sorted by userid; returns what is wrong with the file.
+    pub(super) fn for_each_user(
+        &self,
+        visit: &mut dyn FnMut(User) -> ControlFlow<()>,
+    ) -> Result<Vec<String>, DirectoryError> {
+        let known = self.read()?;
+        let mut here: Vec<&Record> = known.records.iter().filter(|record| self.site.is_here(record)).collect();
+        here.sort_by(|a, b| a.user.userid.cmp(&b.user.userid));
+        for record in here {
+            if visit(record.user.clone()).is_break() {
+                break;
             }
         }
+        Ok(known.problems.clone())
     }
 
-    pub(super) fn home(&self, found: Option<&Record>) -> Home {
-        match found {
-            None => Home::Nowhere,
-            Some(record) => match &record.host {
-                Some(host) if !self.is_here(record) => Home::At(host.clone()),
-                _ => Home::Here(record.user.clone()),
-            },
-        }
-    }
-
-    /// The keys of whoever a login name means; of nobody, such as fit no password.
-    pub(super) fn scram_keys(&self, login: &str, hash: Hash) -> Result<Keys, DirectoryError> {
-        let known = self.read()?;
-        let keys = known.by_login(login).and_then(|record| record.scram_keys(hash, &self.secret));
-        let nobody = || Keys::of_nobody(hash, &self.secret, &canonical_userid(login, self.default_domain.as_deref()));
-        Ok(keys.unwrap_or_else(nobody))
-    }
-
-    /// What follows the right password.
-    pub(super) fn admit(&self, found: Option<&Record>) -> Result<Authenticated, DirectoryError> {
-        let record = found.ok_or(DirectoryError::BadCredentials)?;
-        if !record.user.status.may_log_in() {
-            return Err(DirectoryError::Blocked(record.user.status));
-        }
-        match self.home(found) {
-            Home::Here(user) => Ok(Authenticated { user }),
-            Home::At(host) => Err(DirectoryError::Elsewhere(host)),
-            Home::Nowhere => Err(DirectoryError::BadCredentials),
-        }
+    pub(super) fn problems(&self) -> Result<Vec<String>, DirectoryError> {
+        Ok(self.read()?.problems.clone())
     }
 }
 
@@ -178,8 +228,7 @@ impl Known {
         }
         let index = self.records.len();
         let mut wrong = Vec::new();
-        let mail = Some(&record.user.mail).filter(|mail| !mail.is_empty());
-        for address in mail.into_iter().chain(&record.user.alternates) {
+        for address in record.user.addresses() {
             let key = address.trim().to_lowercase();
             let holder = *self.addresses.entry(key).or_insert(index);
             if holder != index {
@@ -192,21 +241,22 @@ impl Known {
     }
 
     /// Whom a login name means: a userid, else an address.
-    pub(super) fn by_login(&self, name: &str) -> Option<&Record> {
+    fn by_login(&self, name: &str) -> Option<&Record> {
         self.by_userid(name).or_else(|| self.by_address(name))
     }
 
-    pub(super) fn by_userid(&self, name: &str) -> Option<&Record> {
+    fn by_userid(&self, name: &str) -> Option<&Record> {
         let userid = canonical_userid(name, self.default_domain.as_deref());
         self.records.get(*self.userids.get(&userid)?)
     }
 
-    pub(super) fn by_address(&self, address: &str) -> Option<&Record> {
+    fn by_address(&self, address: &str) -> Option<&Record> {
         let address = address.trim().to_lowercase();
         self.records.get(*self.addresses.get(&address)?)
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter()
+    /// By one of its names, in lower case.
+    fn domain(&self, name: &str) -> Option<&Domain> {
+        self.domains.get(*self.domain_names.get(name)?)
     }
 }

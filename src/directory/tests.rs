@@ -42,6 +42,8 @@ fn options(default_domain: Option<&str>, host: &str) -> Options {
     Options {
         default_domain: default_domain.map(str::to_owned),
         host: Some(host.to_owned()),
+        dc_root: None,
+        admin_group: None,
         logins: Logins::new(100, std::time::Duration::from_secs(3600)),
         secret: Some([7; 32]),
     }
@@ -138,7 +140,7 @@ fn a_new_entry_is_read_as_the_userid_it_was_made_for() {
             for mail in ["", "joe@example.org", "joe@other.org", "joe@siroe.com"] {
                 let dir = tempfile::tempdir().unwrap();
                 let path = dir.path().join("d.ldif");
-                let (dn, uid) = place(userid, mail, default);
+                let (dn, uid) = user::place(userid, mail, default);
                 edit::add(&path, &dn, &[("uid", &uid), ("mail", mail)]).unwrap();
                 let directory = Directory::open(&path, options(default, "h"));
                 let user = directory.entry(userid).unwrap();

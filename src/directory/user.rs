@@ -2,10 +2,13 @@
 
 use std::sync::OnceLock;
 
+use super::dn::{Dn, escaped};
+use super::domain::Domain;
 use super::ldif::Entry;
 use super::password;
 use super::quota::Quota;
 use super::scram::{self, Bytes32, Hash, Keys};
+use super::site::Site;
 
 /// What an account may do (`mailUserStatus` and `inetUserStatus`; the stricter of the two counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +59,9 @@ impl Status {
     }
 }
 
+/// The value of `mailAdminRole` that gives rights over the mail of a domain.
+pub(super) const STORE_ADMIN: &str = "storeadmin";
+
 /// One user of the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
@@ -69,8 +75,12 @@ pub struct User {
     pub mail: String,
     /// Further addresses (`mailAlternateAddress`, `mailEquivalentAddress`).
     pub alternates: Vec<String>,
-    /// What the account may do.
+    /// The domain it is in: that of the userid, else the default domain.
+    pub domain: Option<String>,
+    /// What the account itself may do; see [`User::standing`].
     pub status: Status,
+    /// What the accounts of its domain may do.
+    pub domain_status: Status,
     /// Quota in bytes (`mailQuota`).
     pub mail_quota: Quota,
     /// Quota in messages (`mailMsgQuota`).
@@ -79,12 +89,36 @@ pub struct User {
     pub language: String,
     /// The partition of the mailbox (`mailMessageStore`).
     pub partition: Option<String>,
-    /// The service filter (`mailAllowedServiceAccess`); several values are joined with `$`.
+    /// The service filter (`mailAllowedServiceAccess`, else the one of the domain); several values are joined with `$`.
     pub allowed_services: Option<String>,
     /// The groups in access lists (`aclGroupAddr`), lower case.
     pub groups: Vec<String>,
     /// The ways of delivery (`mailDeliveryOption`), lower case; empty means `mailbox`.
     pub delivery: Vec<String>,
+    /// A member of the group of service administrators (`store.serviceadmingroupdn`).
+    pub service_admin: bool,
+    /// Administers the mail of its domain by its own entry (`mailAdminRole`); see `Directory::administers_domain`.
+    pub domain_admin: bool,
+}
+
+impl User {
+    /// What the account may do: the stricter of its own status and that of its domain.
+    pub fn standing(&self) -> Status {
+        self.status.max(self.domain_status)
+    }
+
+    /// The primary address, if there is one, and the further ones.
+    pub fn addresses(&self) -> impl Iterator<Item = &String> {
+        Some(&self.mail).filter(|mail| !mail.is_empty()).into_iter().chain(&self.alternates)
+    }
+
+    /// Adds what holds for all users of its domain.
+    pub(super) fn join(&mut self, domain: &Domain) {
+        self.domain_status = domain.status;
+        if self.allowed_services.is_none() {
+            self.allowed_services.clone_from(&domain.allowed_services);
+        }
+    }
 }
 
 /// Tells why a name cannot be a userid. Source: 6.3 Administration Guide, section 20.2.1.
@@ -142,20 +176,14 @@ pub fn place(userid: &str, mail: &str, default_domain: Option<&str>) -> (String,
         None => "o=local".to_owned(),
     };
     let dn = format!("uid={},ou=People,{tree}", escaped(local));
-    let uid = if userid_of(local, &dn, mail, default_domain) == userid { local } else { userid };
-    (dn, uid.to_owned())
+    let uid = uid_for(userid, Dn::parse(&dn).domain(None), mail, default_domain);
+    (dn, uid)
 }
 
-/// A value in a distinguished name. Source: RFC 4514 section 2.4.
-fn escaped(value: &str) -> String {
-    let mut out = String::new();
-    for (index, c) in value.chars().enumerate() {
-        if ",+\"\\<>;=".contains(c) || (index == 0 && c == '#') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
+/// The value of `uid` with which an entry in a place of that domain is read as `userid`.
+pub(super) fn uid_for(userid: &str, place: Option<String>, mail: &str, default_domain: Option<&str>) -> String {
+    let local = userid.rsplit_once('@').map_or(userid, |(local, _)| local);
+    if userid_of(local, place, mail, default_domain) == userid { local.to_owned() } else { userid.to_owned() }
 }
 
 /// A user as it is kept in memory: with what only this room sees.
@@ -202,27 +230,24 @@ impl Record {
 
 /// Reads the user of an entry. `Ok(None)`: the entry is not a person with a `uid` (a domain, a branch).
 /// `warn` takes what is odd but does not forbid the entry.
+///
+/// `base_domain` is the domain below whose base (`inetDomainBaseDN`) the entry is.
 pub(super) fn read(
     entry: &Entry,
-    default_domain: Option<&str>,
+    site: &Site,
+    base_domain: Option<&str>,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Record>, String> {
     let Some(uid) = entry.first("uid") else {
         return Ok(None);
     };
     let mail = entry.first("mail").unwrap_or_default();
-    let userid = userid_of(&uid, &entry.dn, &mail, default_domain);
+    let default_domain = site.default_domain.as_deref();
+    let place = Dn::parse(&entry.dn);
+    let place_domain = base_domain.map(str::to_owned).or_else(|| place.domain(site.dc_root.as_ref()));
+    let userid = userid_of(&uid, place_domain, &mail, default_domain);
     check_userid(&userid)?;
-    let mut status = Status::Active;
-    for attribute in ["mailuserstatus", "inetuserstatus"] {
-        for value in entry.all(attribute) {
-            let read = Status::parse(&value).unwrap_or_else(|| {
-                warn(format!("{userid}: unknown status \"{value}\" is taken as inactive"));
-                Status::Inactive
-            });
-            status = status.max(read);
-        }
-    }
+    let status = strictest(entry, &["mailuserstatus", "inetuserstatus"], &userid, warn);
     let mut quota = |attribute: &str| match entry.first(attribute).map(|text| Quota::parse(&text)) {
         None => Quota::default(),
         Some(Ok(quota)) => quota,
@@ -255,6 +280,10 @@ pub(super) fn read(
         allowed_services: (!services.is_empty()).then(|| services.join("$")),
         groups: lower("aclgroupaddr"),
         delivery: lower("maildeliveryoption"),
+        domain: userid.rsplit_once('@').map(|(_, domain)| domain.to_owned()).or_else(|| site.default_domain.clone()),
+        domain_status: Status::Active,
+        service_admin: entry.all("memberof").any(|group| site.admin_group.as_ref() == Some(&Dn::parse(&group))),
+        domain_admin: entry.all("mailadminrole").any(|role| role.trim().eq_ignore_ascii_case(STORE_ADMIN)),
         userid,
     };
     Ok(Some(Record {
@@ -267,9 +296,21 @@ pub(super) fn read(
     }))
 }
 
-/// The userid of an entry. The domain is the one written in `uid`, else the one of the entry's place in the tree (an `o=`
-/// that is a domain name, else its `dc=` parts), else the one of `mail`; the default domain is not written.
-fn userid_of(uid: &str, dn: &str, mail: &str, default_domain: Option<&str>) -> String {
+/// The stricter of the values of some attributes (names in lower case) of the entry of `whose`.
+pub(super) fn strictest(entry: &Entry, attributes: &[&str], whose: &str, warn: &mut dyn FnMut(String)) -> Status {
+    let values = attributes.iter().flat_map(|attribute| entry.all(attribute));
+    let read = values.map(|value| {
+        Status::parse(&value).unwrap_or_else(|| {
+            warn(format!("{whose}: unknown status \"{value}\" is taken as inactive"));
+            Status::Inactive
+        })
+    });
+    read.max().unwrap_or_default()
+}
+
+/// The userid of an entry. The domain is the one written in `uid`, else the one of the entry's place in the tree (`place`),
+/// else the one of `mail`; the default domain is not written.
+fn userid_of(uid: &str, place: Option<String>, mail: &str, default_domain: Option<&str>) -> String {
     let uid = uid.trim().to_lowercase();
     let Some(default) = default_domain else {
         return uid;
@@ -281,21 +322,8 @@ fn userid_of(uid: &str, dn: &str, mail: &str, default_domain: Option<&str>) -> S
     if mail_domain.as_deref() == Some(default) {
         return uid;
     }
-    match domain_of(dn).or(mail_domain) {
+    match place.or(mail_domain) {
         Some(domain) if domain != default => format!("{uid}@{domain}"),
         _ => uid,
     }
-}
-
-fn domain_of(dn: &str) -> Option<String> {
-    let parts: Vec<(String, String)> = dn
-        .split(',')
-        .filter_map(|part| part.split_once('='))
-        .map(|(kind, value)| (kind.trim().to_lowercase(), value.trim().to_lowercase()))
-        .collect();
-    if let Some((_, domain)) = parts.iter().find(|(kind, value)| kind == "o" && value.contains('.')) {
-        return Some(domain.clone());
-    }
-    let labels: Vec<&str> = parts.iter().filter(|(kind, _)| kind == "dc").map(|(_, value)| value.as_str()).collect();
-    (labels.len() >= 2).then(|| labels.join("."))
 }

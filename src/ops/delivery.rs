@@ -1,18 +1,21 @@
 //! Local delivery: where a message goes, who may put it there, and how it gets into the store. For `deliver` and LMTP.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use memchr::memchr;
 
 use super::account;
-use super::quota::warning;
+use super::quota::domain::DomainLimit;
+use super::quota::status::{self, StatusError};
 use super::quota::watch::Watch;
+use super::quota::{self, Defaults, warning};
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
 use crate::log::{self, Category};
 use crate::store::{
     AccountId, Acl, AclEntry, Appended, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName,
-    NewMessage, Rights, Staged, Staging, Store, StoreError,
+    NewMessage, Rights, Staged, Staging, Store, StoreError, Usage,
 };
 use crate::text::utf7;
 
@@ -143,6 +146,8 @@ pub struct Place {
     pub partition: String,
     /// The owner.
     pub userid: String,
+    /// What the users of the owner's domain may hold together.
+    pub domain: Option<DomainLimit>,
 }
 
 /// Flags and keywords that a message gets.
@@ -237,7 +242,7 @@ impl LocalDelivery<'_> {
         let account = self.account(&user, now_s)?;
         let mailbox = MailboxName { owner: user.userid.clone(), folder: name.folder.clone() };
         match self.folder(account, &user.userid, &name.folder, now_s)? {
-            Found::Open(place) => Ok(place),
+            Found::Open(place) => Ok(Place { domain: DomainLimit::of(self.directory, &user)?, ..place }),
             Found::Missing => Err(DeliveryError::NoMailbox(mailbox)),
             Found::Closed => Err(DeliveryError::NotPermitted { authid: self.policy.authid.clone(), mailbox }),
         }
@@ -262,18 +267,37 @@ impl LocalDelivery<'_> {
         if let Some(path) = folder.filter(|path| !path.is_inbox())
             && let Found::Open(place) = self.folder(account, &user.userid, path, now_s)?
         {
-            return Ok(place);
+            return Ok(Place { domain: DomainLimit::of(self.directory, user)?, ..place });
         }
         let inbox = self.store.view(account)?.folder(FolderId::INBOX)?;
         let inbox = inbox.ok_or_else(|| DeliveryError::NoMailbox(MailboxName::inbox(&user.userid)))?;
-        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone() })
+        let domain = DomainLimit::of(self.directory, user)?;
+        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone(), domain })
     }
 
     fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {
-        if user.status != Status::Active && !(user.status == Status::Overquota && self.policy.ignore_quota) {
-            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status: user.status });
+        let status = self.standing(user, now_s)?;
+        if status != Status::Active && !(status == Status::Overquota && self.policy.ignore_quota) {
+            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status });
         }
         Ok(account::of_user(self.store, user, now_s)?)
+    }
+
+    /// What the account may do. One that is over its quota by its status, and has room again, gets the status back.
+    fn standing(&self, user: &User, now_s: i64) -> Result<Status, DeliveryError> {
+        let status = user.standing();
+        let settings = self.policy.quota.as_ref().map(|watch| watch.now()).filter(|settings| settings.overquota_status);
+        let (Some(settings), Status::Overquota) = (settings, user.status) else { return Ok(status) };
+        let Some(account) = self.store.account_id(&user.userid)? else { return Ok(status) };
+        let limits = quota::effective(user, Defaults::of_rules(&settings.rules));
+        let followed = quota::take_over(self.store, account, &limits, now_s)
+            .map_err(StatusError::from)
+            .and_then(|_| status::follow_user(&settings, self.store, self.directory, account, user));
+        match followed {
+            Ok(own) => Ok(own.max(user.domain_status)),
+            Err(StatusError::Directory(error)) => Err(error.into()),
+            Err(StatusError::Store(error)) => Err(error.into()),
+        }
     }
 
     fn folder(&self, account: AccountId, userid: &str, path: &FolderPath, now_s: i64) -> Result<Found, DeliveryError> {
@@ -301,7 +325,13 @@ impl LocalDelivery<'_> {
             Some(row) => Some(row),
         };
         Ok(row.map_or(Found::Missing, |row| {
-            Found::Open(Place { account, folder: row.id, partition: row.partition, userid: userid.to_owned() })
+            Found::Open(Place {
+                account,
+                folder: row.id,
+                partition: row.partition,
+                userid: userid.to_owned(),
+                domain: None,
+            })
         }))
     }
 
@@ -429,20 +459,49 @@ impl LocalDelivery<'_> {
             internal_date_s: now_s,
             internal_zone_min: 0,
         };
+        let admitted = self.admitted_by_domains(staged.size(), places);
         let to: Vec<Delivery> = places
             .iter()
-            .map(|place| Delivery {
+            .zip(&admitted)
+            .filter(|(_, admitted)| admitted.is_ok())
+            .map(|(place, _)| Delivery {
                 account: place.account,
                 folder: place.folder,
                 ignore_quota: self.policy.ignore_quota,
             })
             .collect();
-        let done = self.store.deliver(&item, &to, now_s);
+        let mut done = self.store.deliver(&item, &to, now_s).into_iter();
         crate::crash_point!("deliver.after-commit");
-        for (place, one) in places.iter().zip(&done) {
-            self.mind_quota(place, one, now_s);
+        let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
+        let mut results = Vec::with_capacity(places.len());
+        for (place, admitted) in places.iter().zip(admitted) {
+            let one = match admitted {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    let one = done.next().unwrap_or_else(unfinished);
+                    self.mind_quota(place, &one, now_s);
+                    one
+                }
+            };
+            results.push(one.map(drop).map_err(DeliveryError::from));
         }
-        done.into_iter().map(|one| one.map(drop).map_err(DeliveryError::from)).collect()
+        results
+    }
+
+    /// Which places the quotas of their domains let a message of `bytes` into, those before them counted in.
+    fn admitted_by_domains(&self, bytes: u64, places: &[&Place]) -> Vec<Result<(), StoreError>> {
+        let mut coming: HashMap<String, Usage> = HashMap::new();
+        let admit = |place: &&Place| match &place.domain {
+            Some(limit) if !self.policy.ignore_quota => {
+                let more =
+                    coming.get(&limit.name).copied().unwrap_or_default().and(Usage { bytes, messages: 1 });
+                limit.admit(self.store, more)?;
+                coming.insert(limit.name.clone(), more);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        places.iter().map(admit).collect()
     }
 
     /// What a delivery, done or refused, means for the quota of its place: the clock of the grace period, the warning. That it fails is no failure of

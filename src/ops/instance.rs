@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Conf, ConfigError, Instance};
+use crate::directory::ldap::{self, Encryption};
 use crate::directory::{Directory, Logins, Options, scram};
 use crate::log::{Level, Settings};
 use crate::os::durable;
@@ -258,7 +259,7 @@ pub fn become_server(conf: &Conf) -> Result<(), UserError> {
     user::become_account(&server_account(conf)?)
 }
 
-/// The user directory that the configuration names.
+/// The user directory that the configuration names: the servers of `local.ugldaphost` where that is set, else `config/directory.ldif`.
 pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
     let given = |name: &str| conf.get(name).filter(|value| !value.is_empty());
     let size = usize::try_from(conf.int("service.authcachesize")).unwrap_or(0);
@@ -266,11 +267,46 @@ pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
     let options = Options {
         default_domain: given("local.defdomain"),
         host: given("local.hostname"),
+        dc_root: given("service.dcroot"),
+        admin_group: given("store.serviceadmingroupdn"),
         logins: Logins::new(size, lifetime),
         // An instance of an older release has none until `configure` is called again.
         secret: fs::read(instance.login_secret()).ok().map(|bytes| blake3::hash(&bytes).into()),
     };
-    Directory::open(&instance.directory_ldif(), options)
+    let hosts = conf.list("local.ugldaphost");
+    if hosts.is_empty() {
+        return Directory::open(&instance.directory_ldif(), options);
+    }
+    Directory::ldap(ldap_settings(conf, hosts), options)
+}
+
+/// What the parameters say about the directory servers.
+fn ldap_settings(conf: &Conf, hosts: Vec<String>) -> ldap::Settings {
+    let usual = ldap::Settings::default();
+    let number = |name: &str| conf.number(name).and_then(|value| u64::try_from(value).ok());
+    let size = |name: &str| number(name).and_then(|value| usize::try_from(value).ok());
+    let remember = conf.bool("service.ldapmemcache");
+    ldap::Settings {
+        hosts,
+        port: number("local.ugldapport").and_then(|port| u16::try_from(port).ok()),
+        base_dn: conf.string("local.ugldapbasedn"),
+        bind_dn: conf.string("local.ugldapbinddn"),
+        bind_password: conf.string("local.ugldapbindcred"),
+        encryption: match (conf.bool("local.ugldapusessl"), conf.bool("local.ugldapstarttls")) {
+            (true, _) => Encryption::Tls,
+            (false, true) => Encryption::StartTls,
+            (false, false) => Encryption::None,
+        },
+        ca_file: conf.path("local.ugldapcafile"),
+        pool_size: size("service.ldappoolsize").unwrap_or(usual.pool_size),
+        pool_refresh: number("local.ldappoolrefreshinterval").map(|minutes| Duration::from_secs(minutes * 60)),
+        connect_timeout: number("local.ldapconnecttimeout").map_or(usual.connect_timeout, Duration::from_secs),
+        search_timeout: number("local.ldapsearchtimeout").map_or(usual.search_timeout, Duration::from_secs),
+        cache_bytes: if remember { size("service.ldapmemcachesize").unwrap_or(0) } else { 0 },
+        cache_lifetime: number("service.ldapmemcachettl").map_or(Duration::ZERO, Duration::from_secs),
+        dc_root: conf.get("service.dcroot").filter(|value| !value.is_empty()),
+        trace: conf.bool("local.ldaptrace"),
+    }
 }
 
 /// What `logfile.<service>.*` says about the log of a service; `process` is the name in its lines.

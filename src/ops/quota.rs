@@ -1,6 +1,9 @@
 //! Quota: which limits a user has, by the directory entry and the configuration, and what an account has used of them. What is configured is in
-//! [`watch`], the warning to the owner in [`warning`].
+//! [`watch`], the warning to the owner in [`warning`]; [`domain`] has what the users of a domain
+//! may hold together, [`status`] writes `mailUserStatus`.
 
+pub mod domain;
+pub mod status;
 pub mod warning;
 pub mod watch;
 

@@ -50,7 +50,23 @@ impl Users<'_> {
         canonical_userid(&self.completed(name), self.default_domain)
     }
 
-    /// Checks that the client is `authcid` and may use `service`; returns `authzid`: the same user, or anybody for a store administrator.
+    /// A store administrator: named in `store.admins`, or a member of the group of service administrators.
+    pub fn is_admin(&self, user: &User) -> bool {
+        self.admins.contains(&user.userid) || user.service_admin
+    }
+
+    /// True for an administrator of the domain that somebody is in who is none of the whole store.
+    fn administers(&self, user: &User, other: &Home) -> Result<bool, DirectoryError> {
+        match other {
+            Home::Here(other) if user.domain.is_some() && other.domain == user.domain && !self.is_admin(other) => {
+                self.directory.administers_domain(user)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Checks that the client is `authcid` and may use `service`; returns `authzid`: the same user, or anybody for a store administrator,
+    /// and for an administrator of a domain the users of that domain.
     ///
     /// # Errors
     /// The login failed, or the directory did not answer.
@@ -77,10 +93,11 @@ impl Users<'_> {
         {
             return Ok(Identity { user, by_proxy: false });
         }
-        if !self.admins.contains(&user.userid) {
+        let other = self.directory.lookup(authzid)?;
+        if !self.is_admin(&user) && !self.administers(&user, &other)? {
             return Err(DirectoryError::BadCredentials);
         }
-        match self.directory.lookup(authzid)? {
+        match other {
             Home::Here(other) => Ok(Identity { by_proxy: other.userid != user.userid, user: other }),
             Home::At(host) => Err(DirectoryError::Elsewhere(host)),
             Home::Nowhere => Err(DirectoryError::BadCredentials),

@@ -45,6 +45,8 @@ pub struct Appended {
     pub modseq: Modseq,
     /// The owner is to be warned: the quota is nearly used up, and the last warning was long ago.
     pub warning_due: bool,
+    /// The quota is used up now.
+    pub used_up: bool,
 }
 
 /// One place a message is delivered to.
@@ -277,13 +279,13 @@ impl Tx<'_, '_> {
         row.highest_modseq = modseq;
         row.last_append_s = now_s;
         self.changed(account, &row)?;
-        let warning_due = self.keep_quota_clock(account, &mut owner, false, Some(now_s))?;
+        let (warning_due, used_up) = self.keep_quota_clock(account, &mut owner, false, Some(now_s))?;
         rows::put_account(self.txn, account, &owner)?;
         for item in items {
             item.staged.keep();
         }
         crate::crash_point!("append.after-rows");
-        Ok(Appended { uidvalidity: row.uidvalidity, uids, modseq, warning_due })
+        Ok(Appended { uidvalidity: row.uidvalidity, uids, modseq, warning_due, used_up })
     }
 
     fn append_one(&mut self, target: &mut Target<'_>, item: &NewMessage<'_>) -> Result<Uid, StoreError> {

@@ -443,18 +443,18 @@ fn is_warning_due(rules: &Rules, owner: &Account, roots: &[Root], now_s: i64) ->
 impl Tx<'_, '_> {
     /// Starts the clocks of the grace period where the quota is used up now; without a time they do not start. They stop where something went away
     /// (`fell`; also a new limit is that) and it is not used up. To be called when the rows of folders are stored and before the account's.
-    /// Returns whether the owner is to be warned.
+    /// Returns whether the owner is to be warned, and whether the account's own quota is used up.
     pub(super) fn keep_quota_clock(
         &mut self,
         account: AccountId,
         owner: &mut Account,
         fell: bool,
         now_s: Option<i64>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(bool, bool), StoreError> {
         let nothing = owner.folder_limits.is_empty() && owner.quota_bytes.is_none() && owner.quota_messages.is_none();
         if nothing {
             owner.over_since_s = 0;
-            return Ok(false);
+            return Ok((false, false));
         }
         let rules = self.store.rules();
         let roots = roots(self.txn, account, owner)?;
@@ -472,7 +472,8 @@ impl Tx<'_, '_> {
                 _ => {}
             }
         }
-        Ok(now_s.is_some_and(|now_s| is_warning_due(&rules, owner, &roots, now_s)))
+        let due = now_s.is_some_and(|now_s| is_warning_due(&rules, owner, &roots, now_s));
+        Ok((due, roots.first().is_some_and(|root| root.is_used_up(&rules))))
     }
 
     /// True when messages that go from one folder of the account to another stay in the same root.

@@ -271,7 +271,7 @@ fn mailbox_failure(error: MailboxError) -> Failure {
         MailboxError::Directory(error) => {
             let exit = match error.kind() {
                 ErrorKind::NotFound => Exit::NoUser,
-                ErrorKind::Unavailable => Exit::Unavailable,
+                ErrorKind::Unavailable => Exit::TempFail,
                 ErrorKind::Invalid => Exit::DataErr,
                 ErrorKind::Denied => Exit::NoPerm,
                 _ => Exit::IoErr,

@@ -33,6 +33,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.lmtp.idletimeout", Int(1, MAX), "10", "minutes", Refresh, "Idle time after which an LMTP connection is dropped."),
     row("service.lmtp.maxmessagesize", Bytes(1024, 4_294_967_295), "1G", "bytes", Refresh, "Largest message that LMTP takes."),
     row("service.lmtp.maxrecipients", Int(1, 10_000), "1000", "recipients", Refresh, "Most recipients of a message over LMTP; the sender is asked to bring the others again."),
+    row("local.ugldapstarttls", Bool, "no", "", Restart, "Encrypt look-ups within the connection to the usual port (StartTLS); local.ugldapusessl goes before it."),
+    row("local.ugldapcafile", Path, "/etc/ssl/certs/ca-certificates.crt", "", Restart, "PEM file of the certificates by which those of directory servers are checked."),
     row("local.store.shards", Int(1, 64), "4", "shards", Creation, "Number of shards of the mailbox database, fixed when the store is created."),
 ];
 

@@ -412,8 +412,11 @@ impl Mailboxes<'_> {
     /// # Errors
     /// The directory does not answer, or has entries that it cannot read: then nobody may be called an orphan.
     pub fn orphans(&self, unused_since_s: Option<i64>) -> Result<Vec<String>, MailboxError> {
-        let known: BTreeSet<String> = self.directory.users()?.into_iter().map(|user| user.userid).collect();
-        let faults = self.directory.problems()?;
+        let mut known = BTreeSet::new();
+        let faults = self.directory.for_each_user(&mut |user| {
+            known.insert(user.userid);
+            ControlFlow::Continue(())
+        })?;
         if !faults.is_empty() {
             return Err(MailboxError::DirectoryFaults(faults));
         }

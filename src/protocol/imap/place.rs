@@ -139,15 +139,16 @@ impl Session {
 
     /// The user is logged in. His groups are those that he has now (the chapter on shared folders: they are kept until the session ends).
     pub(super) fn enter(&mut self, user: User, account: AccountId) {
+        let admin = self.server.users().is_admin(&user);
         self.store = self.server.store.acting_for(Who {
             account,
             userid: user.userid.clone(),
             groups: user.groups,
             default_domain: self.server.default_domain.clone().unwrap_or_default(),
-            admin: self.server.admins.contains(&user.userid),
+            admin,
             stranger: false,
         });
-        self.login = Some(Login { userid: user.userid, account });
+        self.login = Some(Login { userid: user.userid, account, admin });
     }
 }
 

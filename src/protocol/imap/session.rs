@@ -18,6 +18,7 @@ pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
+use crate::ops::quota::status;
 use crate::protocol::sasl::{Exchange, Mechanism};
 use crate::store::{AccountId, FolderId, FolderPath, Kind, Modseq, Rights, Store, StoreError, Who};
 
@@ -28,6 +29,8 @@ pub struct Login {
     pub userid: String,
     /// The account.
     pub account: AccountId,
+    /// A store administrator.
+    pub admin: bool,
 }
 
 /// How far a command is.
@@ -107,6 +110,11 @@ impl Session {
     /// The connection is encrypted from now on, with a key of so many bits.
     pub fn secured(&mut self, bits: u16) {
         self.bits = Some(bits);
+    }
+
+    /// True for a store administrator.
+    pub(super) fn is_admin(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.admin)
     }
 
     /// True when nothing encrypts the connection.
@@ -492,9 +500,12 @@ impl Session {
 
     /// Leaves the selected mailbox.
     pub fn leave(&mut self) {
-        let Some(selected) = self.selected.take().filter(|selected| selected.claims) else {
+        let Some(selected) = self.selected.take() else { return };
+        // There may be room again in the mailbox.
+        status::follow(&self.server.quota.now(), &self.server.store, &self.server.directory, selected.account);
+        if !selected.claims {
             return;
-        };
+        }
         if let Err(error) = self.store.settle_recent(selected.account, selected.folder)
             && error.kind() != Kind::NotFound
         {

@@ -22,6 +22,8 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
     let class = error.class();
     if matches!(class, Class::NoSpace | Class::Temporary) {
         log::error(Category::Store, format!("{whose}: {error}"));
+    } else if matches!(error, DeliveryError::Blocked { .. }) {
+        log::notice(Category::Account, format!("{whose}: {error}"));
     } else {
         log::information(Category::Protocol, format!("{whose}: {error}"));
     }

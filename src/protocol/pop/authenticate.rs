@@ -119,7 +119,7 @@ impl Session {
             userid: user.userid.clone(),
             groups: user.groups.clone(),
             default_domain: server.default_domain.clone().unwrap_or_default(),
-            admin: server.admins.contains(&user.userid),
+            admin: server.users().is_admin(&user),
             stranger: false,
         });
         let maildrop = Maildrop::open(&store, account)?;

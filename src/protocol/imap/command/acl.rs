@@ -115,8 +115,7 @@ fn canonical(session: &Session, identifier: &str) -> Result<String, Answer> {
 /// Rights for everybody, and only administrators may give them (`store.privatesharedfolders.restrictanyone`).
 fn is_restricted(session: &Session, identifier: &str) -> bool {
     let everybody = identifier == "anyone" || identifier.starts_with("anyone@");
-    let admin = session.userid().is_some_and(|userid| session.server.admins.contains(userid));
-    everybody && session.server.restrict_anyone && !admin
+    everybody && session.server.restrict_anyone && !session.is_admin()
 }
 
 /// Tells the log who changed what: `acl: joe at user/joe/Work: fred lrs (was lr)`.

@@ -89,7 +89,7 @@ pub fn set(session: &mut Session, root: &str, limits: &[(String, u64)], now_s: i
 }
 
 fn is_admin(session: &Session) -> bool {
-    session.userid().is_some_and(|userid| session.server.admins.contains(userid))
+    session.is_admin()
 }
 
 /// The account, the user and the folder of a root's name that the user may ask about: his own, for a store administrator any.

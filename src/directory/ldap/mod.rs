@@ -1,0 +1,476 @@
+//! The directory that LDAP servers keep: the questions of [`Directory`](super::Directory) as searches. What an entry means is decided where it is for
+//! entries of a file: `user`, `domain`, `site`.
+//!
+//! A server that does not answer, an answer that is not complete and a part of the tree that is on other servers all are [`DirectoryError::Unavailable`].
+
+mod cache;
+mod search;
+mod settings;
+mod wire;
+mod write;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use ldap3::Scope;
+
+use self::cache::Cache;
+use self::search::{Found, Search, any, equals};
+pub use self::settings::{Encryption, Settings};
+use self::wire::{Failure, Wire};
+use super::dn::Dn;
+use super::domain::{self, Domain};
+use super::group::MEMBERS;
+use super::ldif::Entry;
+use super::scram::{Hash, Keys};
+use super::site::Site;
+use super::user::{self, Record, STORE_ADMIN, User, canonical_userid};
+use super::{Authenticated, DirectoryError, Home};
+use crate::log::{self, Category};
+
+/// Result codes. Source: RFC 4511 appendix A.
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const REFERRAL: u32 = 10;
+const ADMIN_LIMIT_EXCEEDED: u32 = 11;
+const NO_SUCH_OBJECT: u32 = 32;
+
+/// Problems that are told of one by one; of more than that only the number.
+const PROBLEMS: usize = 1000;
+
+/// What the servers hold.
+#[derive(Debug)]
+pub struct LdapDirectory {
+    site: Site,
+    wire: Wire,
+    /// Whoever may be meant by a name.
+    people: Cache<Arc<Vec<Record>>>,
+    domains: Cache<Option<Domain>>,
+}
+
+impl LdapDirectory {
+    pub(super) fn new(settings: Settings, site: Site) -> LdapDirectory {
+        // Domains are few.
+        let (bytes, lifetime) = (settings.cache_bytes, settings.cache_lifetime);
+        LdapDirectory {
+            site,
+            people: Cache::new(bytes - bytes / 8, lifetime),
+            domains: Cache::new(bytes / 8, lifetime),
+            wire: Wire::new(settings),
+        }
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn settings(&self) -> &Settings {
+        self.wire.settings()
+    }
+
+    pub(super) fn lookup(&self, name: &str) -> Result<Home, DirectoryError> {
+        Ok(self.site.home(self.with_groups(self.by_login(name)?)?.as_ref()))
+    }
+
+    pub(super) fn recipient(&self, address: &str) -> Result<Home, DirectoryError> {
+        let people = self.people(address)?;
+        let found = self.by_address(&people, address).or_else(|| self.by_userid(&people, address));
+        Ok(self.site.home(self.joined(found)?.as_ref()))
+    }
+
+    pub(super) fn authenticate(&self, login: &str, password: &str) -> Result<Authenticated, DirectoryError> {
+        let found = self.by_login(login)?;
+        self.site.check(login, found.as_ref(), password, |record| self.bind(record, password).map(Some))?;
+        let found = self.with_groups(found)?;
+        if let Some(record) = &found {
+            for hash in Hash::ALL {
+                // Somebody who has got no keys since the start: mail programs must not try SCRAM any more.
+                if !record.passwords.is_empty() && !self.site.is_ready_for_scram(record, hash) {
+                    self.site.set_scram_for_all(hash, false);
+                }
+            }
+        }
+        self.site.admit(found.as_ref())
+    }
+
+    /// Has the server compare a password.
+    fn bind(&self, record: &Record, password: &str) -> Result<bool, DirectoryError> {
+        // invalidDNSyntax and noSuchObject: the entry is gone meanwhile. The others say that this entry does not log in, or not in this way.
+        const DENIED: [u32; 7] = [34, NO_SUCH_OBJECT, 48, 49, 50, 53, 19];
+        let result = self.wire.bind(&record.user.dn, password).map_err(|failure| self.unavailable(failure))?;
+        self.trace(|| format!("bind {}: result code {}", record.user.dn, result.rc));
+        match result.rc {
+            0 => Ok(true),
+            code if DENIED.contains(&code) => Ok(false),
+            _ => Err(self.unavailable(Failure::of(&result))),
+        }
+    }
+
+    pub(super) fn scram_keys(&self, login: &str, hash: Hash) -> Result<Keys, DirectoryError> {
+        Ok(self.site.scram_keys(login, self.by_login(login)?.as_ref(), hash))
+    }
+
+    pub(super) fn admit(&self, login: &str, keys: &Keys) -> Result<Authenticated, DirectoryError> {
+        let found = self.by_login(login)?.filter(|record| self.site.holds(record, keys));
+        self.site.admit(self.with_groups(found)?.as_ref())
+    }
+
+    pub(super) fn entry(&self, userid: &str) -> Result<Option<User>, DirectoryError> {
+        let people = self.people(userid)?;
+        Ok(self.joined(self.by_userid(&people, userid))?.map(|record| record.user))
+    }
+
+    pub(super) fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
+        Ok(self.by_address(&*self.people(address)?, address).is_some())
+    }
+
+    fn by_login(&self, name: &str) -> Result<Option<Record>, DirectoryError> {
+        let people = self.people(name)?;
+        self.joined(self.by_userid(&people, name).or_else(|| self.by_address(&people, name)))
+    }
+
+    fn by_userid<'a>(&self, people: &'a [Record], name: &str) -> Option<&'a Record> {
+        let userid = canonical_userid(name, self.site.default_domain.as_deref());
+        one_of(people.iter().filter(|record| record.user.userid == userid), &userid)
+    }
+
+    fn by_address<'a>(&self, people: &'a [Record], address: &str) -> Option<&'a Record> {
+        let address = address.trim().to_lowercase();
+        let is_it = |other: &String| other.trim().to_lowercase() == address;
+        one_of(people.iter().filter(|record| record.user.addresses().any(is_it)), &address)
+    }
+
+    /// With what holds for all users of the domain.
+    fn joined(&self, found: Option<&Record>) -> Result<Option<Record>, DirectoryError> {
+        let Some(mut record) = found.cloned() else {
+            return Ok(None);
+        };
+        if let Some(name) = record.user.domain.clone()
+            && let Some(domain) = self.domain(&name)?
+        {
+            record.user.join(&domain);
+        }
+        Ok(Some(record))
+    }
+
+    /// With what the entry of the group of service administrators says; the user's own entry was read already.
+    fn with_groups(&self, found: Option<Record>) -> Result<Option<Record>, DirectoryError> {
+        let Some((mut record, group)) = found.clone().zip(self.site.admin_group_dn.clone()) else {
+            return Ok(found);
+        };
+        if !record.user.service_admin {
+            let filter = any(MEMBERS.map(|attribute| equals(attribute, &record.user.dn)));
+            record.user.service_admin = !self.read_one(&group, &filter)?.is_empty();
+        }
+        Ok(Some(record))
+    }
+
+    /// Everybody who may be meant by a name: as userid, or as an address.
+    fn people(&self, name: &str) -> Result<Arc<Vec<Record>>, DirectoryError> {
+        let name = name.trim().to_lowercase();
+        if let Some(people) = self.people.get(&name) {
+            return Ok(people);
+        }
+        let default = self.site.default_domain.as_deref();
+        let userid = canonical_userid(&name, default);
+        let mut uids = vec![userid.clone()];
+        match (userid.rsplit_once('@'), default) {
+            (_, None) => {}
+            (Some((local, _)), Some(_)) => uids.push(local.to_owned()),
+            (None, Some(default)) => uids.push(format!("{userid}@{default}")),
+        }
+        let addresses = ["mail", "mailAlternateAddress", "mailEquivalentAddress"].map(|which| equals(which, &name));
+        let names = uids.iter().map(|uid| equals("uid", uid)).chain(addresses);
+        let found = self.search(&self.settings().base_dn, format!("(&(uid=*){})", any(names)))?;
+        let mut people = Vec::new();
+        let mut bases = Bases::default();
+        for entry in &found.entries {
+            match self.record(entry, &mut bases, &mut |text| log::error(Category::Ldap, self.place(entry, &text))) {
+                Ok(record) => people.extend(record),
+                Err(DirectoryError::NoUser(text)) => log::error(Category::Ldap, self.place(entry, &text)),
+                Err(error) => return Err(error),
+            }
+        }
+        let is_meant = |record: &Record| {
+            record.user.userid == userid || record.user.addresses().any(|other| other.trim().to_lowercase() == name)
+        };
+        people.retain(is_meant);
+        if people.is_empty() && !found.elsewhere.is_empty() {
+            return Err(self.unavailable(elsewhere(&found.elsewhere)));
+        }
+        people.sort_by(|a, b| a.user.dn.cmp(&b.user.dn));
+        let people = Arc::new(people);
+        self.people.keep(&name, Arc::clone(&people), people.iter().map(size).sum());
+        Ok(people)
+    }
+
+    /// The user of an entry. A broken one is [`DirectoryError::NoUser`] with what is wrong.
+    fn record(
+        &self,
+        entry: &Entry,
+        bases: &mut Bases,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Option<Record>, DirectoryError> {
+        let base = self.base_domain(&entry.dn, bases)?;
+        user::read(entry, &self.site, base.as_deref(), warn)
+            .map_err(|text| DirectoryError::NoUser(format!("{text}; the entry is ignored")))
+    }
+
+    /// The domain below whose base (`inetDomainBaseDN`) an entry is. Asked only where there is a tree of domains of its own.
+    fn base_domain(&self, dn: &str, bases: &mut Bases) -> Result<Option<String>, DirectoryError> {
+        let Some(root) = &self.settings().dc_root else {
+            return Ok(None);
+        };
+        // Every entry above it, by its name: the text behind each comma that ends a part.
+        let bytes = dn.as_bytes();
+        let ends = (1..bytes.len()).filter(|at| bytes.get(*at) == Some(&b',') && bytes.get(at - 1) != Some(&b'\\'));
+        let above: Vec<&str> = ends.filter_map(|at| dn.get(at + 1..)).map(str::trim).collect();
+        let Some(parent) = above.first() else {
+            return Ok(None);
+        };
+        if let Some(known) = bases.0.get(*parent) {
+            return Ok(known.clone());
+        }
+        let filter = any(above.iter().map(|dn| equals("inetDomainBaseDN", dn)));
+        let found = self.search(root, filter)?;
+        let mut nearest: Option<(usize, String)> = None;
+        for entry in &found.entries {
+            if let Ok(Some(domain)) = domain::read(entry, self.site.dc_root.as_ref(), &mut |_| {})
+                && let Some((base, name)) = domain.base()
+                && Dn::parse(dn).is_in(&base)
+                && nearest.as_ref().is_none_or(|(depth, _)| base.depth() > *depth)
+            {
+                nearest = Some((base.depth(), name));
+            }
+        }
+        let name = nearest.map(|(_, name)| name);
+        bases.0.insert((*parent).to_owned(), name.clone());
+        Ok(name)
+    }
+
+    pub(super) fn domain(&self, name: &str) -> Result<Option<Domain>, DirectoryError> {
+        let name = name.trim().to_lowercase();
+        if let Some(known) = self.domains.get(&name) {
+            return Ok(known);
+        }
+        let classes = any(domain::CLASSES.map(|class| equals("objectClass", class)));
+        let label = name.split('.').next().unwrap_or(&name);
+        let names = [("sunPreferredDomain", name.as_str()), ("associatedDomain", &name), ("o", &name), ("dc", label)];
+        let filter = format!("(&{classes}{})", any(names.map(|(attribute, value)| equals(attribute, value))));
+        let mut domains = Vec::new();
+        let roots = self.settings().dc_root.iter().chain([&self.settings().base_dn]);
+        for root in roots {
+            for entry in self.search(root, filter.clone())?.entries {
+                match domain::read(&entry, self.site.dc_root.as_ref(), &mut |text| {
+                    log::error(Category::Ldap, self.place(&entry, &text));
+                }) {
+                    Ok(domain) => domains.extend(domain),
+                    Err(text) => log::error(Category::Ldap, self.place(&entry, &text)),
+                }
+            }
+        }
+        let place = domains.iter().position(|domain| domain.name == name);
+        let place = place.or_else(|| domains.iter().position(|domain| domain.aliases.contains(&name)));
+        let found = place.map(|at| domains.swap_remove(at));
+        let size = found.as_ref().map_or(0, |domain| size_of::<Domain>() + domain.dn.len() + domain.name.len());
+        self.domains.keep(&name, found.clone(), size);
+        Ok(found)
+    }
+
+    pub(super) fn administers_domain(&self, user: &User) -> Result<bool, DirectoryError> {
+        let Some(domain) = user.domain.as_deref() else {
+            return Ok(false);
+        };
+        if user.domain_admin {
+            return Ok(true);
+        }
+        let member = any(MEMBERS.map(|attribute| equals(attribute, &user.dn)));
+        let filter = format!("(&{}{member})", equals("mailAdminRole", STORE_ADMIN));
+        let found = self.search(&self.settings().base_dn, filter)?;
+        let own = |group: &Entry| Dn::parse(&group.dn).domain(self.site.dc_root.as_ref());
+        Ok(found.entries.iter().any(|group| own(group).as_deref() == Some(domain)))
+    }
+
+    /// The users of this host in the order of the server, a page in memory at a time; returns what is wrong with entries.
+    pub(super) fn for_each_user(
+        &self,
+        visit: &mut dyn FnMut(User) -> ControlFlow<()>,
+    ) -> Result<Vec<String>, DirectoryError> {
+        let (mut problems, mut more) = (Vec::new(), 0_usize);
+        let mut problem = |text: String| if problems.len() < PROBLEMS { problems.push(text) } else { more += 1 };
+        let mut domains: HashMap<String, Option<Domain>> = HashMap::new();
+        let mut bases = Bases::default();
+        let filter = format!("(&(uid=*){})", self.here());
+        self.walk(&filter, &mut |entry| match self
+            .record(entry, &mut bases, &mut |text| problem(self.place(entry, &text)))
+        {
+            Ok(Some(mut record)) if self.site.is_here(&record) => {
+                if let Some(name) = &record.user.domain {
+                    if !domains.contains_key(name) {
+                        domains.insert(name.clone(), self.domain(name)?);
+                    }
+                    if let Some(Some(domain)) = domains.get(name) {
+                        record.user.join(domain);
+                    }
+                }
+                Ok(visit(record.user))
+            }
+            Ok(_) => Ok(ControlFlow::Continue(())),
+            Err(DirectoryError::NoUser(text)) => {
+                problem(self.place(entry, &text));
+                Ok(ControlFlow::Continue(()))
+            }
+            Err(error) => Err(error),
+        })?;
+        if more > 0 {
+            problems.push(format!("{more} more problems"));
+        }
+        Ok(problems)
+    }
+
+    pub(super) fn problems(&self) -> Result<Vec<String>, DirectoryError> {
+        self.for_each_user(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Looks whether everybody who logs in here has keys for SCRAM: where passwords cannot be read, nobody has.
+    pub(super) fn prepare(&self) -> Result<(), DirectoryError> {
+        let (mut seen, mut all) = (false, Hash::ALL.map(|hash| (hash, true)));
+        let mut bases = Bases::default();
+        let filter = format!("(&(uid=*)(userPassword=*){})", self.here());
+        self.walk(&filter, &mut |entry| {
+            if let Ok(Some(record)) = self.record(entry, &mut bases, &mut |_| {}) {
+                seen |= !record.passwords.is_empty();
+                for (hash, all) in &mut all {
+                    *all &= !record.passwords.is_empty() && self.site.is_ready_for_scram(&record, *hash);
+                }
+            }
+            let some = all.iter().any(|(_, all)| *all);
+            Ok(if some { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        for (hash, all) in all {
+            self.site.set_scram_for_all(hash, seen && all);
+        }
+        Ok(())
+    }
+
+    /// Entries whose `mailHost` is this host; what it leaves out is never here, what it lets through may not be.
+    fn here(&self) -> String {
+        let host = self.site.host();
+        let mut filters = vec!["(!(mailHost=*))".to_owned(), equals("mailHost", host), equals("mailHost", "localhost")];
+        match host.split_once('.') {
+            Some((short, _)) => filters.push(equals("mailHost", short)),
+            None => filters.push(format!("(mailHost={}.*)", ldap3::ldap_escape(host))),
+        }
+        any(filters)
+    }
+
+    /// Shows every entry that a filter finds, one page after the other. `visit` may ask the directory.
+    fn walk(
+        &self,
+        filter: &str,
+        visit: &mut dyn FnMut(&Entry) -> Result<ControlFlow<()>, DirectoryError>,
+    ) -> Result<(), DirectoryError> {
+        let wanted = Search { base: self.settings().base_dn.clone(), scope: Scope::Subtree, filter: filter.to_owned() };
+        let connection = self.wire.connection().map_err(|failure| self.unavailable(failure))?;
+        let mut last: Option<Found> = None;
+        loop {
+            let answer = self.wire.ask_on(search::page(connection.clone(), wanted.clone(), last.take()));
+            let mut found = answer.map_err(|failure| self.unavailable(failure))?;
+            self.trace(|| format!("search {} {filter}: a page of {}", wanted.base, found.entries.len()));
+            if !found.elsewhere.is_empty() {
+                return Err(self.unavailable(elsewhere(&found.elsewhere)));
+            }
+            for entry in std::mem::take(&mut found.entries) {
+                if visit(&entry)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if found.is_last() {
+                return Ok(());
+            }
+            last = Some(found);
+        }
+    }
+
+    /// All that a filter finds below an entry.
+    fn search(&self, base: &str, filter: String) -> Result<Found, DirectoryError> {
+        self.find(Search { base: base.to_owned(), scope: Scope::Subtree, filter })
+    }
+
+    /// The entry of that name, if it is there and the filter fits.
+    fn read_one(&self, dn: &str, filter: &str) -> Result<Vec<Entry>, DirectoryError> {
+        let search = Search { base: dn.to_owned(), scope: Scope::Base, filter: filter.to_owned() };
+        self.find(search).map(|found| found.entries)
+    }
+
+    fn find(&self, search: Search) -> Result<Found, DirectoryError> {
+        let wanted = search.clone();
+        let answer = self.wire.ask(move |ldap| search::all(ldap, search.clone()));
+        self.trace(|| {
+            let count = match &answer {
+                Ok(found) => format!("{} found", found.entries.len()),
+                Err(failure) => format!("{failure:?}"),
+            };
+            format!("search {} {}: {count}", wanted.base, wanted.filter)
+        });
+        match answer {
+            // One entry that is not there; a whole tree that is not there is a fault of the settings, or of the server.
+            Err(Failure::Code(NO_SUCH_OBJECT, _)) if wanted.scope == Scope::Base => Ok(Found::default()),
+            Err(Failure::Code(NO_SUCH_OBJECT, _)) => {
+                let text = format!("the server has no entry {} (local.ugldapbasedn, service.dcroot)", wanted.base);
+                Err(self.unavailable(Failure::Unreachable(text)))
+            }
+            answer => answer.map_err(|failure| self.unavailable(failure)),
+        }
+    }
+
+    /// An entry and what is wrong with it.
+    fn place(&self, entry: &Entry, text: &str) -> String {
+        format!("{}: {text}", entry.dn)
+    }
+
+    fn trace(&self, text: impl FnOnce() -> String) {
+        if self.settings().trace {
+            log::notice(Category::Ldap, text());
+        }
+    }
+
+    fn unavailable(&self, failure: Failure) -> DirectoryError {
+        let reason = match failure {
+            Failure::Unreachable(reason) => reason,
+            Failure::Code(SIZE_LIMIT_EXCEEDED | ADMIN_LIMIT_EXCEEDED, _) => {
+                "the server gives fewer entries than there are: raise its size limit for local.ugldapbinddn".to_owned()
+            }
+            Failure::Code(REFERRAL, words) => format!("the server sends its clients elsewhere: {words}"),
+            Failure::Code(code, words) => format!("result code {code} {words}").trim_end().to_owned(),
+        };
+        DirectoryError::Unavailable { directory: self.wire.name(), reason }
+    }
+}
+
+/// Domains by the name of the entry above a user's, in one piece of work.
+#[derive(Default)]
+struct Bases(HashMap<String, Option<String>>);
+
+fn elsewhere(servers: &[String]) -> Failure {
+    let named = servers.first().map_or("", String::as_str);
+    Failure::Unreachable(format!("a part of the entries is on another server, which is not asked: {named}"))
+}
+
+/// The first of several, which should be one.
+fn one_of<'a>(mut records: impl Iterator<Item = &'a Record>, name: &str) -> Option<&'a Record> {
+    let first = records.next()?;
+    for other in records {
+        let (dn, taken) = (&other.user.dn, &first.user.dn);
+        log::error(Category::Ldap, format!("{dn}: {name} is taken by {taken}; the entry is ignored"));
+    }
+    Some(first)
+}
+
+/// About how much memory a user takes.
+fn size(record: &Record) -> usize {
+    let user = &record.user;
+    let texts = [&user.userid, &user.dn, &user.name].into_iter().chain(user.addresses());
+    let texts = texts.chain(&user.groups).chain(&record.passwords).map(|text| text.len() + size_of::<String>());
+    size_of::<Record>() + record.keys.len() * size_of::<Keys>() * 2 + texts.sum::<usize>()
+}

@@ -1,0 +1,104 @@
+//! Changes of entries on the servers. Source: RFC 4511 sections 4.6 to 4.8.
+
+use std::collections::HashSet;
+
+use ldap3::{LdapResult, Mod};
+
+use super::wire::Failure;
+use super::{LdapDirectory, NO_SUCH_OBJECT, REFERRAL};
+use crate::directory::dn::{Dn, escaped};
+use crate::directory::user::uid_for;
+use crate::directory::{Change, DirectoryError};
+
+const ENTRY_ALREADY_EXISTS: u32 = 68;
+
+impl LdapDirectory {
+    /// Below the entry of the domain where there is one, else below the base; within `ou=People` where that is there.
+    pub(in crate::directory) fn add_user(
+        &self,
+        userid: &str,
+        mail: &str,
+        attributes: &[(&str, &str)],
+    ) -> Result<(), DirectoryError> {
+        let (local, domain) = match userid.rsplit_once('@') {
+            Some((local, domain)) => (local, Some(domain)),
+            None => (userid, self.site.default_domain.as_deref()),
+        };
+        let entry = domain.map(|name| self.domain(name)).transpose()?.flatten();
+        let base = entry.as_ref().and_then(|domain| domain.base_dn.clone());
+        // A tree of domains of its own has no users.
+        let own = entry.as_ref().filter(|_| self.settings().dc_root.is_none()).map(|domain| domain.dn.clone());
+        let parent = base.clone().or(own).unwrap_or_else(|| self.settings().base_dn.clone());
+        let people = format!("ou=People,{parent}");
+        let parent = if self.read_one(&people, "(objectClass=*)")?.is_empty() { parent } else { people };
+        let place = base.and(entry.map(|domain| domain.name));
+        let place = place.or_else(|| Dn::parse(&parent).domain(self.site.dc_root.as_ref()));
+        let uid = uid_for(userid, place, mail, self.site.default_domain.as_deref());
+        let name = if uid.contains('@') { uid.as_str() } else { local };
+        let dn = format!("uid={},{parent}", escaped(name));
+        let mut all: Vec<(String, HashSet<String>)> = vec![("uid".to_owned(), HashSet::from([uid.clone()]))];
+        for (attribute, value) in attributes {
+            match all.iter_mut().find(|(known, _)| known == attribute) {
+                Some((_, values)) => drop(values.insert((*value).to_owned())),
+                None => all.push(((*attribute).to_owned(), HashSet::from([(*value).to_owned()]))),
+            }
+        }
+        let entry = dn.clone();
+        self.change(
+            &dn,
+            self.wire.ask(move |mut ldap| {
+                let (dn, all) = (entry.clone(), all.clone());
+                async move { Ok(ldap.add(&dn, all).await?) }
+            }),
+        )
+    }
+
+    pub(in crate::directory) fn replace(&self, dn: &str, changes: &[Change<'_>]) -> Result<(), DirectoryError> {
+        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<HashSet<String>>();
+        let changes: Vec<(String, HashSet<String>)> =
+            changes.iter().map(|(attribute, values)| ((*attribute).to_owned(), owned(values))).collect();
+        let entry = dn.to_owned();
+        self.change(
+            dn,
+            self.wire.ask(move |mut ldap| {
+                let (dn, changes) = (entry.clone(), changes.clone());
+                let changes = changes.into_iter().map(|(attribute, values)| Mod::Replace(attribute, values)).collect();
+                async move { Ok(ldap.modify(&dn, changes).await?) }
+            }),
+        )
+    }
+
+    pub(in crate::directory) fn delete(&self, dn: &str) -> Result<(), DirectoryError> {
+        let entry = dn.to_owned();
+        self.change(
+            dn,
+            self.wire.ask(move |mut ldap| {
+                let dn = entry.clone();
+                async move { Ok(ldap.delete(&dn).await?) }
+            }),
+        )
+    }
+
+    /// What the answer to a change means.
+    fn change(&self, dn: &str, answer: Result<LdapResult, Failure>) -> Result<(), DirectoryError> {
+        self.people.clear();
+        self.domains.clear();
+        let result = answer.map_err(|failure| self.unavailable(failure))?;
+        self.trace(|| format!("change {dn}: result code {}", result.rc));
+        match result.rc {
+            0 => Ok(()),
+            ENTRY_ALREADY_EXISTS => Err(DirectoryError::Exists(dn.to_owned())),
+            NO_SUCH_OBJECT => Err(DirectoryError::NoUser(dn.to_owned())),
+            // timeLimitExceeded, busy, unavailable.
+            3 | 51 | 52 => Err(self.unavailable(Failure::of(&result))),
+            code => {
+                let reason = match Failure::of(&result) {
+                    Failure::Code(REFERRAL, words) => format!("entries are changed on another server: {words}"),
+                    Failure::Code(_, words) => format!("{words} (result code {code})").trim_start().to_owned(),
+                    Failure::Unreachable(words) => words,
+                };
+                Err(DirectoryError::Refused { directory: self.wire.name(), dn: dn.to_owned(), reason })
+            }
+        }
+    }
+}
