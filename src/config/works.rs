@@ -70,6 +70,8 @@ pub const WORKS: &[(&str, &str)] = &[
     ("store.quotagraceperiod", ""),
     ("store.quotawarn", ""),
     ("local.store.quotaoverdraft", ""),
+    ("store.overquotastatus", ""),
+    ("local.store.overquotastatus", "store.overquotastatus"),
     ("store.defaultpartition", ".default_partition("),
     ("local.store.shards", ""),
     ("local.defdomain", ""),

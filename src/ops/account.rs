@@ -1,8 +1,11 @@
 //! Accounts of users: the directory says who exists, the store holds their mail. An account is made when it is first needed: by `user add`, a
 //! login, a delivery, `mboxutil -c`.
 
+use std::sync::Once;
+
 use super::quota::{self, Defaults};
 use crate::directory::{Directory, DirectoryError, Home, User};
+use crate::log::{self, Category};
 use crate::store::{AccountId, Store, StoreError};
 
 /// Why there is no account.
@@ -42,6 +45,11 @@ pub fn of_user(store: &Store, user: &User, now_s: i64) -> Result<AccountId, Stor
             made => made?,
         },
     };
+    if quota::has_type_limits(user) {
+        static TOLD: Once = Once::new();
+        let text = format!("{}: limits of message types are kept and not enforced", user.userid);
+        TOLD.call_once(|| log::warning(Category::Store, text));
+    }
     let limits = quota::effective(user, Defaults::of_rules(&store.quota_rules()));
     quota::take_over(store, account, &limits, now_s)?;
     Ok(account)

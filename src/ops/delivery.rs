@@ -493,8 +493,7 @@ impl LocalDelivery<'_> {
         let mut coming: HashMap<String, Usage> = HashMap::new();
         let admit = |place: &&Place| match &place.domain {
             Some(limit) if !self.policy.ignore_quota => {
-                let more =
-                    coming.get(&limit.name).copied().unwrap_or_default().and(Usage { bytes, messages: 1 });
+                let more = coming.get(&limit.name).copied().unwrap_or_default().and(Usage { bytes, messages: 1 });
                 limit.admit(self.store, more)?;
                 coming.insert(limit.name.clone(), more);
                 Ok(())

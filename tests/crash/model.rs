@@ -63,6 +63,7 @@ pub type Place = (String, String);
 pub enum Op {
     Append { to: Place, markers: Vec<u64> },
     Deliver { marker: u64, to: Vec<Place> },
+    Warn { to: Place, marker: u64 },
     Copy { from: Place, markers: Vec<u64>, to: Place },
     Move { from: Place, markers: Vec<u64>, to: Place },
     Replace { from: Place, old: u64, to: Place, marker: u64 },
@@ -83,9 +84,10 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 21] = [
     "append",
     "deliver",
+    "warn",
     "copy",
     "move",
     "replace",
@@ -168,6 +170,7 @@ impl Model {
                 to.dedup();
                 Op::Deliver { marker: fresh(), to }
             }
+            "warn" => Op::Warn { to: chance.pick(&open)?.clone(), marker: fresh() },
             "copy" | "move" => {
                 let from = chance.pick(&full)?.clone();
                 // Between accounts a move may leave both, so that has no one outcome: only within one.
@@ -335,6 +338,9 @@ impl Model {
             Op::Append { to, markers } => {
                 let new = markers.iter().map(|marker| Message { uid: None, marker: *marker, flags: 0 });
                 model.folder_mut(to).messages.extend(new);
+            }
+            Op::Warn { to, marker } => {
+                model.folder_mut(to).messages.push(Message { uid: None, marker: *marker, flags: 0 });
             }
             Op::Deliver { marker, to } => {
                 for place in to {

@@ -79,13 +79,14 @@ impl Worker {
                 let items: Vec<_> = staged.iter().map(item).collect();
                 self.store.append(account, folder.id, &items, NOW)?;
             }
-            9..11 => drop(self.store.copy((account, folder.id), &self.some(account, &folder)?, (other, to.id), NOW)?),
-            11..15 => drop(self.store.move_messages(
-                (account, folder.id),
-                &self.some(account, &folder)?,
-                (other, to.id),
-                NOW,
-            )?),
+            9..11 => {
+                let some = self.some(account, &folder)?;
+                self.store.copy((account, folder.id), &some, (other, to.id), NOW)?;
+            }
+            11..15 => {
+                let some = self.some(account, &folder)?;
+                self.store.move_messages((account, folder.id), &some, (other, to.id), NOW)?;
+            }
             15..18 => {
                 let some = self.some(account, &folder)?;
                 let mark = FlagChange { op: FlagOp::Add, flags: Flags::DELETED, keywords: Vec::new() };
@@ -133,7 +134,8 @@ impl Worker {
     fn some(&mut self, account: AccountId, folder: &Folder) -> Result<UidSet, StoreError> {
         let mut uids = Vec::new();
         self.store.view(account)?.states(folder.id, 0..=u32::MAX, &mut |run| uids.extend(run.first..=run.last()))?;
-        Ok(uids.into_iter().filter(|_| self.chance.below(3) == 0).collect())
+        let chance = &mut self.chance;
+        Ok(uids.into_iter().filter(|_| chance.below(3) == 0).collect())
     }
 }
 

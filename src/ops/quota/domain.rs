@@ -1,7 +1,7 @@
 //! Quota of a domain: what all its users may hold together. The limits are those of the domain's entry, the usage is the sum that the store keeps.
 
-use crate::directory::{Directory, DirectoryError, User};
-use crate::store::{Store, StoreError, Usage, domain_of};
+use crate::directory::{Directory, DirectoryError, Home, User};
+use crate::store::{AccountId, Store, StoreError, Usage, domain_of};
 
 /// The limits of a domain, for those who deliver to its users.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,21 @@ impl DomainLimit {
             bytes: domain.disk_quota,
             messages: domain.msg_quota,
         }))
+    }
+
+    /// Checks that a domain has room for `more` in a mailbox of one of its users.
+    ///
+    /// # Errors
+    /// `OverQuota`; the directory did not answer, or the mailbox database cannot be read.
+    pub fn admit_to(store: &Store, directory: &Directory, account: AccountId, more: Usage) -> Result<(), StoreError> {
+        if !store.quota_rules().enforce {
+            return Ok(());
+        }
+        let userid = store.view(account)?.account()?.userid;
+        let unknown = |error: DirectoryError| StoreError::Unavailable { what: error.to_string() };
+        // Of a user who is not in the directory any more no domain is known.
+        let Home::Here(user) = directory.lookup(&userid).map_err(unknown)? else { return Ok(()) };
+        DomainLimit::of(directory, &user).map_err(unknown)?.map_or(Ok(()), |limit| limit.admit(store, more))
     }
 
     /// Checks that there is room for `more`. Two who ask at the same time may both find the last room: the usage is kept in several shards.

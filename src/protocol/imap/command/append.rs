@@ -7,6 +7,7 @@ use std::io::Write;
 
 use super::copy::runs;
 use super::store::split;
+use crate::ops::quota::domain::DomainLimit;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::frame::Literal;
 use crate::protocol::imap::parse::{self, AppendItem, InternalDate, SequenceSet};
@@ -157,7 +158,9 @@ impl Session {
             Some(old) => (bytes.saturating_sub(old.size), 0),
             None => (bytes, messages),
         };
-        Ok(self.store.room_for(append.to.0, append.to.1, Usage { bytes, messages })?)
+        let more = Usage { bytes, messages };
+        DomainLimit::admit_to(&self.store, &self.server.directory, append.to.0, more)?;
+        Ok(self.store.room_for(append.to.0, append.to.1, more)?)
     }
 
     fn next_message(&self, append: Append, head: &[u8]) -> Result<Append, Answer> {
