@@ -511,6 +511,11 @@ impl LocalDelivery<'_> {
             Err(StoreError::OverQuota { .. }) => self.store.note_refusal(place.account, place.folder, now_s),
             Err(_) => Ok(false),
         };
+        let settings = self.policy.quota.as_ref().map(|watch| watch.now());
+        let used_up = matches!(done, Ok(Appended { used_up: true, .. }) | Err(StoreError::OverQuota { .. }));
+        if let Some(settings) = settings.filter(|_| used_up) {
+            status::follow(&settings, self.store, self.directory, place.account);
+        }
         let warned =
             due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
         match warned {

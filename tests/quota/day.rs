@@ -14,7 +14,7 @@ use msgstore::store::{
 };
 
 use crate::crash::again;
-use crate::crash::child::{NOW, content, item, path, settings, stage};
+use crate::crash::child::{NOW, content, item, path, say, settings, stage};
 
 const WORKERS: u64 = 3;
 const LOCALS: [&str; 4] = ["anna", "bert", "carl", "dora"];
@@ -31,7 +31,9 @@ struct Chance(u64);
 impl Chance {
     fn new(seed: u64) -> Chance {
         let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..8).for_each(|_| drop(chance.below(2)));
+        (0..8).for_each(|_| {
+            chance.below(2);
+        });
         chance
     }
 
@@ -154,7 +156,7 @@ fn child() {
             Err(error) => *failed.entry(format!("{:?}", error.kind())).or_default() += 1,
         }
     }
-    println!("@{done} done, {failed:?}");
+    say(&format!("{done} done, {failed:?}"));
 }
 
 /// The messages that lie in a tree: (bytes, messages) by the user that each directory is of. Knows the layout and nothing else.

@@ -177,7 +177,10 @@ fn owners_are_warned_in_their_language_once_in_an_interval() {
     set(&it, "store.quotanotification", "no");
     clock.move_to(72 * HOUR_S);
     assert_eq!((send("joe").as_str(), warnings("joe").len()), ("452 4.2.2 Over quota", 2));
-    let log = std::fs::read_to_string(it.base().join("data/log/lmtp")).unwrap();
+    // Each day has a file of its own.
+    let files = std::fs::read_dir(it.base().join("data/log")).unwrap().map(|file| file.unwrap().path());
+    let lmtp = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("lmtp"));
+    let log: String = lmtp.map(|path| std::fs::read_to_string(path).unwrap()).collect();
     assert_eq!(log.matches("quota warning to user/joe").count(), 2, "{log}");
 }
 
