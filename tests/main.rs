@@ -17,6 +17,7 @@ mod imsimport;
 mod install;
 mod instance;
 mod layering;
+mod ldap;
 mod licences;
 mod lmtp;
 mod lmtpd;

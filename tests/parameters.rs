@@ -17,11 +17,13 @@ use crate::defence;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
+use crate::quota;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `defence`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `ldap`, `defence`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -29,9 +31,23 @@ const TESTED: &[(&str, fn())] = &[
     ("local.defdomain", domains_of_logins),
     ("local.hostname", the_greeting_and_what_may_be_said),
     ("local.imap.immediateflagupdate", immediate::both),
+    ("local.ldapconnecttimeout", ldap::parameters::how_long_is_waited),
+    ("local.ldappoolrefreshinterval", ldap::parameters::how_long_is_waited),
+    ("local.ldapsearchtimeout", ldap::parameters::how_long_is_waited),
+    ("local.ldaptrace", ldap::parameters::what_is_kept),
     ("local.servergid", the_account_of_the_services),
     ("local.serveruid", the_account_of_the_services),
+    ("local.store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("local.store.quotaoverdraft", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("local.store.shards", shards_of_a_new_store),
+    ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapbindcred", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapbinddn", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapcafile", ldap::parameters::how_it_is_encrypted),
+    ("local.ugldaphost", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapport", ldap::parameters::who_is_asked_and_as_whom),
+    ("local.ugldapstarttls", ldap::parameters::how_it_is_encrypted),
+    ("local.ugldapusessl", ldap::parameters::how_it_is_encrypted),
     ("logfile.<service>.expirytime", files_of_a_log),
     ("logfile.<service>.logdir", files_of_a_log),
     ("logfile.<service>.loglevel", files_of_a_log),
@@ -44,6 +60,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.authcachesize", passwords_that_were_right_are_remembered),
     ("service.authcachettl", passwords_that_were_right_are_remembered),
     ("service.authfailpause", pauses_and_limits_of_time),
+    ("service.dcroot", ldap::parameters::domains_and_administrators),
     ("service.defaultdomain", domains_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
@@ -62,6 +79,10 @@ const TESTED: &[(&str, fn())] = &[
     ("service.imap.requiretls", passwords_from_other_hosts),
     ("service.imap.sslport", tls::a_whole_session_on_the_port_with_tls),
     ("service.imap.sslusessl", tls::tls_can_be_switched_off_and_cannot_be_had_without_a_certificate),
+    ("service.ldapmemcache", ldap::parameters::what_is_kept),
+    ("service.ldapmemcachesize", ldap::parameters::what_is_kept),
+    ("service.ldapmemcachettl", ldap::parameters::what_is_kept),
+    ("service.ldappoolsize", ldap::parameters::what_is_kept),
     ("service.listenaddr", where_imap_listens),
     ("service.lmtp.domainallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.domainnotallowed", lmtpd::the_door_is_shut_until_somebody_opens_it),
@@ -72,6 +93,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.lmtp.maxrecipients", lmtpd::bounds_hold_and_are_read_again),
     ("service.lmtp.maxsessions", lmtpd::bounds_hold_and_are_read_again),
     ("service.lmtp.maxthreads", lmtpd::everything_in_one_piece_is_answered_in_order),
+    ("service.lmtp.overquotasocket", quota::telephony_mail_comes_by_a_socket_of_its_own),
     ("service.lmtp.port", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.socket", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.socketgroup", lmtpd::the_socket_has_its_group_and_its_mode),
@@ -98,10 +120,20 @@ const TESTED: &[(&str, fn())] = &[
     ("service.pop.sslusessl", pop::the_greeting_and_what_may_be_said),
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
+    ("store.defaultmailboxquota", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
+    ("store.defaultmessagequota", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("store.defaultpartition", partitions_of_new_mailboxes),
+    ("store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
+    ("store.quotaenforcement", quota::mail_waits_for_the_grace_period_and_goes_back_after_it),
+    ("store.quotaexceededmsg", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotaexceededmsginterval", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotagraceperiod", quota::mail_waits_for_the_grace_period_and_goes_back_after_it),
+    ("store.quotanotification", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotawarn", quota::imap_alerts_at_each_select_from_the_threshold_on),
+    ("store.serviceadmingroupdn", ldap::parameters::domains_and_administrators),
 ];
 
 #[test]
@@ -118,8 +150,10 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
+        + include_str!("ldap/parameters.rs")
         + include_str!("pop/parameters.rs")
-        + include_str!("lmtpd/mod.rs");
+        + include_str!("lmtpd/mod.rs")
+        + include_str!("quota/mod.rs");
     for (name, _) in TESTED {
         let member = regex::escape(name).replace("<nickname>", "[a-z]+").replace("<service>", "[a-z]+");
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();

@@ -39,7 +39,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stored" -d 'The store daemon'
-complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "user" -d 'Add, change, list and delete the accounts of the directory file'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "user" -d 'Add, change, list and delete the accounts of the user directory'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l base -d 'The directory of the instance (msg_svr_base)' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l domain -d 'The default mail domain: its users have plain userids' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l user -d 'The system account of the services, and its group; by default who runs this' -r

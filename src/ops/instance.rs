@@ -273,21 +273,20 @@ pub fn open_directory(instance: &Instance, conf: &Conf) -> Directory {
         // An instance of an older release has none until `configure` is called again.
         secret: fs::read(instance.login_secret()).ok().map(|bytes| blake3::hash(&bytes).into()),
     };
-    let hosts = conf.list("local.ugldaphost");
-    if hosts.is_empty() {
+    if conf.list("local.ugldaphost").is_empty() {
         return Directory::open(&instance.directory_ldif(), options);
     }
-    Directory::ldap(ldap_settings(conf, hosts), options)
+    Directory::ldap(ldap_settings(conf), options)
 }
 
 /// What the parameters say about the directory servers.
-fn ldap_settings(conf: &Conf, hosts: Vec<String>) -> ldap::Settings {
+pub fn ldap_settings(conf: &Conf) -> ldap::Settings {
     let usual = ldap::Settings::default();
     let number = |name: &str| conf.number(name).and_then(|value| u64::try_from(value).ok());
     let size = |name: &str| number(name).and_then(|value| usize::try_from(value).ok());
     let remember = conf.bool("service.ldapmemcache");
     ldap::Settings {
-        hosts,
+        hosts: conf.list("local.ugldaphost"),
         port: number("local.ugldapport").and_then(|port| u16::try_from(port).ok()),
         base_dn: conf.string("local.ugldapbasedn"),
         bind_dn: conf.string("local.ugldapbinddn"),

@@ -38,7 +38,7 @@ fn log(it: &Instance) -> String {
     std::fs::read_to_string(it.base().join("data/log/lmtp")).unwrap()
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < PATIENCE, "{what}");

@@ -74,7 +74,7 @@ fn texts(it: &Instance, mailbox: &str) -> Vec<String> {
 }
 
 #[test]
-fn mail_waits_for_the_grace_period_and_goes_back_after_it() {
+pub fn mail_waits_for_the_grace_period_and_goes_back_after_it() {
     let it = Instance::with(&[("store.quotagraceperiod", "2")]);
     it.accounts(&["joe"]);
     attribute(&it, "joe", "mailMsgQuota", "1");
@@ -113,7 +113,7 @@ fn mail_waits_for_the_grace_period_and_goes_back_after_it() {
 }
 
 #[test]
-fn the_default_quota_and_the_overdraft_are_the_configuration_s() {
+pub fn the_default_quota_and_the_overdraft_are_the_configuration_s() {
     let it = Instance::with(&[("store.defaultmessagequota", "1"), ("store.defaultmailboxquota", "1000")]);
     it.accounts(&["joe", "ann", "own"]);
     attribute(&it, "ann", "mailMsgQuota", "-1");
@@ -134,7 +134,7 @@ fn the_default_quota_and_the_overdraft_are_the_configuration_s() {
 }
 
 #[test]
-fn owners_are_warned_in_their_language_once_in_an_interval() {
+pub fn owners_are_warned_in_their_language_once_in_an_interval() {
     let it = Instance::with(&[
         ("store.quotaexceededmsginterval", "1"),
         ("store.quotaexceededmsg", "Subject: full$$[ID]: [NUMMSG] of [MSGQUOTA], [PERCENT]"),
@@ -185,7 +185,7 @@ fn owners_are_warned_in_their_language_once_in_an_interval() {
 }
 
 #[test]
-fn imap_alerts_at_each_select_from_the_threshold_on() {
+pub fn imap_alerts_at_each_select_from_the_threshold_on() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     for _ in 0..9 {
@@ -214,7 +214,7 @@ fn imap_alerts_at_each_select_from_the_threshold_on() {
 }
 
 #[test]
-fn telephony_mail_comes_by_a_socket_of_its_own() {
+pub fn telephony_mail_comes_by_a_socket_of_its_own() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     attribute(&it, "joe", "mailQuota", "0");
@@ -246,8 +246,8 @@ fn a_full_domain_takes_no_mail() {
 }
 
 #[test]
-fn the_status_overquota_comes_and_goes_with_the_usage() {
-    let it = Instance::with(&[("store.overquotastatus", "on")]);
+pub fn the_status_overquota_comes_and_goes_with_the_usage() {
+    let it = Instance::with(&[("local.store.overquotastatus", "on")]);
     it.accounts(&["joe"]);
     attribute(&it, "joe", "mailMsgQuota", "1");
     let deliver = || it.run_with("deliver", &["joe"], TEXT).code;
@@ -269,6 +269,10 @@ fn the_status_overquota_comes_and_goes_with_the_usage() {
     // Or an administrator a new limit: the next delivery finds that.
     attribute(&it, "joe", "mailMsgQuota", "9");
     assert_eq!((deliver(), status().as_str()), (0, "active"));
+    // Without the parameter nothing is written.
+    set(&it, "store.overquotastatus", "off");
+    attribute(&it, "joe", "mailMsgQuota", "3");
+    assert_eq!((deliver(), status().as_str()), (75, "active"));
     let (account, _) = it.mailbox("user/joe/INBOX");
     it.store().set_limits(account, &Limits::default(), 1).unwrap();
     assert_eq!(it.store().view(account).unwrap().folder(FolderId::INBOX).unwrap().unwrap().exists, 3);

@@ -21,7 +21,7 @@ pub use self::settings::{Encryption, Settings};
 use self::wire::{Failure, Wire};
 use super::dn::Dn;
 use super::domain::{self, Domain};
-use super::group::MEMBERS;
+use super::group::{self, Group, MEMBERS};
 use super::ldif::Entry;
 use super::scram::{Hash, Keys};
 use super::site::Site;
@@ -69,7 +69,7 @@ impl LdapDirectory {
     }
 
     pub(super) fn lookup(&self, name: &str) -> Result<Home, DirectoryError> {
-        Ok(self.site.home(self.with_groups(self.by_login(name)?)?.as_ref()))
+        Ok(self.site.home(self.by_login(name)?.as_ref()))
     }
 
     pub(super) fn recipient(&self, address: &str) -> Result<Home, DirectoryError> {
@@ -81,7 +81,6 @@ impl LdapDirectory {
     pub(super) fn authenticate(&self, login: &str, password: &str) -> Result<Authenticated, DirectoryError> {
         let found = self.by_login(login)?;
         self.site.check(login, found.as_ref(), password, |record| self.bind(record, password).map(Some))?;
-        let found = self.with_groups(found)?;
         if let Some(record) = &found {
             for hash in Hash::ALL {
                 // Somebody who has got no keys since the start: mail programs must not try SCRAM any more.
@@ -112,7 +111,7 @@ impl LdapDirectory {
 
     pub(super) fn admit(&self, login: &str, keys: &Keys) -> Result<Authenticated, DirectoryError> {
         let found = self.by_login(login)?.filter(|record| self.site.holds(record, keys));
-        self.site.admit(self.with_groups(found)?.as_ref())
+        self.site.admit(found.as_ref())
     }
 
     pub(super) fn entry(&self, userid: &str) -> Result<Option<User>, DirectoryError> {
@@ -121,7 +120,7 @@ impl LdapDirectory {
     }
 
     pub(super) fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
-        Ok(self.by_address(&*self.people(address)?, address).is_some())
+        Ok(self.by_address(&self.people(address)?, address).is_some())
     }
 
     fn by_login(&self, name: &str) -> Result<Option<Record>, DirectoryError> {
@@ -140,7 +139,7 @@ impl LdapDirectory {
         one_of(people.iter().filter(|record| record.user.addresses().any(is_it)), &address)
     }
 
-    /// With what holds for all users of the domain.
+    /// With what other entries say: that of the domain, and that of the group of service administrators.
     fn joined(&self, found: Option<&Record>) -> Result<Option<Record>, DirectoryError> {
         let Some(mut record) = found.cloned() else {
             return Ok(None);
@@ -150,17 +149,11 @@ impl LdapDirectory {
         {
             record.user.join(&domain);
         }
-        Ok(Some(record))
-    }
-
-    /// With what the entry of the group of service administrators says; the user's own entry was read already.
-    fn with_groups(&self, found: Option<Record>) -> Result<Option<Record>, DirectoryError> {
-        let Some((mut record, group)) = found.clone().zip(self.site.admin_group_dn.clone()) else {
-            return Ok(found);
-        };
-        if !record.user.service_admin {
+        if !record.user.service_admin
+            && let Some(group) = &self.site.admin_group_dn
+        {
             let filter = any(MEMBERS.map(|attribute| equals(attribute, &record.user.dn)));
-            record.user.service_admin = !self.read_one(&group, &filter)?.is_empty();
+            record.user.service_admin = !self.read_one(group, &filter)?.is_empty();
         }
         Ok(Some(record))
     }
@@ -300,6 +293,10 @@ impl LdapDirectory {
         let mut problem = |text: String| if problems.len() < PROBLEMS { problems.push(text) } else { more += 1 };
         let mut domains: HashMap<String, Option<Domain>> = HashMap::new();
         let mut bases = Bases::default();
+        let admins = match &self.site.admin_group_dn {
+            Some(dn) => self.read_one(dn, "(objectClass=*)")?.first().and_then(group::read),
+            None => None,
+        };
         let filter = format!("(&(uid=*){})", self.here());
         self.walk(&filter, &mut |entry| match self
             .record(entry, &mut bases, &mut |text| problem(self.place(entry, &text)))
@@ -313,6 +310,8 @@ impl LdapDirectory {
                         record.user.join(domain);
                     }
                 }
+                let is_admin = |admins: &Group| admins.makes_service_admin(&self.site, &Dn::parse(&entry.dn));
+                record.user.service_admin |= admins.as_ref().is_some_and(is_admin);
                 Ok(visit(record.user))
             }
             Ok(_) => Ok(ControlFlow::Continue(())),
@@ -440,6 +439,9 @@ impl LdapDirectory {
             Failure::Unreachable(reason) => reason,
             Failure::Code(SIZE_LIMIT_EXCEEDED | ADMIN_LIMIT_EXCEEDED, _) => {
                 "the server gives fewer entries than there are: raise its size limit for local.ugldapbinddn".to_owned()
+            }
+            Failure::Code(NO_SUCH_OBJECT, _) => {
+                format!("the server has no entry {} (local.ugldapbasedn)", self.settings().base_dn)
             }
             Failure::Code(REFERRAL, words) => format!("the server sends its clients elsewhere: {words}"),
             Failure::Code(code, words) => format!("result code {code} {words}").trim_end().to_owned(),

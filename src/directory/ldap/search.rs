@@ -11,7 +11,7 @@ use crate::directory::ldif::{Attribute, Entry};
 const PAGE: i32 = 500;
 
 /// The attributes that are read.
-const ATTRIBUTES: [&str; 29] = [
+const ATTRIBUTES: [&str; 31] = [
     "objectClass",
     "uid",
     "cn",
@@ -32,6 +32,8 @@ const ATTRIBUTES: [&str; 29] = [
     "mailDeliveryOption",
     "memberOf",
     "mailAdminRole",
+    "uniqueMember",
+    "member",
     "o",
     "sunPreferredDomain",
     "associatedDomain",

@@ -15,8 +15,8 @@ pub enum Encryption {
     Tls,
 }
 
-/// What is told about the servers.
-#[derive(Clone, Debug)]
+/// What is told about the servers. Shown for debugging it keeps the password to itself.
+#[derive(Clone)]
 pub struct Settings {
     /// The servers as `host` or `host:port`, the preferred one first; each holds the same entries.
     pub hosts: Vec<String>,
@@ -48,6 +48,18 @@ pub struct Settings {
     pub dc_root: Option<String>,
     /// Write every question to the log.
     pub trace: bool,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Settings { hosts, base_dn, bind_dn, encryption, .. } = self;
+        f.debug_struct("Settings")
+            .field("hosts", hosts)
+            .field("base_dn", base_dn)
+            .field("bind_dn", bind_dn)
+            .field("encryption", encryption)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Settings {

@@ -10,6 +10,7 @@ use crate::directory::dn::{Dn, escaped};
 use crate::directory::user::uid_for;
 use crate::directory::{Change, DirectoryError};
 
+const OBJECT_CLASS_VIOLATION: u32 = 65;
 const ENTRY_ALREADY_EXISTS: u32 = 68;
 
 impl LdapDirectory {
@@ -57,15 +58,32 @@ impl LdapDirectory {
         let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<HashSet<String>>();
         let changes: Vec<(String, HashSet<String>)> =
             changes.iter().map(|(attribute, values)| ((*attribute).to_owned(), owned(values))).collect();
-        let entry = dn.to_owned();
-        self.change(
-            dn,
-            self.wire.ask(move |mut ldap| {
-                let (dn, changes) = (entry.clone(), changes.clone());
-                let changes = changes.into_iter().map(|(attribute, values)| Mod::Replace(attribute, values)).collect();
-                async move { Ok(ldap.modify(&dn, changes).await?) }
-            }),
-        )
+        let answer = self.modify(dn, &changes, None);
+        let has_keys = changes.iter().any(|(name, values)| name == "authPassword" && !values.is_empty());
+        match answer {
+            // An entry that was made elsewhere gets the class that may have keys.
+            Ok(result) if result.rc == OBJECT_CLASS_VIOLATION && has_keys => {
+                self.change(dn, self.modify(dn, &changes, Some("authPasswordObject")))
+            }
+            answer => self.change(dn, answer),
+        }
+    }
+
+    /// One change of an entry, with a further object class.
+    fn modify(
+        &self,
+        dn: &str,
+        changes: &[(String, HashSet<String>)],
+        class: Option<&str>,
+    ) -> Result<LdapResult, Failure> {
+        let class = class.map(|class| ("objectClass".to_owned(), HashSet::from([class.to_owned()])));
+        let (entry, changes) = (dn.to_owned(), changes.to_vec());
+        self.wire.ask(move |mut ldap| {
+            let added = class.iter().cloned().map(|(attribute, values)| Mod::Add(attribute, values));
+            let set = changes.iter().cloned().map(|(attribute, values)| Mod::Replace(attribute, values));
+            let (dn, all) = (entry.clone(), added.chain(set).collect());
+            async move { Ok(ldap.modify(&dn, all).await?) }
+        })
     }
 
     pub(in crate::directory) fn delete(&self, dn: &str) -> Result<(), DirectoryError> {
