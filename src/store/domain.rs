@@ -195,6 +195,15 @@ impl Store {
             if !meta(&read)?.domains {
                 continue;
             }
+            // A row that cannot be read is a finding of its own, and what it held is unknown.
+            let mut unreadable = false;
+            rows::each_account(&read, AccountId(1), &mut |_, row| {
+                unreadable |= row.is_none();
+                Ok(ControlFlow::Continue(()))
+            })?;
+            if unreadable {
+                continue;
+            }
             let (recorded, counted) = (recorded(&read)?, counted(&read)?);
             let names: std::collections::BTreeSet<&String> = recorded.keys().chain(counted.keys()).collect();
             for name in names {

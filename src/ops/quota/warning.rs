@@ -18,7 +18,7 @@ pub fn message(settings: &Settings, user: &User, root: &QuotaRoot, now_s: i64) -
         Some(end) if lines.iter().take(end).all(|line| is_header(line) || line.starts_with([' ', '\t'])) && end > 0 => {
             (lines.get(..end).unwrap_or_default(), lines.get(end + 1..).unwrap_or_default())
         }
-        None if lines.iter().all(|line| is_header(line)) => (&lines[..], &[][..]),
+        None if lines.iter().all(is_header) => (&lines[..], &[][..]),
         _ => (&[][..], &lines[..]),
     };
     let has = |name: &str| {
