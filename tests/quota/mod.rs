@@ -253,7 +253,7 @@ pub fn the_status_overquota_comes_and_goes_with_the_usage() {
     let deliver = || it.run_with("deliver", &["joe"], TEXT).code;
     let status = || {
         let text = std::fs::read_to_string(it.base().join("config/directory.ldif")).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix("mailUserStatus: ")).last().unwrap_or("").to_owned()
+        text.lines().filter_map(|line| line.strip_prefix("mailUserStatus: ")).next_back().unwrap_or("").to_owned()
     };
     // The message that carries it over the quota comes in.
     assert_eq!((deliver(), status().as_str()), (0, "active"));

@@ -1,5 +1,7 @@
 //! Quota: limits, roots, the clock of the grace period, warnings, usage of domains.
 
+#![allow(clippy::panic)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
