@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use msgstore::store::{Flags, FolderPath};
+use msgstore::store::{Flags, FolderPath, Limits};
 
 use crate::instance::Instance;
 
@@ -71,7 +71,8 @@ fn dates_flags_and_keywords_are_kept_and_the_quota_is_not_looked_at() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     let (account, inbox) = it.mailbox("user/joe/INBOX");
-    it.store().set_quota(account, Some(1), Some(1)).unwrap();
+    let limits = Limits { bytes: Some(1), messages: Some(1), ..Limits::default() };
+    it.store().set_limits(account, &limits, 1).unwrap();
     let text = b"From a@b Wed Nov 18 09:46:40 2026\nStatus: RO\nX-Status: FD\nX-Keywords: $Work\n\none\n\n\
         From a@b Wed Nov 18 09:46:41 2026\n\n\0\n\nFrom a@b Wed Nov 18 09:46:42 2026\nSubject: 3\n\nthree\n>From here\n";
     let path = file(&it, "m", text);

@@ -31,6 +31,7 @@ mod partitions;
 mod pop;
 mod processes;
 mod processes_cli;
+mod quota;
 mod reconstruct;
 mod store;
 mod strace;

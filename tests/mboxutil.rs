@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::instance::Instance;
-use msgstore::store::{Access, Flags};
+use msgstore::store::{Access, Flags, Limits};
 
 const MAIL: &str = "Subject: one\r\n\r\nhello\r\n";
 
@@ -31,7 +31,8 @@ fn the_classic_columns() {
         it.append("user/jdoe/INBOX", &text, Flags::NONE);
     }
     let (account, _) = it.mailbox("user/ann/INBOX");
-    it.store().set_quota(account, Some(5 << 20), None).unwrap();
+    let limits = Limits { bytes: Some(5 << 20), ..Limits::default() };
+    it.store().set_limits(account, &limits, 1).unwrap();
     let listed = it.run("mboxutil", &["-l"]).ok();
     let golden = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/mboxutil/list.txt"));
     let golden = golden.unwrap().replace("2006/07/06 13:56", "2026/11/18 09:46");

@@ -21,6 +21,7 @@ use crate::instance::imapd::Imapd;
 use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
+use crate::quota;
 use crate::tls;
 
 /// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
@@ -40,6 +41,8 @@ const TESTED: &[(&str, fn())] = &[
     ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
     ("local.store.expire.loglevel", expire::how_much_is_told),
     ("local.store.expire.maxpercent", expire::a_bound_stops_before_anything_goes),
+    ("local.store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("local.store.quotaoverdraft", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("local.store.shards", shards_of_a_new_store),
     ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
     ("local.ugldapbindcred", ldap::parameters::who_is_asked_and_as_whom),
@@ -94,6 +97,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.lmtp.maxrecipients", lmtpd::bounds_hold_and_are_read_again),
     ("service.lmtp.maxsessions", lmtpd::bounds_hold_and_are_read_again),
     ("service.lmtp.maxthreads", lmtpd::everything_in_one_piece_is_answered_in_order),
+    ("service.lmtp.overquotasocket", quota::telephony_mail_comes_by_a_socket_of_its_own),
     ("service.lmtp.port", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.socket", lmtpd::the_door_is_shut_until_somebody_opens_it),
     ("service.lmtp.socketgroup", lmtpd::the_socket_has_its_group_and_its_mode),
@@ -126,6 +130,8 @@ const TESTED: &[(&str, fn())] = &[
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
     ("store.admins", the_greeting_and_what_may_be_said),
     ("store.cleanupage", expire::purge_takes_what_is_old_enough),
+    ("store.defaultmailboxquota", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
+    ("store.defaultmessagequota", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("store.defaultpartition", partitions_of_new_mailboxes),
     ("store.expirerule.<rulename>.<attribute>", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.<headername>", expire::every_attribute_can_be_a_setting),
@@ -143,9 +149,16 @@ const TESTED: &[(&str, fn())] = &[
     ("store.expirerule.<rulename>.regexp", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.savedays", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.seen", expire::every_attribute_can_be_a_setting),
+    ("store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
+    ("store.quotaenforcement", quota::mail_waits_for_the_grace_period_and_goes_back_after_it),
+    ("store.quotaexceededmsg", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotaexceededmsginterval", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotagraceperiod", quota::mail_waits_for_the_grace_period_and_goes_back_after_it),
+    ("store.quotanotification", quota::owners_are_warned_in_their_language_once_in_an_interval),
+    ("store.quotawarn", quota::imap_alerts_at_each_select_from_the_threshold_on),
     ("store.serviceadmingroupdn", ldap::parameters::domains_and_administrators),
 ];
 
@@ -168,7 +181,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("pop/parameters.rs")
         + include_str!("lmtpd/mod.rs")
         + include_str!("lmtpd/duplicates.rs")
-        + include_str!("lmtpd/xclient.rs");
+        + include_str!("lmtpd/xclient.rs")
+        + include_str!("quota/mod.rs");
     for (name, _) in TESTED {
         let member = ["<nickname>", "<service>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()

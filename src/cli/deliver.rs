@@ -12,6 +12,7 @@ use crate::config::Conf;
 use crate::directory::Directory;
 use crate::ops;
 use crate::ops::delivery::{self, Class, DeliveryError, LocalDelivery, Marks, Place, Policy, Trace};
+use crate::ops::quota::watch::Watch;
 use crate::os::clock;
 use crate::protocol::lmtp;
 use crate::store::{FolderPath, MailboxName, Store};
@@ -97,6 +98,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         check_access: !args.force,
         create: args.create,
         ignore_quota: args.over_quota,
+        quota: Some(Watch::new(&instance, &conf)),
         ..Policy::of(&conf)
     };
     crate::log::init(ops::instance::log_settings(&instance, &conf, "default", "deliver"));
@@ -230,6 +232,7 @@ fn exit_of(class: Class) -> Exit {
         Class::NoMailbox => Exit::NoInput,
         Class::NotPermitted => Exit::NoPerm,
         Class::Malformed | Class::Loop => Exit::DataErr,
+        Class::QuotaEnded => Exit::CantCreate,
         Class::OverQuota | Class::NoSpace | Class::Suspended | Class::Temporary => Exit::TempFail,
     }
 }

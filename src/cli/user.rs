@@ -242,7 +242,7 @@ fn list(ui: &mut Ui, context: &Context, json: bool) -> anyhow::Result<Exit> {
         if json {
             ui.line(object(&user).to_string());
         } else {
-            let quota = limit(user.mail_quota);
+            let quota = limit(user.mail_quota.limit.number());
             ui.line(row([&user.userid, user.status.name(), &quota, &user.mail, &user.name]));
         }
         ControlFlow::Continue(())
@@ -280,7 +280,11 @@ fn show(ui: &mut Ui, context: &Context, userid: &str, json: bool) -> anyhow::Res
     if user.standing() != user.status {
         ui.line(format!("status of the domain: {}", user.domain_status.name()));
     }
-    ui.line(format!("quota: {} bytes, {} messages", limit(user.mail_quota), limit(user.msg_quota)));
+    ui.line(format!(
+        "quota: {} bytes, {} messages",
+        limit(user.mail_quota.limit.number()),
+        limit(user.msg_quota.limit.number())
+    ));
     let partition = user.partition.clone();
     let partition = partition.unwrap_or_else(|| context.conf.default_partition());
     ui.line(format!("partition: {partition}"));
@@ -307,8 +311,8 @@ fn object(user: &User) -> serde_json::Value {
         "mail": user.mail,
         "aliases": user.alternates,
         "status": user.status.name(),
-        "quota_bytes": user.mail_quota,
-        "quota_messages": user.msg_quota,
+        "quota_bytes": user.mail_quota.limit.number(),
+        "quota_messages": user.msg_quota.limit.number(),
         "partition": user.partition,
         "allowed_services": user.allowed_services,
         "groups": user.groups,

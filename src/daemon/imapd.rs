@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::line::Line;
 use super::listener::Words;
 use super::network::{Material, Names, Protocol};
+use super::sockets::Entrance;
 use crate::config::Conf;
 use crate::ops::instance::host_name;
 use crate::protocol::imap::crew::Crew;
@@ -29,7 +30,7 @@ impl Protocol for Server {
     };
 
     fn from(material: Material<'_>, before: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls } = material;
+        let Material { parameters, store, directory, starttls, quota } = material;
         let conf = parameters.conf;
         Server {
             store,
@@ -38,6 +39,7 @@ impl Protocol for Server {
             crew: before
                 .map_or_else(|| Arc::new(Crew::new(parameters.count("maxthreads"))), |old| Arc::clone(&old.crew)),
             directory,
+            quota,
             admins: conf.list("store.admins").into_iter().collect(),
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
             default_domain: parameters.domain("local.defdomain"),
@@ -51,8 +53,8 @@ impl Protocol for Server {
         }
     }
 
-    fn serve(self: Arc<Server>, line: Line, tls: bool) -> impl Future<Output = ()> + Send {
-        connection::serve(self, line, tls)
+    fn serve(self: Arc<Server>, line: Line, entrance: Entrance) -> impl Future<Output = ()> + Send {
+        connection::serve(self, line, entrance.tls)
     }
 }
 

@@ -7,7 +7,7 @@ use super::line::{BUG, End, Flow, Line};
 use super::listener::Words;
 use super::network::{Material, Names, Protocol};
 use super::settings::Parameters;
-use super::sockets::Address;
+use super::sockets::{Address, Entrance};
 use crate::log::{self, Category};
 use crate::ops::delivery::Policy;
 use crate::ops::instance::host_name;
@@ -30,10 +30,11 @@ impl Protocol for Server {
 
     fn addresses(parameters: Parameters<'_>) -> Vec<Address> {
         let mut found = Vec::new();
-        if let Some(path) = parameters.path("socket") {
+        let files = [("socket", false), ("overquotasocket", true)];
+        for (path, over_quota) in files.iter().filter_map(|(name, over)| Some((parameters.path(name)?, *over))) {
             let mode = u32::from_str_radix(&parameters.string("socketmode"), 8).unwrap_or(0o600);
             let group = Some(parameters.string("socketgroup")).filter(|group| !group.is_empty());
-            found.push(Address::File { path, mode, group });
+            found.push(Address::File { path, mode, group, over_quota });
         }
         let port = parameters.int("port");
         if port >= 0 {
@@ -44,13 +45,13 @@ impl Protocol for Server {
     }
 
     fn from(material: Material<'_>, _: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls } = material;
+        let Material { parameters, store, directory, starttls, quota } = material;
         let conf = parameters.conf;
         Server {
             store,
             directory,
             default_domain: conf.string("local.defdomain"),
-            policy: Policy::of(conf),
+            policy: Policy { quota: Some(quota), ..Policy::of(conf) },
             hostname: host_name(conf),
             message_bytes: u64::try_from(parameters.int("maxmessagesize")).unwrap_or(0),
             recipients_max: parameters.count("maxrecipients"),
@@ -60,8 +61,14 @@ impl Protocol for Server {
         }
     }
 
-    fn serve(self: Arc<Server>, line: Line, _tls: bool) -> impl Future<Output = ()> + Send {
-        serve(self, line)
+    fn serve(self: Arc<Server>, line: Line, entrance: Entrance) -> impl Future<Output = ()> + Send {
+        let server = match entrance.over_quota {
+            true => {
+                Arc::new(Server { policy: Policy { ignore_quota: true, ..self.policy.clone() }, ..(*self).clone() })
+            }
+            false => self,
+        };
+        serve(server, line)
     }
 }
 

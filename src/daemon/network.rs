@@ -13,7 +13,7 @@ use super::line::Line;
 use super::listener::{Listener, Socket, Words};
 use super::process::{self, ProcessError, Signals, Wake};
 use super::settings::{Parameters, Terms};
-use super::sockets::{self, Address, Door, SocketFile};
+use super::sockets::{self, Address, Door, Entrance, SocketFile};
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError};
 use super::workers::{Workers, bug};
@@ -21,6 +21,7 @@ use crate::config::{Conf, ConfigError, Instance};
 use crate::directory::Directory;
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, log_settings, open_directory};
+use crate::ops::quota::watch::Watch;
 use crate::os::user::UserError;
 use crate::os::{durable, memory};
 use crate::store::{Store, StoreError};
@@ -57,6 +58,8 @@ pub struct Material<'a> {
     pub directory: Directory,
     /// There is TLS, and `service.NAME.sslusessl` is on.
     pub starttls: bool,
+    /// What is configured about quota, at any moment.
+    pub quota: Arc<Watch>,
 }
 
 /// A protocol: what its sessions share, made anew by each refresh for the sessions that begin later.
@@ -73,8 +76,8 @@ pub trait Protocol: Sized + Send + Sync + 'static {
     /// From the configuration; `before`: what was in use until now.
     fn from(material: Material<'_>, before: Option<&Self>) -> Self;
 
-    /// Serves a client until it goes, is sent away, or the service ends. `tls`: encryption comes before the first word (RFC 8314).
-    fn serve(self: Arc<Self>, line: Line, tls: bool) -> impl Future<Output = ()> + Send;
+    /// Serves a client until it goes, is sent away, or the service ends. `entrance`: what the door gives, encryption before the first word (RFC 8314) for one.
+    fn serve(self: Arc<Self>, line: Line, entrance: Entrance) -> impl Future<Output = ()> + Send;
 }
 
 /// Why a service ended in other than good order.
@@ -147,7 +150,7 @@ pub fn run<P: Protocol>(instance: &Instance) -> Result<(), NetworkError> {
                     let file = instance.proc_dir().join(name);
                     temporary.push(file.clone());
                     durable::replace(&file, format!("{}\n", address.port()).as_bytes(), 0o600)?;
-                    places.push(if door.tls { format!("{address} (TLS)") } else { address.to_string() });
+                    places.push(if door.entrance.tls { format!("{address} (TLS)") } else { address.to_string() });
                 }
                 (address, _) => {
                     places.push(address.map_or_else(|| door.name.clone(), |one: SocketAddr| one.to_string()))
@@ -202,7 +205,8 @@ impl Maker<'_> {
         }
         let starttls = tls.is_some() && parameters.bool("sslusessl");
         let terms = parameters.terms(tls, Arc::clone(&self.throttle), P::NAMES.idle_min);
-        let material = Material { parameters, store: self.store.clone(), directory, starttls };
+        let quota = Watch::new(self.instance, conf);
+        let material = Material { parameters, store: self.store.clone(), directory, starttls, quota };
         Service { protocol: Arc::new(P::from(material, before)), terms: Arc::new(terms) }
     }
 
@@ -261,7 +265,7 @@ fn serve<P: Protocol>(
         .build()?;
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
-    let with_tls = doors.iter().any(|door| door.tls);
+    let with_tls = doors.iter().any(|door| door.entrance.tls);
     let maker = Maker { instance, store, throttle: Arc::new(Throttle::default()), with_tls };
     let guests = Guests {
         listener: Listener::new(names.words, sessions),
@@ -323,7 +327,7 @@ impl<P: Protocol> Guests<P> {
     /// Lets clients in until the socket fails; returns why.
     async fn receive(self, door: Door) -> io::Error {
         // Words in the clear say nothing to a client that begins with TLS.
-        let (tls, speaks) = (door.tls, !door.tls);
+        let (entrance, speaks) = (door.entrance, !door.entrance.tls);
         let socket: Socket = match door.socket() {
             Ok(socket) => socket,
             Err(error) => return error,
@@ -344,7 +348,7 @@ impl<P: Protocol> Guests<P> {
                 };
                 if let Some(guest) = guest {
                     let line = Line::new(guest, Arc::clone(&service.terms), workers, stopped);
-                    Arc::clone(&service.protocol).serve(line, tls).await;
+                    Arc::clone(&service.protocol).serve(line, entrance).await;
                 }
                 drop(alive);
             });

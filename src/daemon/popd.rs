@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::line::Line;
 use super::listener::Words;
 use super::network::{Material, Names, Protocol};
+use super::sockets::Entrance;
 use crate::ops::instance::host_name;
 use crate::protocol::pop::server::Server;
 
@@ -26,11 +27,12 @@ impl Protocol for Server {
     };
 
     fn from(material: Material<'_>, _: Option<&Server>) -> Server {
-        let Material { parameters, store, directory, starttls } = material;
+        let Material { parameters, store, directory, starttls, quota } = material;
         let conf = parameters.conf;
         Server {
             store,
             directory,
+            quota,
             admins: conf.list("store.admins").into_iter().collect(),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
@@ -42,7 +44,7 @@ impl Protocol for Server {
         }
     }
 
-    fn serve(self: Arc<Server>, line: Line, tls: bool) -> impl Future<Output = ()> + Send {
-        connection::serve(self, line, tls)
+    fn serve(self: Arc<Server>, line: Line, entrance: Entrance) -> impl Future<Output = ()> + Send {
+        connection::serve(self, line, entrance.tls)
     }
 }

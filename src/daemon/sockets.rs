@@ -37,7 +37,18 @@ pub enum Address {
         mode: u32,
         /// Its group, where it is not that of the services.
         group: Option<String>,
+        /// Mail that comes through it is delivered though quotas are used up.
+        over_quota: bool,
     },
+}
+
+/// What a client is given by the door it comes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entrance {
+    /// TLS comes before the first word.
+    pub tls: bool,
+    /// Its mail is delivered though quotas are used up.
+    pub over_quota: bool,
 }
 
 /// A socket, and what is spoken first on it.
@@ -46,8 +57,8 @@ pub struct Door {
     socket: Bound,
     /// Its address, for people.
     pub name: String,
-    /// TLS comes before the first word.
-    pub tls: bool,
+    /// What its clients are given.
+    pub entrance: Entrance,
     /// The file below `data/proc` that tells the port.
     pub port_file: Option<&'static str>,
     /// The file that it is.
@@ -113,17 +124,17 @@ pub(super) fn open(addresses: &[Address], conf: &Conf) -> Result<Vec<Door>, Netw
                 let door = listen(host, *port).map(|socket| Door {
                     socket: Bound::Tcp(socket),
                     name: String::new(),
-                    tls: *tls,
+                    entrance: Entrance { tls: *tls, over_quota: false },
                     port_file: Some(file),
                     socket_file: None,
                 });
                 (format!("{host}:{port}"), door)
             }
-            Address::File { path, mode, group } => {
+            Address::File { path, mode, group, over_quota } => {
                 let door = listen_at(path, *mode, group.as_deref(), conf).map(|socket| Door {
                     socket: Bound::Unix(socket),
                     name: path.display().to_string(),
-                    tls: false,
+                    entrance: Entrance { tls: false, over_quota: *over_quota },
                     port_file: None,
                     socket_file: SocketFile::at(path),
                 });

@@ -3,7 +3,8 @@
 
 use super::dn::Dn;
 use super::ldif::Entry;
-use super::user::{Status, number, strictest};
+use super::quota::Limit;
+use super::user::{Status, strictest};
 
 /// The object classes, one of which an entry of a domain has (lower case).
 pub(super) const CLASSES: [&str; 3] = ["maildomain", "inetdomain", "sunmanagedorganization"];
@@ -55,12 +56,13 @@ pub(super) fn read(
     };
     let status = strictest(entry, &["maildomainstatus", "inetdomainstatus"], &name, warn);
     let mut quota = |attribute: &str| {
-        let text = entry.first(attribute)?;
-        let value = number(&text);
-        if value.is_none() {
-            warn(format!("{name}: {attribute} \"{text}\" is not a number; there is no quota"));
-        }
-        value.and_then(|value| u64::try_from(value).ok())
+        let limit = Limit::parse(&entry.first(attribute)?);
+        limit
+            .unwrap_or_else(|error| {
+                warn(format!("{name}: {attribute}: {error}; there is no quota"));
+                Limit::Unlimited
+            })
+            .or(None)
     };
     let services: Vec<String> = entry.all("maildomainallowedserviceaccess").collect();
     Ok(Some(Domain {

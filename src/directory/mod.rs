@@ -17,6 +17,7 @@ pub mod ldap;
 pub mod ldif;
 pub mod logins;
 pub mod password;
+pub mod quota;
 pub mod scram;
 mod site;
 mod user;

@@ -1,3 +1,4 @@
+use super::quota::Limit;
 use super::scram::Hash;
 use super::*;
 use crate::os::durable;
@@ -68,8 +69,8 @@ fn people_are_found_by_userid_and_by_address() {
     let (_dir, directory) = directory();
     let joe = here(directory.lookup("JOE@example.org").unwrap());
     assert_eq!(joe.userid, "joe");
-    assert_eq!(joe.mail_quota, Some(10 * 1024 * 1024));
-    assert_eq!(joe.msg_quota, None);
+    assert_eq!(joe.mail_quota.limit, Limit::At(10 * 1024 * 1024));
+    assert_eq!(joe.msg_quota.limit, Limit::Default);
     assert_eq!(joe.partition.as_deref(), Some("second"));
     assert_eq!(joe.groups, ["staff@example.org"]);
     for name in ["joe", "jd@example.org", "Joe.Doe@example.org"] {

@@ -6,6 +6,7 @@ use super::dn::{Dn, escaped};
 use super::domain::Domain;
 use super::ldif::Entry;
 use super::password;
+use super::quota::Quota;
 use super::scram::{self, Bytes32, Hash, Keys};
 use super::site::Site;
 use crate::text::domain;
@@ -81,10 +82,12 @@ pub struct User {
     pub status: Status,
     /// What the accounts of its domain may do.
     pub domain_status: Status,
-    /// Quota in bytes (`mailQuota`): -1 unlimited; `None`: the system default (absent or -2).
-    pub mail_quota: Option<i64>,
-    /// Quota in messages (`mailMsgQuota`), likewise.
-    pub msg_quota: Option<i64>,
+    /// Quota in bytes (`mailQuota`).
+    pub mail_quota: Quota,
+    /// Quota in messages (`mailMsgQuota`).
+    pub msg_quota: Quota,
+    /// The language that the person prefers (`preferredLanguage`), lower case, such as `de`; empty without one.
+    pub language: String,
     /// The partition of the mailbox (`mailMessageStore`).
     pub partition: Option<String>,
     /// The service filter (`mailAllowedServiceAccess`, else the one of the domain); several values are joined with `$`.
@@ -255,13 +258,12 @@ pub(super) fn read(
     let userid = userid_of(&uid, place_domain, &mail, default_domain);
     check_userid(&userid)?;
     let status = strictest(entry, &["mailuserstatus", "inetuserstatus"], &userid, warn);
-    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| (number(&text), text)) {
-        None => None,
-        Some((Some(-2), _)) => None,
-        Some((Some(value), _)) => Some(value),
-        Some((None, text)) => {
-            warn(format!("{userid}: {attribute} \"{text}\" is not a number; the default is used"));
-            None
+    let mut quota = |attribute: &str| match entry.first(attribute).map(|text| Quota::parse(&text)) {
+        None => Quota::default(),
+        Some(Ok(quota)) => quota,
+        Some(Err(error)) => {
+            warn(format!("{userid}: {attribute}: {error}; the default is used"));
+            Quota::default()
         }
     };
     let (mail_quota, msg_quota) = (quota("mailquota"), quota("mailmsgquota"));
@@ -283,6 +285,7 @@ pub(super) fn read(
         status,
         mail_quota,
         msg_quota,
+        language: entry.first("preferredlanguage").unwrap_or_default().trim().to_lowercase(),
         partition: entry.first("mailmessagestore").filter(|name| !name.is_empty()),
         allowed_services: (!services.is_empty()).then(|| services.join("$")),
         groups: lower("aclgroupaddr"),
@@ -333,17 +336,4 @@ fn userid_of(uid: &str, place: Option<String>, mail: &str, default_domain: Optio
         Some(domain) if domain::ascii(&domain) != default => format!("{uid}@{}", domain::ascii(&domain)),
         _ => uid,
     }
-}
-
-/// A number of bytes: digits, with `K`, `M` or `G` (powers of 1024) behind them.
-pub(super) fn number(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (digits, factor) = match text.bytes().last()?.to_ascii_uppercase() {
-        b'K' => (text.get(..text.len() - 1)?, 1024),
-        b'M' => (text.get(..text.len() - 1)?, 1024 * 1024),
-        b'G' => (text.get(..text.len() - 1)?, 1024 * 1024 * 1024),
-        _ => (text, 1),
-    };
-    let value = digits.trim().parse::<i64>().ok()?.checked_mul(factor)?;
-    (value >= -2).then_some(value)
 }

@@ -179,6 +179,15 @@ fn name(names: &[&'static str], at: u32) -> &'static str {
     usize::try_from(at).ok().and_then(|at| names.get(at)).copied().unwrap_or("???")
 }
 
+/// Writes a moment for a Date line, in UTC: `Thu, 01 Jan 1970 00:00:00 +0000` (RFC 5322 section 3.3).
+#[must_use]
+pub fn format_rfc5322(utc_s: i64) -> String {
+    let at = DateTime::from_timestamp(utc_s, 0).unwrap_or_default().naive_utc();
+    let (day, mon) = (name(&DAYS, at.weekday().num_days_from_monday()), name(&MONTHS, at.month0()));
+    let (d, y, h, m, s) = (at.day(), at.year(), at.hour(), at.minute(), at.second());
+    format!("{day}, {d:02} {mon} {y:04} {h:02}:{m:02}:{s:02} +0000")
+}
+
 /// Reads an IMAP date-time (RFC 3501 section 9), without its quotes: `17-Jul-1996 02:44:25 -0700`; fixed width, the
 /// day may start with a blank.
 #[must_use]

@@ -1,7 +1,11 @@
 //! Accounts of users: the directory says who exists, the store holds their mail. An account is made when it is first needed: by `user add`, a
 //! login, a delivery, `mboxutil -c`.
 
+use std::sync::Once;
+
+use super::quota::{self, Defaults};
 use crate::directory::{Directory, DirectoryError, Home, User};
+use crate::log::{self, Category};
 use crate::store::{AccountId, Store, StoreError};
 
 /// Why there is no account.
@@ -41,19 +45,14 @@ pub fn of_user(store: &Store, user: &User, now_s: i64) -> Result<AccountId, Stor
             made => made?,
         },
     };
-    take_over_limits(store, user, account)?;
-    Ok(account)
-}
-
-/// The limits of the directory entry hold from the next login or delivery on. Negative or missing: no limit.
-fn take_over_limits(store: &Store, user: &User, account: AccountId) -> Result<(), StoreError> {
-    let limit = |quota: Option<i64>| quota.and_then(|quota| u64::try_from(quota).ok());
-    let wanted = (limit(user.mail_quota), limit(user.msg_quota));
-    let row = store.view(account)?.account()?;
-    if (row.quota_bytes, row.quota_messages) == wanted {
-        return Ok(());
+    if quota::has_type_limits(user) {
+        static TOLD: Once = Once::new();
+        let text = format!("{}: limits of message types are kept and not enforced", user.userid);
+        TOLD.call_once(|| log::warning(Category::Store, text));
     }
-    store.set_quota(account, wanted.0, wanted.1)
+    let limits = quota::effective(user, Defaults::of_rules(&store.quota_rules()));
+    quota::take_over(store, account, &limits, now_s)?;
+    Ok(account)
 }
 
 /// The account behind a name: that of a user of the directory (made when it is missing).

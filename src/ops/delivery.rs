@@ -1,17 +1,23 @@
 //! Local delivery: where a message goes, who may put it there, and how it gets into the store. For `deliver` and LMTP.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use memchr::memchr;
 
 use super::account;
+use super::quota::domain::DomainLimit;
+use super::quota::status::{self, StatusError};
+use super::quota::watch::Watch;
+use super::quota::{self, Defaults, warning};
 pub use super::trace::{Bounds, Looping, Trace};
 use crate::config::Conf;
 use crate::directory::{Directory, DirectoryError, Home, Status, User, canonical_userid};
 use crate::log::{self, Category};
 use crate::store::{
-    AccountId, Acl, AclEntry, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName, NewMessage,
-    Rights, Staged, Staging, Store, StoreError,
+    AccountId, Acl, AclEntry, Appended, CreateOptions, Delivery, Flags, FolderId, FolderPath, Kind, MailboxName,
+    NewMessage, Rights, Staged, Staging, Store, StoreError, Usage,
 };
 use crate::text::utf7;
 
@@ -33,7 +39,7 @@ pub enum DeliveryError {
         host: String,
     },
     /// The account takes no mail in this state.
-    #[error("the account {userid} takes no mail ({})", status.name())]
+    #[error("{userid}: account disabled ({})", status.name())]
     Blocked {
         /// The user.
         userid: String,
@@ -83,6 +89,8 @@ pub enum Class {
     Loop,
     /// Try again: the recipient's quota is used up.
     OverQuota,
+    /// Give up: it has been for longer than the grace period.
+    QuotaEnded,
     /// Try again: the disk is full.
     NoSpace,
     /// Try again: the account is suspended, or is being moved to another host.
@@ -103,6 +111,7 @@ impl DeliveryError {
             DeliveryError::NotPermitted { .. } => Class::NotPermitted,
             DeliveryError::Malformed(_) => Class::Malformed,
             DeliveryError::Loop(_) => Class::Loop,
+            DeliveryError::Store(StoreError::OverQuota { bounce: true, .. }) => Class::QuotaEnded,
             DeliveryError::Store(error) => match error.kind() {
                 Kind::OverQuota => Class::OverQuota,
                 Kind::NoSpace => Class::NoSpace,
@@ -128,6 +137,8 @@ pub struct Policy {
     pub once_s: u32,
     /// What tells a message that goes round.
     pub bounds: Bounds,
+    /// What is configured about quota warnings; `None`: nobody is warned.
+    pub quota: Option<Arc<Watch>>,
 }
 
 impl Default for Policy {
@@ -139,6 +150,7 @@ impl Default for Policy {
             ignore_quota: false,
             once_s: 0,
             bounds: Bounds::default(),
+            quota: None,
         }
     }
 }
@@ -167,6 +179,8 @@ pub struct Place {
     pub partition: String,
     /// The owner.
     pub userid: String,
+    /// What the users of the owner's domain may hold together.
+    pub domain: Option<DomainLimit>,
 }
 
 /// What became of a message for a recipient.
@@ -270,7 +284,7 @@ impl LocalDelivery<'_> {
         let account = self.account(&user, now_s)?;
         let mailbox = MailboxName { owner: user.userid.clone(), folder: name.folder.clone() };
         match self.folder(account, &user.userid, &name.folder, now_s)? {
-            Found::Open(place) => Ok(place),
+            Found::Open(place) => Ok(Place { domain: DomainLimit::of(self.directory, &user)?, ..place }),
             Found::Missing => Err(DeliveryError::NoMailbox(mailbox)),
             Found::Closed => Err(DeliveryError::NotPermitted { authid: self.policy.authid.clone(), mailbox }),
         }
@@ -307,19 +321,37 @@ impl LocalDelivery<'_> {
         if let Some(path) = folder.filter(|path| !path.is_inbox())
             && let Found::Open(place) = self.folder(account, &user.userid, path, now_s)?
         {
-            return Ok(place);
+            return Ok(Place { domain: DomainLimit::of(self.directory, user)?, ..place });
         }
         let inbox = self.store.view(account)?.folder(FolderId::INBOX)?;
         let inbox = inbox.ok_or_else(|| DeliveryError::NoMailbox(MailboxName::inbox(&user.userid)))?;
-        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone() })
+        let domain = DomainLimit::of(self.directory, user)?;
+        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone(), domain })
     }
 
     fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {
-        let status = user.standing();
+        let status = self.standing(user, now_s)?;
         if status != Status::Active && !(status == Status::Overquota && self.policy.ignore_quota) {
             return Err(DeliveryError::Blocked { userid: user.userid.clone(), status });
         }
         Ok(account::of_user(self.store, user, now_s)?)
+    }
+
+    /// What the account may do. One that is over its quota by its status, and has room again, gets the status back.
+    fn standing(&self, user: &User, now_s: i64) -> Result<Status, DeliveryError> {
+        let status = user.standing();
+        let settings = self.policy.quota.as_ref().map(|watch| watch.now()).filter(|settings| settings.overquota_status);
+        let (Some(settings), Status::Overquota) = (settings, user.status) else { return Ok(status) };
+        let Some(account) = self.store.account_id(&user.userid)? else { return Ok(status) };
+        let limits = quota::effective(user, Defaults::of_rules(&settings.rules));
+        let followed = quota::take_over(self.store, account, &limits, now_s)
+            .map_err(StatusError::from)
+            .and_then(|_| status::follow_user(&settings, self.store, self.directory, account, user));
+        match followed {
+            Ok(own) => Ok(own.max(user.domain_status)),
+            Err(StatusError::Directory(error)) => Err(error.into()),
+            Err(StatusError::Store(error)) => Err(error.into()),
+        }
     }
 
     fn folder(&self, account: AccountId, userid: &str, path: &FolderPath, now_s: i64) -> Result<Found, DeliveryError> {
@@ -347,7 +379,13 @@ impl LocalDelivery<'_> {
             Some(row) => Some(row),
         };
         Ok(row.map_or(Found::Missing, |row| {
-            Found::Open(Place { account, folder: row.id, partition: row.partition, userid: userid.to_owned() })
+            Found::Open(Place {
+                account,
+                folder: row.id,
+                partition: row.partition,
+                userid: userid.to_owned(),
+                domain: None,
+            })
         }))
     }
 
@@ -475,26 +513,41 @@ impl LocalDelivery<'_> {
             internal_date_s: now_s,
             internal_zone_min: 0,
         };
+        let admitted = self.admitted_by_domains(staged.size(), places);
         let to: Vec<Delivery> = places
             .iter()
-            .map(|place| Delivery {
+            .zip(&admitted)
+            .filter(|(_, admitted)| admitted.is_ok())
+            .map(|(place, _)| Delivery {
                 account: place.account,
                 folder: place.folder,
                 ignore_quota: self.policy.ignore_quota,
                 once_s: self.policy.once_s,
             })
             .collect();
-        let done = self.store.deliver(&item, &to, now_s);
+        let mut done = self.store.deliver(&item, &to, now_s).into_iter();
         crate::crash_point!("deliver.after-commit");
-        let told = |(one, place): (Result<Option<_>, StoreError>, &&Place)| match one {
-            Ok(Some(_)) => Ok(Done::Delivered),
-            Ok(None) => {
-                self.tell_dropped(staged, place);
-                Ok(Done::Dropped)
-            }
-            Err(error) => Err(error.into()),
-        };
-        done.into_iter().zip(places).map(told).collect()
+        let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
+        let mut results = Vec::with_capacity(places.len());
+        for (place, admitted) in places.iter().zip(admitted) {
+            let one = match admitted {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    let one = done.next().unwrap_or_else(unfinished);
+                    self.mind_quota(place, &one, now_s);
+                    one
+                }
+            };
+            results.push(match one {
+                Ok(Some(_)) => Ok(Done::Delivered),
+                Ok(None) => {
+                    self.tell_dropped(staged, place);
+                    Ok(Done::Dropped)
+                }
+                Err(error) => Err(error.into()),
+            });
+        }
+        results
     }
 
     fn tell_dropped(&self, staged: &Staged, place: &Place) {
@@ -504,6 +557,67 @@ impl LocalDelivery<'_> {
         let within = self.policy.once_s;
         let words = format!("duplicate {id} for user/{}{folder}: dropped, it came within {within} s", place.userid);
         log::notice(Category::Store, words);
+    }
+
+    /// Which places the quotas of their domains let a message of `bytes` into, those before them counted in.
+    fn admitted_by_domains(&self, bytes: u64, places: &[&Place]) -> Vec<Result<(), StoreError>> {
+        let mut coming: HashMap<String, Usage> = HashMap::new();
+        let admit = |place: &&Place| match &place.domain {
+            Some(limit) if !self.policy.ignore_quota => {
+                let more = coming.get(&limit.name).copied().unwrap_or_default().and(Usage { bytes, messages: 1 });
+                limit.admit(self.store, more)?;
+                coming.insert(limit.name.clone(), more);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        places.iter().map(admit).collect()
+    }
+
+    /// What a delivery, done or refused, means for the quota of its place: the clock of the grace period, the warning. That it fails is no failure of
+    /// the delivery.
+    fn mind_quota(&self, place: &Place, done: &Result<Option<Appended>, StoreError>, now_s: i64) {
+        let due = match done {
+            Ok(Some(appended)) => Ok(appended.warning_due),
+            Ok(None) => Ok(false),
+            Err(StoreError::OverQuota { .. }) => self.store.note_refusal(place.account, place.folder, now_s),
+            Err(_) => Ok(false),
+        };
+        let settings = self.policy.quota.as_ref().map(|watch| watch.now());
+        let used_up = matches!(done, Ok(Some(Appended { used_up: true, .. })) | Err(StoreError::OverQuota { .. }));
+        if let Some(settings) = settings.filter(|_| used_up) {
+            status::follow(&settings, self.store, self.directory, place.account);
+        }
+        let warned =
+            due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
+        match warned {
+            Ok(false) => {}
+            Ok(true) => log::notice(Category::Store, format!("quota warning to user/{}", place.userid)),
+            Err(error) => log::error(Category::Store, format!("quota warning to user/{}: {error}", place.userid)),
+        }
+    }
+
+    /// Puts the configured warning into the owner's INBOX, whatever the quota says.
+    fn warn(&self, place: &Place, now_s: i64) -> Result<bool, DeliveryError> {
+        let Some(settings) = self.policy.quota.as_ref().map(|watch| watch.now()) else { return Ok(false) };
+        let user = here(&place.userid, self.directory.lookup(&place.userid)?)?;
+        let view = self.store.view(place.account)?;
+        let told = view.quota_roots()?.into_iter().find(|root| root.is_to_be_told(&settings.rules));
+        let inbox = view.folder(FolderId::INBOX)?.map(|folder| folder.partition);
+        drop(view);
+        let (Some(root), Some(partition)) = (told, inbox) else { return Ok(false) };
+        let Some(text) = warning::message(&settings, &user, &root, now_s) else { return Ok(false) };
+        let mut staging = self.store.stage(&partition)?;
+        staging.write_all(&text).map_err(written)?;
+        let staged = finish(staging)?;
+        let item = NewMessage {
+            staged: &staged,
+            flags: Flags::NONE,
+            keywords: Vec::new(),
+            internal_date_s: now_s,
+            internal_zone_min: 0,
+        };
+        Ok(self.store.append_warning(place.account, FolderId::INBOX, &item, now_s)?)
     }
 }
 

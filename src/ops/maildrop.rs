@@ -56,6 +56,11 @@ pub struct Opened {
 }
 
 impl Maildrop {
+    /// Whose INBOX it is.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
     /// Takes a picture of INBOX. What the user may read counts now, and not once more in this session.
     ///
     /// # Errors

@@ -45,6 +45,9 @@ pub fn startup(instance: &Instance, now_s: i64) -> Result<Maintenance, Maintenan
     let settled = store.settle()?;
     let finished = store.finish_intents()?;
     store.sweep_staging(at(now_s))?;
+    if store.count_domains(false)? > 0 {
+        log::notice(Category::Store, "usage of domains counted: the store was made by an older release");
+    }
     if settled.relinked > 0 || finished > 0 {
         let text = format!(
             "recovered after an unclean stop: {} messages linked again, {finished} operations finished",

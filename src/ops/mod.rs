@@ -13,5 +13,6 @@ pub mod mailbox;
 pub mod maildrop;
 pub mod maintenance;
 pub mod placement;
+pub mod quota;
 pub mod store;
 mod trace;

@@ -1,5 +1,6 @@
 //! The store of an instance: its settings from the configuration.
 
+use super::quota::watch::Watch;
 use crate::config::{Conf, Instance};
 use crate::store::{Settings, Store, StoreError};
 
@@ -29,7 +30,8 @@ pub fn create(instance: &Instance, conf: &Conf) -> Result<(), StoreError> {
 pub fn open(instance: &Instance, conf: &Conf) -> Result<Store, StoreError> {
     let store = Store::open(settings(instance, conf))?;
     // A partition works as soon as it is configured, also for services that run.
-    let instance = instance.clone();
+    let (instance, watch) = (instance.clone(), Watch::new(instance, conf));
+    store.follow_quota(Box::new(move || watch.now().rules));
     store.follow_partitions(Box::new(move || {
         instance.conf().ok().map(|conf| (conf.partitions(), conf.default_partition()))
     }));

@@ -2,9 +2,27 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Seconds since 1970-01-01 00:00 UTC.
-#[allow(clippy::disallowed_methods)]
+/// Seconds since 1970-01-01 00:00 UTC. With the feature `failpoints` the file that the environment variable `CLOCK_FILE` names says how many seconds
+/// are added, so that a test moves the clock of processes that run.
 pub fn now_s() -> i64 {
+    system_s().saturating_add(moved_s())
+}
+
+#[cfg(feature = "failpoints")]
+fn moved_s() -> i64 {
+    static FILE: std::sync::OnceLock<Option<std::path::PathBuf>> = std::sync::OnceLock::new();
+    let file = FILE.get_or_init(|| std::env::var_os("CLOCK_FILE").map(Into::into));
+    let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(not(feature = "failpoints"))]
+fn moved_s() -> i64 {
+    0
+}
+
+#[allow(clippy::disallowed_methods)]
+fn system_s() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |secs| -secs),

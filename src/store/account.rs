@@ -145,36 +145,15 @@ impl Store {
         let mut found = BTreeMap::new();
         let mut homes = Vec::new();
         for (number, shard) in self.inner.shards.iter().enumerate() {
-            let read = shard.env()?.read()?;
-            let mut from = schema::account(AccountId(1));
-            // One look an account: behind its row the next account's rows are asked for.
-            loop {
-                let mut next: Option<(AccountId, Option<String>)> = None;
-                read.scan(&from, &mut |key, stored| {
-                    let id =
-                        AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
-                    let row = if schema::within_kind(key, id, kind::ACCOUNT) {
-                        let readable = codec::open(key, stored).ok().and_then(|bytes| Account::decode(bytes).ok());
-                        Some(match readable {
-                            Some(row) => row.userid,
-                            None => self.name_in_map(id)?.ok_or_else(|| codec::damaged(key))?,
-                        })
-                    } else {
-                        None
-                    };
-                    next = Some((id, row));
-                    Ok(ControlFlow::Break(()))
-                })?;
-                let Some((id, userid)) = next else { break };
-                if let Some(userid) = userid {
-                    found.insert(userid, id);
-                    homes.push((id, number));
-                }
-                match id.0.checked_add(1) {
-                    Some(above) => from = schema::key(AccountId(above), 0, FolderId::TOP, &[]),
-                    None => break,
-                }
-            }
+            rows::each_account(&shard.env()?.read()?, AccountId(1), &mut |id, row| {
+                let userid = match row {
+                    Some(row) => row.userid,
+                    None => self.name_in_map(id)?.ok_or_else(|| codec::damaged(&schema::account(id)))?,
+                };
+                found.insert(userid, id);
+                homes.push((id, number));
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
         super::lock(&self.inner.homes).extend(homes);
         Ok(found.into_iter().collect())
@@ -220,19 +199,6 @@ impl Store {
     pub fn account_delete(&self, account: AccountId, now_s: i64) -> Result<(), StoreError> {
         let _ = now_s;
         self.carry_out(account, Intent::DeleteAccount)
-    }
-
-    /// Sets the limits of an account.
-    ///
-    /// # Errors
-    /// It does not exist, or the disk fails.
-    pub fn set_quota(&self, account: AccountId, bytes: Option<u64>, messages: Option<u64>) -> Result<(), StoreError> {
-        self.change(account, |tx| {
-            let mut owner = rows::need_account(tx.txn, account)?;
-            owner.quota_bytes = bytes;
-            owner.quota_messages = messages;
-            rows::put_account(tx.txn, account, &owner)
-        })
     }
 
     /// Remembers that an account is used now. Written at most once an hour: a login must not cost a commit each time.

@@ -14,8 +14,9 @@ use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::index_file::{self, Entry};
 use super::intent::UNFINISHED;
+use super::quota::Usage;
 use super::record::{Account, EntryPlace, Folder, Gone, Message, Rights, StateRun, push_run};
-use super::{Store, Tx, layout, lock, rows, schema};
+use super::{Store, Tx, layout, lock, quota, rows, schema};
 
 /// From this many messages on, one flush of the partition's file system replaces a flush of each file.
 const BULK: usize = 8;
@@ -43,6 +44,10 @@ pub struct Appended {
     pub uids: Vec<Uid>,
     /// Their modification sequence.
     pub modseq: Modseq,
+    /// The owner is to be warned: the quota is nearly used up, and the last warning was long ago.
+    pub warning_due: bool,
+    /// The quota is used up now.
+    pub used_up: bool,
 }
 
 /// One place a message is delivered to.
@@ -266,7 +271,8 @@ impl Tx<'_, '_> {
         self.demand(account, &row, Rights::INSERT)?;
         let mut owner = rows::need_account(self.txn, account)?;
         if !ignore_quota {
-            check_quota(&owner, items)?;
+            let more = Usage { bytes: items.iter().map(|item| item.staged.size()).sum(), messages: items.len() as u64 };
+            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, more, now_s)?;
         }
         if row
             .uidnext
@@ -284,16 +290,17 @@ impl Tx<'_, '_> {
         }
         crate::crash_point!("append.after-link");
         self.write_index(&mut target)?;
-        let Target { mut row, owner, .. } = target;
+        let Target { mut row, mut owner, .. } = target;
         row.highest_modseq = modseq;
         row.last_append_s = now_s;
-        rows::put_account(self.txn, account, &owner)?;
         self.changed(account, &row)?;
+        let (warning_due, used_up) = self.keep_quota_clock(account, &mut owner, false, Some(now_s))?;
+        rows::put_account(self.txn, account, &owner)?;
         for item in items {
             item.staged.keep();
         }
         crate::crash_point!("append.after-rows");
-        Ok(Appended { uidvalidity: row.uidvalidity, uids, modseq })
+        Ok(Appended { uidvalidity: row.uidvalidity, uids, modseq, warning_due, used_up })
     }
 
     fn append_one(&mut self, target: &mut Target<'_>, item: &NewMessage<'_>) -> Result<Uid, StoreError> {
@@ -397,8 +404,8 @@ impl Tx<'_, '_> {
         Ok(())
     }
 
-    /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids. With `grows` the account must have
-    /// room for them: what is moved inside an account takes none.
+    /// Links messages of another folder (or account) of the store into `to`; gives pairs of (source, target) uids. The quota must have
+    /// room for them, unless they are moved there from a folder of the same quota root.
     pub(super) fn append_copies(
         &mut self,
         account: AccountId,
@@ -406,7 +413,7 @@ impl Tx<'_, '_> {
         sources: &[super::copy::Source],
         states: &super::copy::States,
         now_s: i64,
-        grows: bool,
+        moved_from: Option<FolderId>,
     ) -> Result<super::Copied, StoreError> {
         self.store.room(&self.store.settings.root)?;
         let row = self.open_folder(account, to)?;
@@ -414,9 +421,10 @@ impl Tx<'_, '_> {
         // As for APPEND (RFC 4314 section 4).
         let (allowed, with_keywords) = super::acl::flags_of(self.rights(account, &row));
         let owner = rows::need_account(self.txn, account)?;
-        if grows {
-            let bytes: u64 = sources.iter().map(|source| source.message.size).sum();
-            within_quota(&owner, bytes, sources.len() as u64)?;
+        if !self.is_one_root(account, &owner, moved_from, &row)? {
+            let bytes = sources.iter().map(|source| source.message.size).sum();
+            let more = Usage { bytes, messages: sources.len() as u64 };
+            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, more, now_s)?;
         }
         let dir = self.folder_dir(account, &owner.userid, &row)?;
         let mut target = Target { account, row, owner, modseq: 0, dir: &dir, index: Vec::new(), now_s };
@@ -442,25 +450,12 @@ impl Tx<'_, '_> {
         }
         crate::crash_point!("copy.after-link");
         self.write_index(&mut target)?;
-        let Target { mut row, owner, modseq, .. } = target;
+        let Target { mut row, mut owner, modseq, .. } = target;
         row.highest_modseq = modseq;
         row.last_append_s = now_s;
-        rows::put_account(self.txn, account, &owner)?;
         self.changed(account, &row)?;
+        self.keep_quota_clock(account, &mut owner, false, Some(now_s))?;
+        rows::put_account(self.txn, account, &owner)?;
         Ok(super::Copied { uidvalidity: row.uidvalidity, pairs })
     }
-}
-
-fn check_quota(owner: &Account, items: &[NewMessage<'_>]) -> Result<(), StoreError> {
-    within_quota(owner, items.iter().map(|item| item.staged.size()).sum(), items.len() as u64)
-}
-
-fn within_quota(owner: &Account, bytes: u64, messages: u64) -> Result<(), StoreError> {
-    let over = |limit: Option<u64>, wanted: u64| limit.is_some_and(|limit| wanted > limit);
-    if over(owner.quota_bytes, owner.usage_bytes.saturating_add(bytes))
-        || over(owner.quota_messages, owner.usage_messages.saturating_add(messages))
-    {
-        return Err(StoreError::OverQuota { what: format!("user/{}", owner.userid) });
-    }
-    Ok(())
 }

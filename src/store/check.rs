@@ -356,6 +356,7 @@ impl Store {
                 }
             }
         }
+        findings.extend(self.check_domains()?);
         findings.extend(rows::of_shards(self)?);
         match self.unfinished() {
             // The row is among those that cannot be read.

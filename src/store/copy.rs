@@ -80,7 +80,7 @@ impl Store {
         self.with_sources(from, uids, |sources| {
             self.change(to.0, |tx| {
                 let states = if from.0 == to.0 { tx.states_of(from, sources)? } else { States::new() };
-                tx.append_copies(to.0, to.1, sources, &states, now_s, true)
+                tx.append_copies(to.0, to.1, sources, &states, now_s, None)
             })
         })
     }
@@ -116,7 +116,8 @@ impl Store {
                 if !tx.all_present(from, &moved)? {
                     return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
                 }
-                let copied = tx.append_copies(to.0, to.1, sources, &tx.states_of(from, sources)?, now_s, false)?;
+                let states = tx.states_of(from, sources)?;
+                let copied = tx.append_copies(to.0, to.1, sources, &states, now_s, Some(from.1))?;
                 tx.remove(from.0, from.1, &moved, now_s)?;
                 crate::crash_point!("move.after-rows");
                 Ok(copied)

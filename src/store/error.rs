@@ -40,7 +40,13 @@ pub enum StoreError {
     #[error("{what}")]
     Invalid { what: String },
     #[error("over quota: {what}")]
-    OverQuota { what: String },
+    OverQuota {
+        what: String,
+        /// The grace period of the mailbox runs.
+        runs: bool,
+        /// It has ended: mail for the mailbox goes back.
+        bounce: bool,
+    },
     #[error("too many {what} (the limit is {limit})")]
     Limit { what: &'static str, limit: u64 },
     #[error("{uses} {}", if *held { "belongs to another mailbox" } else { "is not supported" })]

@@ -159,7 +159,7 @@ impl Store {
                 row.expunged_s = i64::MIN;
                 rows::put(tx.txn, &key, row.encode())?;
             }
-            let copied = tx.append_copies(account, folder, &sources, &super::copy::States::new(), now_s, true)?;
+            let copied = tx.append_copies(account, folder, &sources, &super::copy::States::new(), now_s, None)?;
             Ok(u32::try_from(copied.pairs.len()).unwrap_or(u32::MAX))
         })
     }
@@ -212,8 +212,9 @@ impl Tx<'_, '_> {
         }
         owner.highest_modseq = modseq;
         row.highest_modseq = modseq;
-        rows::put_account(self.txn, account, &owner)?;
         self.changed(account, &row)?;
+        self.keep_quota_clock(account, &mut owner, true, Some(now_s))?;
+        rows::put_account(self.txn, account, &owner)?;
         crate::crash_point!("expunge.after-rows");
         Ok(Expunged { uids: removed, modseq })
     }

@@ -14,6 +14,7 @@ mod body;
 pub mod check;
 mod codec;
 mod copy;
+mod domain;
 mod duplicate;
 mod error;
 mod expunge;
@@ -30,6 +31,7 @@ mod name;
 mod notify;
 mod partition;
 mod purge;
+mod quota;
 mod record;
 mod redo;
 mod relocate;
@@ -50,6 +52,7 @@ pub use append::{Appended, Delivery, NewMessage};
 pub use bodies::Bodies;
 pub use body::{Staged, Staging};
 pub use copy::Copied;
+pub use domain::domain_of;
 pub use error::{Kind, StoreError};
 pub use expunge::Expunged;
 pub use flags::{Flags, Keywords, UidSet};
@@ -61,7 +64,10 @@ pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use purge::{Purged, Removed};
-pub use record::{Access, Account, Acl, AclEntry, EntryPlace, Folder, Gone, Message, Rights, StateRun};
+pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use record::{
+    Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
+};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -95,6 +101,8 @@ struct Inner {
     settings: Settings,
     /// Partitions that came after the store was opened.
     added: partition::Added,
+    /// Which rules of quota hold.
+    quota: quota::Source,
     common: Group<Quiet>,
     common_env: &'static Env,
     shards: Vec<Shard>,
@@ -258,7 +266,8 @@ impl Store {
             let env = Env::open(&dir, true)?;
             let known = rows::value(&env.read()?, &key)?.is_some();
             if !known {
-                Group::new(env, Quiet).run(|txn, ()| rows::put(txn, &key, meta.encode()))?;
+                Group::new(env, Quiet)
+                    .run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
             }
         }
         if found_none(common, &key)? {
@@ -305,6 +314,7 @@ impl Store {
         let inner = Inner {
             settings,
             added: partition::Added::default(),
+            quota: quota::Source::default(),
             common,
             common_env,
             shards,

@@ -129,30 +129,63 @@ pub struct Account {
     pub quota_messages: Option<u64>,
     /// When it was used last, by [`Access`], seconds since 1970; 0: never. Right to the hour.
     pub last_access_s: [i64; 3],
+    /// Since when the quota is used up, seconds since 1970; 0: it is not. The grace period counts from here.
+    pub over_since_s: i64,
+    /// When the last quota warning was delivered, seconds since 1970; 0: never, or the usage has fallen below the threshold since.
+    pub warned_s: i64,
+    /// When `imquotacheck -n` sent its last notice, seconds since 1970; 0: never.
+    pub noticed_s: i64,
+    /// The threshold of the rule by which that was, in percent.
+    pub noticed_percent: u32,
+    /// Limits of folders; what they hold does not count against the account's own.
+    pub folder_limits: Vec<FolderLimit>,
+}
+
+/// The limits of a folder with those below it that have none of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderLimit {
+    /// The path, as [`super::FolderPath`] prints it.
+    pub path: String,
+    /// Limit of bytes, if there is one.
+    pub bytes: Option<u64>,
+    /// Limit of messages, if there is one.
+    pub messages: Option<u64>,
+    /// Since when it is used up, as [`Account::over_since_s`].
+    pub over_since_s: i64,
 }
 
 impl Account {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let limit = |quota: Option<u64>| quota.map_or(0, |limit| limit.saturating_add(1));
-        Writer::new(1)
-            .string(&self.userid)
+        let mut w = Writer::new(1);
+        w.string(&self.userid)
             .string(&self.partition)
             .i64(self.created_s)
             .u64(self.usage_bytes)
             .u64(self.usage_messages)
             .u64(self.highest_modseq)
             .u32(self.last_folder)
-            .u64(limit(self.quota_bytes))
-            .u64(limit(self.quota_messages))
+            .u64(limit_field(self.quota_bytes))
+            .u64(limit_field(self.quota_messages))
             .i64(self.last_access_s[0])
             .i64(self.last_access_s[1])
             .i64(self.last_access_s[2])
-            .finish()
+            .i64(self.over_since_s)
+            .i64(self.warned_s)
+            .i64(self.noticed_s)
+            .u32(self.noticed_percent)
+            .u64(self.folder_limits.len() as u64);
+        for limit in &self.folder_limits {
+            w.string(&limit.path)
+                .u64(limit_field(limit.bytes))
+                .u64(limit_field(limit.messages))
+                .i64(limit.over_since_s);
+        }
+        w.finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Account, Malformed> {
         let mut r = Reader::new(bytes, 1)?;
-        Ok(Account {
+        let mut account = Account {
             userid: r.string()?,
             partition: r.string()?,
             created_s: r.i64()?,
@@ -163,8 +196,31 @@ impl Account {
             quota_bytes: r.u64()?.checked_sub(1),
             quota_messages: r.u64()?.checked_sub(1),
             last_access_s: [r.i64()?, r.i64()?, r.i64()?],
-        })
+            ..Account::default()
+        };
+        // Rows of older builds end here.
+        if r.is_empty() {
+            return Ok(account);
+        }
+        account.over_since_s = r.i64()?;
+        account.warned_s = r.i64()?;
+        account.noticed_s = r.i64()?;
+        account.noticed_percent = r.u32()?;
+        for _ in 0..r.u64()? {
+            account.folder_limits.push(FolderLimit {
+                path: r.string()?,
+                bytes: r.u64()?.checked_sub(1),
+                messages: r.u64()?.checked_sub(1),
+                over_since_s: r.i64()?,
+            });
+        }
+        Ok(account)
     }
+}
+
+/// A limit as a row has it: one more than it is, 0 for none.
+fn limit_field(limit: Option<u64>) -> u64 {
+    limit.map_or(0, |limit| limit.saturating_add(1))
 }
 
 /// A folder's row.
@@ -472,6 +528,53 @@ impl UserRow {
     }
 }
 
+/// What the users of a domain hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DomainUsage {
+    /// Accounts.
+    pub accounts: u64,
+    /// Bytes of all their messages.
+    pub bytes: u64,
+    /// All their messages.
+    pub messages: u64,
+}
+
+impl DomainUsage {
+    /// One account.
+    pub(crate) fn of(row: &Account) -> DomainUsage {
+        DomainUsage { accounts: 1, bytes: row.usage_bytes, messages: row.usage_messages }
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn and(self, other: DomainUsage) -> DomainUsage {
+        DomainUsage {
+            accounts: self.accounts.saturating_add(other.accounts),
+            bytes: self.bytes.saturating_add(other.bytes),
+            messages: self.messages.saturating_add(other.messages),
+        }
+    }
+
+    /// What is left without a part.
+    #[must_use]
+    pub fn without(self, part: DomainUsage) -> DomainUsage {
+        DomainUsage {
+            accounts: self.accounts.saturating_sub(part.accounts),
+            bytes: self.bytes.saturating_sub(part.bytes),
+            messages: self.messages.saturating_sub(part.messages),
+        }
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        Writer::new(1).u64(self.accounts).u64(self.bytes).u64(self.messages).finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<DomainUsage, Malformed> {
+        let mut r = Reader::new(bytes, 1)?;
+        Ok(DomainUsage { accounts: r.u64()?, bytes: r.u64()?, messages: r.u64()? })
+    }
+}
+
 /// The row of a shard (or of the common environment) about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -480,6 +583,8 @@ pub(crate) struct Meta {
     pub(crate) shards: u32,
     pub(crate) last_uidvalidity: u32,
     pub(crate) epoch: u64,
+    /// The shard has the `DOMAIN` rows of all its accounts.
+    pub(crate) domains: bool,
 }
 
 impl Meta {
@@ -490,6 +595,7 @@ impl Meta {
             .u32(self.shards)
             .u32(self.last_uidvalidity)
             .u64(self.epoch)
+            .u8(u8::from(self.domains))
             .finish()
     }
 
@@ -501,6 +607,8 @@ impl Meta {
             shards: r.u32()?,
             last_uidvalidity: r.u32()?,
             epoch: r.u64()?,
+            // Older builds had no such rows.
+            domains: !r.is_empty() && r.u8()? != 0,
         })
     }
 }
@@ -551,8 +659,20 @@ mod tests {
             ..Folder::default()
         };
         assert_eq!(Folder::decode(FolderId(7), &folder.encode()).unwrap(), folder);
-        let account = Account { userid: "joe".into(), quota_bytes: Some(0), ..Account::default() };
+        let limit = FolderLimit { path: "Archive".into(), bytes: Some(7), messages: None, over_since_s: 3 };
+        let account = Account {
+            userid: "joe".into(),
+            quota_bytes: Some(0),
+            over_since_s: 5,
+            noticed_percent: 90,
+            folder_limits: vec![limit],
+            ..Account::default()
+        };
         assert_eq!(Account::decode(&account.encode()).unwrap(), account);
+        // A row of a build that knew nothing of what follows the last access.
+        let old = Account { userid: "joe".into(), quota_messages: Some(3), ..Account::default() };
+        let bytes = old.encode();
+        assert_eq!(Account::decode(&bytes[..bytes.len() - 5]).unwrap(), old);
         let message = Message { uid: 3, size: 9, sent_s: Some(-5), internal_zone_min: -420, ..Message::default() };
         assert_eq!(Message::decode(3, &message.encode()).unwrap(), message);
         let gone = Gone { message, expunged_s: 4, flags: Flags::SEEN, keywords: Keywords(1 << 127), purging: true };

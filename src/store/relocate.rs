@@ -103,6 +103,7 @@ impl Store {
                         tx.drop_use(account, &mut owner, inner.id)?;
                     }
                 }
+                tx.keep_quota_clock(account, &mut owner, true, None)?;
                 rows::put_account(tx.txn, account, &owner)
             })
             .map_err(Failed::moved)?;
@@ -126,7 +127,7 @@ impl Store {
                     &sources,
                     &tx.states_of((account, FolderId::INBOX), &sources)?,
                     now_s,
-                    false,
+                    Some(FolderId::INBOX),
                 )?;
                 tx.remove(account, FolderId::INBOX, &moved, now_s)?;
             }
@@ -222,7 +223,6 @@ impl Store {
             }
             tx.remove_redo(account, folder)?;
             row.highest_modseq = Tx::next_modseq(&mut owner);
-            rows::put_account(tx.txn, account, &owner)?;
             if keep_name {
                 let above = rows::folder(tx.txn, account, row.parent)?;
                 let acl = inherited_acl(&owner, above.as_ref());
@@ -241,12 +241,14 @@ impl Store {
                     acl,
                     ..row
                 };
-                return tx.changed(account, &kept);
+                tx.changed(account, &kept)?;
+            } else {
+                tx.txn.del(&schema::name(account, row.parent, &row.component))?;
+                tx.txn.del(&schema::folder(account, folder))?;
+                tx.extra.changes.push(super::notify::Change { account, folder, modseq: row.highest_modseq });
             }
-            tx.txn.del(&schema::name(account, row.parent, &row.component))?;
-            tx.txn.del(&schema::folder(account, folder))?;
-            tx.extra.changes.push(super::notify::Change { account, folder, modseq: row.highest_modseq });
-            Ok(())
+            tx.keep_quota_clock(account, &mut owner, true, None)?;
+            rows::put_account(tx.txn, account, &owner)
         })
         .map_err(Failed::moved)
     }
@@ -266,6 +268,7 @@ impl Store {
         self.forget_other_names(account, "")?;
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
+            super::domain::follow(tx.txn, account, None)?;
             tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
                 key.get(..8) == Some(&account.0.to_be_bytes())
             })?;

@@ -355,8 +355,37 @@ pub(crate) fn expunged<R: Rows + ?Sized>(
     Ok(UidSet::from_ranges(ranges))
 }
 
+/// Stores the row of an account. Whatever it changes of the account's usage, or of its domain, the rows of the domains follow: nobody else writes them.
 pub(crate) fn put_account(txn: &mut Write<'_>, id: AccountId, row: &Account) -> Result<(), StoreError> {
+    super::domain::follow(txn, id, Some(row))?;
     put(txn, &schema::account(id), row.encode())
+}
+
+/// Visits the accounts of a shard by their ids: one look each, behind its row the next account's rows are asked for. `None`: its row cannot be read.
+pub(crate) fn each_account<R: Rows + ?Sized>(
+    rows: &R,
+    from: AccountId,
+    visit: &mut dyn FnMut(AccountId, Option<Account>) -> Result<ControlFlow<()>, StoreError>,
+) -> Result<(), StoreError> {
+    let mut from = schema::key(from, 0, FolderId::TOP, &[]);
+    loop {
+        let mut next: Option<(AccountId, bool, Option<Account>)> = None;
+        rows.scan(&from, &mut |key, stored| {
+            let id = AccountId(key.get(..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes));
+            let is_account = schema::within_kind(key, id, kind::ACCOUNT);
+            let row =
+                is_account.then(|| open(key, stored).ok().and_then(|bytes| Account::decode(bytes).ok())).flatten();
+            next = Some((id, is_account, row));
+            Ok(ControlFlow::Break(()))
+        })?;
+        let Some((id, is_account, row)) = next else { return Ok(()) };
+        if is_account && visit(id, row)?.is_break() {
+            return Ok(());
+        }
+        // Rows of an account below its own row: there are none; they would be passed over one by one.
+        let Some(above) = id.0.checked_add(1) else { return Ok(()) };
+        from = schema::key(AccountId(above), 0, FolderId::TOP, &[]);
+    }
 }
 
 pub(crate) fn put_folder(txn: &mut Write<'_>, account: AccountId, row: &Folder) -> Result<(), StoreError> {

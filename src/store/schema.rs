@@ -8,6 +8,7 @@
 //! | `META` | 0 | - | the shard: format, store id, last UIDVALIDITY |
 //! | `REDO` | id | account (8) uid (4) | staging file whose link is not durable yet |
 //! | `DELIVERED_AT` | 0 | time (8) account (8) folder (4) identity (16) | - |
+//! | `DOMAIN` | 0 | name | accounts, bytes and messages of the shard's users in a domain; the one without a name: users without a domain |
 //! | `ACCOUNT` | 0 | - | [`Account`](super::record::Account) |
 //! | `KEYWORD` | 0 | number (1) | name |
 //! | `SUBSCRIPTION` | 0 | name | - |
@@ -32,6 +33,7 @@ pub(crate) mod kind {
     pub(crate) const USER: u8 = 3;
     pub(crate) const PARTITION: u8 = 4;
     pub(crate) const DELIVERED_AT: u8 = 5;
+    pub(crate) const DOMAIN: u8 = 6;
     pub(crate) const ACCOUNT: u8 = 16;
     pub(crate) const KEYWORD: u8 = 17;
     pub(crate) const SUBSCRIPTION: u8 = 18;
@@ -69,6 +71,10 @@ pub(crate) fn key(account: AccountId, kind: u8, folder: FolderId, rest: &[u8]) -
 
 pub(crate) fn account(id: AccountId) -> Vec<u8> {
     key(id, kind::ACCOUNT, FolderId::TOP, &[])
+}
+
+pub(crate) fn domain(name: &str) -> Vec<u8> {
+    key(SHARD, kind::DOMAIN, FolderId::TOP, name.as_bytes())
 }
 
 pub(crate) fn folder(account: AccountId, id: FolderId) -> Vec<u8> {

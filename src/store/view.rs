@@ -135,6 +135,27 @@ impl View<'_> {
         rows::folder(&self.read, self.account, id)
     }
 
+    /// The quota root that a folder counts for.
+    ///
+    /// # Errors
+    /// The folder does not exist, or a row is damaged.
+    pub fn quota_root_of(&self, folder: FolderId) -> Result<super::QuotaRoot, StoreError> {
+        let row = rows::need_folder(&self.read, self.account, folder)?;
+        super::quota::root_of(&self.read, self.account, &self.account()?, &row)
+    }
+
+    pub(super) fn rows(&self) -> &Read<'static> {
+        &self.read
+    }
+
+    /// The quota roots of the account: its own first, then its folders with limits.
+    ///
+    /// # Errors
+    /// The account does not exist, or a row is damaged.
+    pub fn quota_roots(&self) -> Result<Vec<super::QuotaRoot>, StoreError> {
+        super::quota::roots(&self.read, self.account, &self.account()?)
+    }
+
     /// The folder at a path.
     ///
     /// # Errors

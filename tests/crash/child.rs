@@ -6,8 +6,8 @@ use std::path::Path;
 
 use msgstore::store::check::Depth;
 use msgstore::store::{
-    AccountId, AclChange, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, NewMessage,
-    Rights, Settings, Staged, Store, Uid, UidSet, layout,
+    AccountId, AclChange, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, Limits,
+    NewMessage, QuotaRules, Rights, Settings, Staged, Store, Uid, UidSet, layout,
 };
 
 use super::model::{Op, Place};
@@ -100,6 +100,13 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let items: Vec<NewMessage<'_>> = staged.iter().map(item).collect();
             let done = store.append(account, folder, &items, NOW).unwrap();
             return markers.iter().zip(done.uids).map(|(marker, uid)| (to.clone(), *marker, uid)).collect();
+        }
+        Op::Warn { to, marker } => {
+            let (account, folder) = place(store, to);
+            // Nothing is enforced here: there is a quota only so that it is exceeded.
+            store.set_limits(account, &Limits { bytes: Some(0), ..Limits::default() }, NOW).unwrap();
+            assert!(store.append_warning(account, folder, &item(&stage(store, *marker)), NOW).unwrap());
+            return Vec::new();
         }
         Op::Deliver { marker, to, once } => {
             let staged = stage(store, *marker);
@@ -201,6 +208,8 @@ pub fn settle(store: &Store) -> usize {
 /// Carries a script out, one acknowledgement an operation.
 pub fn work(root: &Path, script: &[Op]) {
     let store = Store::open(settings(root)).unwrap();
+    let rules = QuotaRules { enforce: false, warn_every_s: Some(0), ..QuotaRules::default() };
+    store.follow_quota(Box::new(move || rules));
     say("READY");
     for (number, op) in script.iter().enumerate() {
         let gave = perform(&store, op);

@@ -28,6 +28,8 @@ use model::{Folder, KINDS, Message, Model, Op, Place, User};
 const POINTS: &[(&str, &str, u64)] = &[
     ("append.after-sync", "append", 1),
     ("append.after-sync", "deliver", 1),
+    ("warning.after-sync", "warn", 1),
+    ("warning.after-rows", "warn", 1),
     ("append.after-link", "append", 1),
     ("append.after-link", "deliver", 1),
     ("append.after-index", "append", 1),
@@ -150,6 +152,7 @@ mod script {
         let at = |place: &Place| format!("{}\t{}", place.0, place.1);
         match op {
             Op::Append { to, markers } => format!("append\t{}\t{}", at(to), join(markers)),
+            Op::Warn { to, marker } => format!("warn\t{}\t{marker}", at(to)),
             Op::Deliver { marker, to, once } => {
                 let kind = if *once { "once" } else { "deliver" };
                 format!("{kind}\t{marker}\t{}", to.iter().map(at).collect::<Vec<_>>().join("\t"))
@@ -190,6 +193,7 @@ mod script {
         let markers = |at: usize| -> Vec<u64> { parts[at].split(',').map(|number| number.parse().unwrap()).collect() };
         match parts[0] {
             "append" => Op::Append { to: at(1), markers: markers(3) },
+            "warn" => Op::Warn { to: at(1), marker: parts[3].parse().unwrap() },
             "deliver" | "once" => Op::Deliver {
                 marker: parts[1].parse().unwrap(),
                 to: parts[2..].chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect(),

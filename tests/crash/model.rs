@@ -71,6 +71,11 @@ pub enum Op {
         to: Vec<Place>,
         once: bool,
     },
+    /// A quota warning.
+    Warn {
+        to: Place,
+        marker: u64,
+    },
     Copy {
         from: Place,
         markers: Vec<u64>,
@@ -148,10 +153,11 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 23] = [
     "append",
     "deliver",
     "once",
+    "warn",
     "copy",
     "move",
     "replace",
@@ -235,6 +241,7 @@ impl Model {
                 to.dedup();
                 Op::Deliver { marker: fresh(), to, once: kind == "once" }
             }
+            "warn" => Op::Warn { to: chance.pick(&open)?.clone(), marker: fresh() },
             "copy" | "move" => {
                 let from = chance.pick(&full)?.clone();
                 // Between accounts a move may leave both, so that has no one outcome: only within one.
@@ -412,6 +419,9 @@ impl Model {
             Op::Append { to, markers } => {
                 let new = markers.iter().map(|marker| Message { uid: None, marker: *marker, flags: 0 });
                 model.folder_mut(to).messages.extend(new);
+            }
+            Op::Warn { to, marker } => {
+                model.folder_mut(to).messages.push(Message { uid: None, marker: *marker, flags: 0 });
             }
             Op::Deliver { marker, to, .. } => {
                 for place in to {

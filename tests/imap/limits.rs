@@ -1,5 +1,7 @@
 //! Bounds: lines, literals, sessions, time.
 
+use msgstore::store::Limits;
+
 use super::{Client, Daemon};
 
 #[test]
@@ -94,7 +96,8 @@ fn a_full_mailbox_is_told_before_the_bytes() {
     let mut client = daemon.login("joe");
     let store = daemon.store();
     let account = store.account_id("joe").unwrap().unwrap();
-    store.set_quota(account, Some(1000), Some(2)).unwrap();
+    let limits = Limits { bytes: Some(1000), messages: Some(2), ..Limits::default() };
+    store.set_limits(account, &limits, 1).unwrap();
     let over = ["NO [OVERQUOTA] Over quota"];
     // The client waits for the continuation: the answer comes instead of it.
     assert_eq!(client.ask("append INBOX {1001}"), over);

@@ -65,7 +65,12 @@ impl Lmtpd {
 
     /// A connection to its socket file.
     pub fn dial_local(&self) -> Wire {
-        let stream = UnixStream::connect(&self.socket).unwrap();
+        Lmtpd::dial_file(&self.socket)
+    }
+
+    /// A connection to a socket file.
+    pub fn dial_file(path: &std::path::Path) -> Wire {
+        let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Wire { reader: BufReader::new(Box::new(stream.try_clone().unwrap())), writer: Box::new(stream), stream: None }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use msgstore::directory::quota::Limit;
 use msgstore::directory::scram::Hash;
 use msgstore::directory::{Directory, DirectoryError, Home, Status, User};
 
@@ -111,7 +112,7 @@ fn facts(directory: &Directory) {
     let joe = here(directory.lookup("JOE@example.org").unwrap());
     assert_eq!((joe.userid.as_str(), joe.name.as_str(), joe.mail.as_str()), ("joe", "Joe Doe", "joe.doe@example.org"));
     assert_eq!(joe.alternates, ["jd@example.org", "joseph@example.net"]);
-    assert_eq!((joe.mail_quota, joe.msg_quota), (Some(10 << 20), None));
+    assert_eq!((joe.mail_quota.limit, joe.msg_quota.limit), (Limit::At(10 << 20), Limit::Default));
     assert_eq!((joe.partition.as_deref(), joe.domain.as_deref()), (Some("second"), Some("example.org")));
     assert_eq!(
         (joe.allowed_services.as_deref(), &joe.groups[..], &joe.delivery[..]),
@@ -123,7 +124,10 @@ fn facts(directory: &Directory) {
     assert_eq!(directory.lookup("far").unwrap(), Home::At("mail2.example.org".to_owned()));
     assert_eq!(directory.lookup("public@sesta.com").unwrap(), Home::At("manatee.siroe.com".to_owned()));
     let public = directory.entry("public@sesta.com").unwrap().unwrap();
-    assert_eq!((public.mail_quota, public.msg_quota, public.status), (Some(-1), Some(100), Status::Active));
+    assert_eq!(
+        (public.mail_quota.limit, public.msg_quota.limit, public.status),
+        (Limit::Unlimited, Limit::At(100), Status::Active)
+    );
     for name in ["nobody", "*", "j*", "joe)(uid=*", "boss", "lee-staff@sesta.com", "", "a/b"] {
         assert_eq!(directory.lookup(name).unwrap(), Home::Nowhere, "{name}");
     }

@@ -44,7 +44,7 @@ fn life_of(directory: &Directory) {
             assert_eq!(directory.admit(userid, keys).unwrap().user.userid, userid);
         }
         directory.replace(&user.dn, &[("sn", &["Two"]), ("mailQuota", &["7"]), ("aclGroupAddr", &[])]).unwrap();
-        assert_eq!(directory.entry(userid).unwrap().unwrap().mail_quota, Some(7));
+        assert_eq!(directory.entry(userid).unwrap().unwrap().mail_quota.limit.number(), Some(7));
         directory.delete(&user.dn).unwrap();
         assert_eq!(directory.entry(userid).unwrap(), None);
         assert!(matches!(directory.delete(&user.dn), Err(DirectoryError::NoUser(_))));

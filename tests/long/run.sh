@@ -60,7 +60,7 @@ part() {
         local from=$SECONDS
         # Another one for each part and round, the same however long the others took.
         drawn=$(printf '%s %s %s' "$seed" "$name" $rounds | cksum | cut -d' ' -f1)
-        export MSGSTORE_CRASH_SEED=$drawn MSGSTORE_STRESS_SEED=$drawn MSGSTORE_MODEL_SEED=$drawn MSGSTORE_LARGE_SEED=$drawn
+        export MSGSTORE_CRASH_SEED=$drawn MSGSTORE_STRESS_SEED=$drawn MSGSTORE_MODEL_SEED=$drawn MSGSTORE_LARGE_SEED=$drawn MSGSTORE_DAY_SEED=$drawn
         round "$name" "$@"
         rounds=$((rounds + 1)) took=$((SECONDS - from))
         [ $((SECONDS + took)) -le $end ] || break
@@ -76,10 +76,12 @@ export MSGSTORE_STRESS_S=$((stress_s < 10 ? 10 : stress_s > 60 ? 60 : stress_s))
 export MSGSTORE_MODEL_TURNS=1500
 export MSGSTORE_LARGE_MESSAGES=$((minutes < 10 ? minutes * 10000 : 100000))
 printf '%s minutes, seed %s\n' "$minutes" "$seed"
-part crash 40 crash::killed_at
+part crash 35 crash::killed_at
 part stress 25 --test-threads=1 stress::processes_at_once stress::threads_at_once stress::three_processes
 part model 15 imap::model imap::resync
 part large 20 store::large
+export MSGSTORE_DAY_KILLS=60
+part day 5 quota::day::the_figures
 # Once each, whatever the budget.
 export MSGSTORE_EXPIRE_KILLS=100
 part expiry 0 expire::kill expire::reference

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Fixture, NOW, message};
-use msgstore::store::{Delivery, FlagChange, FlagOp, Flags, FolderId, FolderPath, Kind, Source, Uid, UidSet};
+use msgstore::store::{Delivery, FlagChange, FlagOp, Flags, FolderId, FolderPath, Kind, Limits, Source, Uid, UidSet};
 
 const INBOX: FolderId = FolderId::INBOX;
 
@@ -169,7 +169,7 @@ fn one_message_for_many_recipients_is_one_file() {
     use std::os::unix::fs::MetadataExt;
     let f = Fixture::new();
     let accounts: Vec<_> = (0..10).map(|n| f.account(&format!("user{n}"))).collect();
-    f.store.set_quota(accounts[3], Some(5), None).unwrap();
+    f.store.set_limits(accounts[3], &Limits { bytes: Some(5), ..Limits::default() }, NOW).unwrap();
     let staged = f.stage("Subject: all\r\n\r\nx\r\n");
     let to: Vec<_> = accounts
         .iter()

@@ -8,6 +8,7 @@ mod full_disk;
 mod large;
 mod meanwhile;
 mod messages;
+mod quota;
 mod relocation;
 mod uses;
 

@@ -24,6 +24,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.lmtp.socket", Path, "msg_svr_base/data/proc/lmtp.socket", "", Restart, "Socket file of the LMTP service; empty: none."),
     row("service.lmtp.socketmode", Octal, "660", "", Restart, "Mode of the socket file of LMTP: who may write to it may deliver mail."),
     row("service.lmtp.socketgroup", Text, "", "", Restart, "Group of the socket file of LMTP; unset: that of the services."),
+    row("service.lmtp.overquotasocket", Path, "", "", Restart, "Second socket file of LMTP, mode and group as the first: its mail is delivered though a quota is used up; empty: none."),
     row("service.lmtp.port", Int(-1, 65_535), "-1", "", Restart, "Port of the LMTP service; -1: none; 0: any free one, see data/proc/lmtp.port."),
     row("service.lmtp.listenaddr", Text, "127.0.0.1", "", Restart, "Address on which the port of LMTP is opened; empty: every address. There is no login."),
     row("service.lmtp.domainallowed", Text, "", "", Refresh, "Client hosts that may connect to the port of LMTP."),

@@ -11,7 +11,7 @@ use crate::directory::ldif::{Attribute, Entry};
 const PAGE: i32 = 500;
 
 /// The attributes that are read.
-const ATTRIBUTES: [&str; 30] = [
+const ATTRIBUTES: [&str; 31] = [
     "objectClass",
     "uid",
     "cn",
@@ -23,6 +23,7 @@ const ATTRIBUTES: [&str; 30] = [
     "mailHost",
     "mailQuota",
     "mailMsgQuota",
+    "preferredLanguage",
     "mailUserStatus",
     "inetUserStatus",
     "mailMessageStore",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::crew::Crew;
 use super::pictures::Pictures;
 use crate::directory::Directory;
+use crate::ops::quota::watch::Watch;
 use crate::protocol::sasl::Privacy;
 use crate::store::Store;
 
@@ -37,6 +38,8 @@ pub struct Server {
     pub banner: String,
     /// Largest message that APPEND takes, bytes.
     pub message_bytes: u64,
+    /// What is configured about quota, at any moment.
+    pub quota: Arc<Watch>,
     /// Changes of flags are told between commands (`local.imap.immediateflagupdate`).
     pub immediate: bool,
 }

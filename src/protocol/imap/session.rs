@@ -18,6 +18,7 @@ pub(super) use super::running::Running;
 use super::selected::{Deleted, Selected, Told};
 use super::server::Server;
 use crate::log::{self, Category};
+use crate::ops::quota::status;
 use crate::protocol::sasl::{Exchange, Mechanism};
 use crate::store::{AccountId, FolderId, FolderPath, Kind, Modseq, Rights, Store, StoreError, Who};
 
@@ -346,7 +347,7 @@ impl Session {
             C::GetAcl(mailbox) => command::acl::get(self, &mailbox, out),
             C::ListRights { mailbox, identifier } => command::acl::list_rights(self, &mailbox, &identifier, out),
             C::MyRights(mailbox) => command::acl::my_rights(self, &mailbox, out),
-            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, out),
+            C::SetQuota { root, limits } => command::quota::set(self, &root, &limits, now_s, out),
             // Noop and Check: the news at the end are the answer.
             _ => Ok(Answer::completed()),
         }
@@ -505,9 +506,12 @@ impl Session {
 
     /// Leaves the selected mailbox.
     pub fn leave(&mut self) {
-        let Some(selected) = self.selected.take().filter(|selected| selected.claims) else {
+        let Some(selected) = self.selected.take() else { return };
+        // There may be room again in the mailbox.
+        status::follow(&self.server.quota.now(), &self.server.store, &self.server.directory, selected.account);
+        if !selected.claims {
             return;
-        };
+        }
         if let Err(error) = self.store.settle_recent(selected.account, selected.folder)
             && error.kind() != Kind::NotFound
         {

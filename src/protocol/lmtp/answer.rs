@@ -31,6 +31,8 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
     let class = error.class();
     if matches!(class, Class::NoSpace | Class::Temporary) {
         log::error(Category::Store, format!("{whose}: {error}"));
+    } else if matches!(error, DeliveryError::Blocked { .. }) {
+        log::notice(Category::Account, format!("{whose}: {error}"));
     } else {
         log::information(Category::Protocol, format!("{whose}: {error}"));
     }
@@ -40,6 +42,7 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
         Class::Malformed => format!("554 5.6.0 {error}"),
         Class::Loop => "554 5.4.6 Mail loop".to_owned(),
         Class::OverQuota => "452 4.2.2 Over quota".to_owned(),
+        Class::QuotaEnded => "552 5.2.2 Over quota".to_owned(),
         Class::NoSpace => "452 4.3.1 No space left".to_owned(),
         Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),
         Class::Temporary => "451 4.3.0 Temporary failure".to_owned(),

@@ -6,6 +6,7 @@ use crate::store::Store;
 use crate::text::network::Network;
 
 /// The server.
+#[derive(Clone)]
 pub struct Server {
     /// The mail store.
     pub store: Store,

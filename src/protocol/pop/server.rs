@@ -1,8 +1,10 @@
 //! What all sessions of a server share: store, directory, and who may log in how.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::directory::Directory;
+use crate::ops::quota::watch::Watch;
 use crate::protocol::login::Users;
 use crate::protocol::sasl::Privacy;
 use crate::store::Store;
@@ -19,6 +21,8 @@ pub struct Server {
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).
     pub login_domain: Option<String>,
+    /// What is configured about quota, at any moment.
+    pub quota: Arc<Watch>,
     /// What encryption a login wants.
     pub privacy: Privacy,
     /// True when STLS is to be had.

@@ -16,6 +16,7 @@ use super::respond::{self, Code};
 use super::server::Server;
 use crate::log::{self, Category};
 use crate::ops::maildrop::{Item, Maildrop};
+use crate::ops::quota::status;
 use crate::protocol::sasl::Exchange;
 use crate::store::{Kind, Store};
 
@@ -385,6 +386,9 @@ impl Session {
             match login.maildrop.close(&login.store, now_s) {
                 Ok(deleted) => {
                     self.counts.deleted = deleted as u64;
+                    // There may be room again.
+                    let account = login.maildrop.account();
+                    status::follow(&self.server.quota.now(), &self.server.store, &self.server.directory, account);
                     respond::ok(out, "Bye");
                 }
                 Err(error) => {

@@ -269,7 +269,7 @@ fn a_failing_job_leaves_no_trace_in_its_batch() {
             })
         };
         let good = [job(2, || Ok(())), job(5, || Ok(()))];
-        let bad = job(3, || Err(StoreError::OverQuota { what: "joe".into() }));
+        let bad = job(3, || Err(StoreError::OverQuota { what: "joe".into(), runs: false, bounce: false }));
         let panics = job(4, || panic!("on purpose"));
         first.join().unwrap().unwrap();
         good.into_iter().for_each(|job| job.join().unwrap().unwrap());

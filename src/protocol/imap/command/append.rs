@@ -7,13 +7,16 @@ use std::io::Write;
 
 use super::copy::runs;
 use super::store::split;
+use crate::ops::quota::domain::DomainLimit;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::frame::Literal;
 use crate::protocol::imap::parse::{self, AppendItem, InternalDate, SequenceSet};
 use crate::protocol::imap::place::{denied, nonexistent};
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::{Progress, Session};
-use crate::store::{AccountId, Appended, Flags, FolderId, Kind, NewMessage, Rights, Staged, Staging, StoreError, Uid};
+use crate::store::{
+    AccountId, Appended, Flags, FolderId, Kind, NewMessage, Rights, Staged, Staging, StoreError, Uid, Usage,
+};
 
 /// An APPEND under way.
 pub struct Append {
@@ -150,15 +153,14 @@ impl Session {
 
     /// Tells a client of a full mailbox before it sends the bytes; what counts is the store's own check.
     fn check_quota(&self, append: &Append, bytes: u64, messages: u64) -> Result<(), Answer> {
-        let account = self.store.view(append.to.0)?.account()?;
         // The room of the message that goes is there.
         let (bytes, messages) = match append.replaced {
             Some(old) => (bytes.saturating_sub(old.size), 0),
             None => (bytes, messages),
         };
-        let full = account.quota_bytes.is_some_and(|limit| account.usage_bytes.saturating_add(bytes) > limit)
-            || account.quota_messages.is_some_and(|limit| account.usage_messages.saturating_add(messages) > limit);
-        if full { Err(Answer::no_with(Code::OverQuota, "Over quota")) } else { Ok(()) }
+        let more = Usage { bytes, messages };
+        DomainLimit::admit_to(&self.store, &self.server.directory, append.to.0, more)?;
+        Ok(self.store.room_for(append.to.0, append.to.1, more)?)
     }
 
     fn next_message(&self, append: Append, head: &[u8]) -> Result<Append, Answer> {

@@ -1,10 +1,15 @@
 //! COPY (RFC 3501 section 6.4.7) with COPYUID (RFC 4315).
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::ops::quota::domain::DomainLimit;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::parse::SequenceSet;
 use crate::protocol::imap::respond::Code;
+use crate::protocol::imap::server::Server;
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Copied, FolderId, Kind, Rights, Store, StoreError};
+use crate::store::{AccountId, Copied, FolderId, Kind, Rights, Store, StoreError, UidSet, Usage};
 
 /// Copies messages; all of them or none. Those that others have expunged meanwhile are passed over.
 ///
@@ -14,15 +19,15 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
     let (account, folder) = session.target(mailbox)?;
     let tells_uids = session.store.rights(account, &folder).contains(Rights::READ);
     let to = (account, folder.id);
-    let store = session.store.clone();
+    let (store, server) = (session.store.clone(), Arc::clone(&session.server));
     let selected = session.mailbox()?;
     let Some(uids) = selected.uids(set, uid) else {
         return Err(Answer::bad("Invalid sequence in Copy"));
     };
     let copied = match uids.is_empty() {
         true => return Ok(Answer::completed()),
-        false => store
-            .copy((selected.account, selected.folder), &uids, to, now_s)
+        false => admit(&store, &server, (selected.account, selected.folder), &uids, account)
+            .and_then(|()| store.copy((selected.account, selected.folder), &uids, to, now_s))
             .map_err(|error| failed(&store, to, error))?,
     };
     match copyuid(&copied) {
@@ -32,6 +37,26 @@ pub fn run(session: &mut Session, uid: bool, set: &SequenceSet, mailbox: &str, n
         None if uid => Ok(Answer::completed()),
         None => Err(gone()),
     }
+}
+
+/// Checks that the domain of the target's owner has room for copies.
+pub(super) fn admit(
+    store: &Store,
+    server: &Server,
+    from: (AccountId, FolderId),
+    uids: &UidSet,
+    to: AccountId,
+) -> Result<(), StoreError> {
+    let mut more = Usage::default();
+    let view = store.view(from.0)?;
+    for (first, last) in uids.ranges() {
+        view.messages(from.1, *first..=*last, &mut |message| {
+            more = more.and(Usage { bytes: message.size, messages: 1 });
+            ControlFlow::Continue(())
+        })?;
+    }
+    drop(view);
+    DomainLimit::admit_to(store, &server.directory, to, more)
 }
 
 /// Why nothing was copied. Where the target was deleted since the command began it is as if it had never been there.

@@ -4,6 +4,7 @@ use super::create::mailbox_id;
 use super::fetch;
 use super::oldname;
 use super::resync::missed;
+use crate::log::{self, Category};
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::Opening;
 use crate::protocol::imap::place::nonexistent;
@@ -48,6 +49,12 @@ pub(in crate::protocol::imap) fn run(
     let name = (place.name.clone(), rights);
     let mut selected = Selected::open(&view, (account, &folder), &picture, name, (read_only, claims), recent_from)?;
     selected.rev2 = session.enabled.rev2;
+    // The owner learns how full it is at each SELECT (2004Q2 guide, Specifying a Quota Threshold).
+    let rules = store.quota_rules();
+    let nearly_full = match account == session.account()? {
+        true => Some(view.quota_root_of(folder.id)?).filter(|root| root.is_to_be_told(&rules)),
+        false => None,
+    };
     let mut listed = Vec::new();
     if selected.rev2 {
         // RFC 9051 section 6.3.2.
@@ -78,6 +85,11 @@ pub(in crate::protocol::imap) fn run(
         respond::status(out, "*", Status::Ok, Some(&code), "Ok");
     }
     out.append(&mut listed);
+    if let Some(percent) = nearly_full.and_then(|root| root.percent()) {
+        let words = format!("Mailbox is at {percent}% of quota");
+        respond::status(out, "*", Status::No, Some(&Code::Alert), &words);
+        log::notice(Category::Account, format!("user {}: {words}", session.userid().unwrap_or_default()));
+    }
     session.selected = Some(selected);
     session.counts.selected += 1;
     // RFC 4314 section 5.2.
