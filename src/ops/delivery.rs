@@ -600,7 +600,7 @@ impl LocalDelivery<'_> {
     /// Puts the configured warning into the owner's INBOX, whatever the quota says.
     fn warn(&self, place: &Place, now_s: i64) -> Result<bool, DeliveryError> {
         let Some(settings) = self.policy.quota.as_ref().map(|watch| watch.now()) else { return Ok(false) };
-        let user = here(&place.userid, self.directory.lookup(&place.userid)?)?;
+        let user = self.here(&place.userid, self.directory.lookup(&place.userid)?, now_s)?;
         let view = self.store.view(place.account)?;
         let told = view.quota_roots()?.into_iter().find(|root| root.is_to_be_told(&settings.rules));
         let inbox = view.folder(FolderId::INBOX)?.map(|folder| folder.partition);

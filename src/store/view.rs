@@ -144,10 +144,6 @@ impl View<'_> {
         super::quota::root_of(&self.read, self.account, &self.account()?, &row)
     }
 
-    pub(super) fn rows(&self) -> &Read<'static> {
-        &self.read
-    }
-
     /// The quota roots of the account: its own first, then its folders with limits.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ impl Worker {
                 places.dedup_by_key(|place| place.0);
                 let ignore_quota = self.chance.below(4) == 0;
                 let to: Vec<Delivery> =
-                    places.into_iter().map(|(account, folder)| Delivery { account, folder, ignore_quota }).collect();
+                    places.into_iter().map(|(account, folder)| Delivery { account, folder, ignore_quota, once_s: 0 }).collect();
                 self.store.deliver(&item(&staged), &to, NOW);
             }
             6..9 => {

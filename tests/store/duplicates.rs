@@ -1,6 +1,6 @@
 //! Messages that come twice, and recipients that keep others waiting.
 
-use msgstore::store::{Appended, Delivery, Flags, FolderId, Kind, NewMessage, Settings, Store, StoreError};
+use msgstore::store::{Appended, Delivery, Flags, FolderId, Kind, Limits, NewMessage, Settings, Store, StoreError};
 
 use super::{Fixture, NOW, message};
 
@@ -45,7 +45,8 @@ fn a_message_that_comes_again_is_there_once() {
     assert_eq!(once(&f, &one, &[(joe, INBOX)], NOW + window + 1), [false]);
     assert_eq!(once(&f, &one, &[(joe, INBOX)], NOW), [true]);
     // A full mailbox takes what it has already.
-    f.store.set_quota(joe, Some(1), None).unwrap();
+    let limits = Limits { bytes: Some(1), ..Limits::default() };
+    f.store.set_limits(joe, &limits, NOW).unwrap();
     assert_eq!(once(&f, &one, &[(joe, INBOX)], NOW), [false]);
 }
 

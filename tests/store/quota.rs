@@ -36,12 +36,12 @@ fn text(size: usize) -> String {
 fn deliver(f: &Fixture, account: AccountId, folder: FolderId, size: usize, now_s: i64) -> Result<bool, StoreError> {
     let staged = f.stage(&text(size));
     assert_eq!(staged.size(), size as u64);
-    let to = [Delivery { account, folder, ignore_quota: false }];
+    let to = [Delivery { account, folder, ignore_quota: false, once_s: 0 }];
     let done = f.store.deliver(&message(&staged, Flags::NONE), &to, now_s).pop().unwrap();
     if matches!(done, Err(StoreError::OverQuota { .. })) {
         f.store.note_refusal(account, folder, now_s).unwrap();
     }
-    done.map(|appended| appended.warning_due)
+    done.map(|appended| appended.unwrap().warning_due)
 }
 
 /// How a delivery was refused: for good or not.
@@ -202,7 +202,7 @@ fn a_warning_is_due_at_the_threshold_and_after_the_interval() {
     // A refused delivery warns, too, when it is time.
     let staged = f.stage(&text(10));
     let refused = |now_s| {
-        let to = [Delivery { account: joe, folder: INBOX, ignore_quota: false }];
+        let to = [Delivery { account: joe, folder: INBOX, ignore_quota: false, once_s: 0 }];
         assert!(f.store.deliver(&message(&staged, Flags::NONE), &to, now_s).pop().unwrap().is_err());
         f.store.note_refusal(joe, INBOX, now_s).unwrap()
     };
