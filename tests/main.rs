@@ -14,6 +14,7 @@ mod fuzz;
 mod generated;
 mod hashdir;
 mod imap;
+mod imquotacheck;
 mod imsimport;
 mod install;
 mod instance;

@@ -87,7 +87,7 @@ fn repair_is_refused_and_misuse_told() {
         (&["-r"][..], 64, "repair is not in this release"),
         (&["user/joe/INBOX"], 64, "repair is not in this release"),
         (&["-m"], 64, "repair is not in this release"),
-        (&["-q"], 64, "repair is not in this release"),
+        (&["-q", "-r"], 64, "cannot be used with"),
         (&["-n", "-f", "-r"], 64, "repair is not in this release"),
         (&["-n", "-r", "-i", "-e"], 64, "repair is not in this release"),
         (&["-p", "primary", "-u", "joe", "-m"], 64, "repair is not in this release"),

@@ -5,6 +5,7 @@ use std::io;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use crate::config::{Conf, ConfigError, Instance};
+use crate::directory::{DirectoryError, ErrorKind};
 use crate::ops;
 use crate::os::process::is_ready;
 use crate::os::user::UserError;
@@ -69,6 +70,19 @@ pub fn store_failure(error: StoreError) -> Failure {
         Kind::Corrupt => failure.hint("reconstruct -n -r shows what is damaged"),
         _ => failure,
     }
+}
+
+/// How a tool ends after an error of the directory.
+pub fn directory_failure(error: DirectoryError) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::NotFound => Exit::NoUser,
+        ErrorKind::Exists => Exit::CantCreate,
+        ErrorKind::Denied => Exit::NoPerm,
+        ErrorKind::Invalid => Exit::DataErr,
+        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Io => Exit::IoErr,
+    };
+    Failure::new(exit, error.to_string())
 }
 
 /// How a tool ends after a configuration error, and what to do about it.

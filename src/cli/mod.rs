@@ -13,6 +13,8 @@ pub mod generate;
 pub mod hashdir;
 pub mod imapd;
 pub mod imexpire;
+pub mod iminitquota;
+pub mod imquotacheck;
 pub mod imsimport;
 pub mod instance;
 pub mod lmtpd;
@@ -22,6 +24,7 @@ pub mod popd;
 pub mod progress;
 pub mod purge;
 pub mod reconstruct;
+mod recount;
 pub mod refresh;
 pub mod start_msg;
 pub mod stop_msg;
@@ -59,6 +62,8 @@ pub static TOOLS: &[Tool] = &[
     hashdir::TOOL,
     imapd::TOOL,
     imexpire::TOOL,
+    iminitquota::TOOL,
+    imquotacheck::TOOL,
     imsimport::TOOL,
     lmtpd::TOOL,
     mboxutil::TOOL,

@@ -1,7 +1,8 @@
-//! reconstruct: the door of the store's checker (AdminRef reconstruct). This release checks and does not repair.
+//! reconstruct: the door of the store's checker (AdminRef reconstruct). This release checks, and repairs only the usage that quotas are about.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ArgAction;
@@ -11,9 +12,11 @@ use super::exit::{Exit, Failure};
 use super::instance::{failure, instance, ready_store, store_failure};
 use super::progress::Progress;
 use super::ui::Ui;
-use super::{Tool, args};
+use super::{Tool, args, recount};
 use crate::directory::canonical_userid;
 use crate::ops::mailbox::{read_name, show_name};
+use crate::ops::quotacheck::recount::{differences, repair};
+use crate::os::clock;
 use crate::store::check::{Depth, Finding};
 use crate::store::{Kind, MailboxName, Store};
 
@@ -26,7 +29,7 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
-/// Check mailboxes and the mailbox database, and tell what is wrong. This release does not repair: -n is needed.
+/// Check mailboxes and the mailbox database, and tell what is wrong. This release repairs only usage (-q): else -n is needed.
 ///
 /// A mailbox is named user/USERID/FOLDER. With -r, or with a slash at the end, those below it are checked too; -r alone checks the whole
 /// store.
@@ -38,6 +41,9 @@ pub struct Args {
     /// Check the mailboxes with all below them; without a mailbox, the whole store.
     #[arg(short = 'r')]
     recursive: bool,
+    /// Set recorded usage right where it is not the sum of the messages; with -n only tell. Services may go on.
+    #[arg(short = 'q', conflicts_with_all = ["recursive", "partition", "content", "mailboxes"])]
+    quota: bool,
     /// Only what lies in this partition.
     #[arg(short = 'p', value_name = "PARTITION")]
     partition: Option<String>,
@@ -48,7 +54,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Not in this release.
-    #[arg(short = 'f', short_aliases = ['i', 'e', 'm', 'q', 'l'], hide = true, action = ArgAction::Count)]
+    #[arg(short = 'f', short_aliases = ['i', 'e', 'm', 'l'], hide = true, action = ArgAction::Count)]
     repair: u8,
     /// Not in this release.
     #[arg(short = 'o', hide = true)]
@@ -80,6 +86,9 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let instance = instance(ui)?;
     let conf = instance.conf().map_err(failure)?;
     let store = ready_store(&instance, &conf)?;
+    if args.quota {
+        return quota(ui, &store, &args);
+    }
     let partitions = &store.settings().partitions;
     if let Some(partition) = &args.partition
         && !partitions.iter().any(|(nickname, _)| nickname == partition)
@@ -109,8 +118,15 @@ fn check_args(args: &Args) -> Result<Vec<Wanted>, Failure> {
     if args.orphans || args.file.is_some() {
         return usage("orphaned accounts are listed by mboxutil", "mboxutil -o [-w FILE]");
     }
+    let usage_only = args.quota && args.repair == 0 && args.user.is_none();
+    if usage_only {
+        return Ok(Vec::new());
+    }
     if args.repair > 0 || args.user.is_some() || !args.check {
-        return usage("repair is not in this release, it only checks", "reconstruct -n -r, or reconstruct -n MAILBOX");
+        return usage(
+            "repair is not in this release, it only checks; -q sets usage right",
+            "reconstruct -n -r, or reconstruct -n MAILBOX",
+        );
     }
     if args.mailboxes.is_empty() && !args.recursive {
         return usage("-n needs a mailbox, or -r", "reconstruct -n -r checks the whole store");
@@ -126,6 +142,48 @@ fn check_args(args: &Args) -> Result<Vec<Wanted>, Failure> {
         }
     };
     args.mailboxes.iter().map(read).collect()
+}
+
+/// Recorded usage against the messages.
+fn quota(ui: &mut Ui, store: &Store, args: &Args) -> anyhow::Result<Exit> {
+    let mut total = 0;
+    let mut count = |_: &str, _: Result<_, _>| {
+        total += 1;
+        ControlFlow::Continue(())
+    };
+    store.each_account(&mut count).map_err(store_failure)?;
+    let progress = Progress::new(total, "accounts");
+    let (now_s, mut wrong, mut failed) = (clock::now_s(), 0u64, 0u64);
+    let listed = store.each_account(&mut |userid, found| {
+        let looked = found.and_then(|(account, _)| match args.check {
+            true => differences(store, account),
+            false => repair(store, account, now_s),
+        });
+        match looked {
+            Ok(found) => {
+                wrong += u64::from(!found.is_empty());
+                found.iter().for_each(|difference| recount::tell(ui, args.json, difference));
+            }
+            // Deleted meanwhile.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => {
+                failed += 1;
+                progress.error(ui, &format!("user/{userid}: {error}"));
+            }
+        }
+        progress.step();
+        ControlFlow::Continue(())
+    });
+    drop(progress);
+    listed.map_err(store_failure)?;
+    if !args.check && !args.json && wrong > 0 {
+        ui.line(format!("{wrong} of {total} accounts are set right"));
+    }
+    Ok(match (failed, wrong) {
+        (0, 1..) if args.check => Exit::WouldChange,
+        (0, _) => Exit::Ok,
+        _ => Exit::Incomplete,
+    })
 }
 
 struct Check<'a> {

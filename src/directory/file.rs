@@ -126,6 +126,23 @@ impl LdifFile {
         Ok(())
     }
 
+    /// The first value of an attribute, by userid, of every user who has one. The file is read again: such values are not kept.
+    pub(super) fn values_of(&self, attribute: &str) -> Result<HashMap<String, String>, DirectoryError> {
+        let known = self.read()?;
+        let users: HashMap<&str, &str> =
+            known.records.iter().map(|record| (record.user.dn.as_str(), record.user.userid.as_str())).collect();
+        let text = fs::read(&self.path).map_err(|source| DirectoryError::Unavailable {
+            directory: self.path.display().to_string(),
+            reason: source.to_string(),
+        })?;
+        let attribute = attribute.to_ascii_lowercase();
+        let value = |entry: &ldif::Entry| {
+            let userid = users.get(entry.dn.as_str())?;
+            Some(((*userid).to_owned(), entry.first(&attribute)?))
+        };
+        Ok(ldif::parse(&text).entries.iter().filter_map(value).collect())
+    }
+
     fn understand(&self, text: &[u8]) -> Known {
         let parsed = ldif::parse(text);
         let last_entry = parsed.entries.last().map_or(0, |entry| entry.line);

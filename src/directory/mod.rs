@@ -22,6 +22,7 @@ pub mod scram;
 mod site;
 mod user;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -214,6 +215,14 @@ impl Directory {
     /// As [`Directory::lookup`], also when some users were shown already: then others are missing.
     pub fn for_each_user(&self, visit: &mut dyn FnMut(User) -> ControlFlow<()>) -> Result<Vec<String>, DirectoryError> {
         ask!(self, known => known.for_each_user(visit))
+    }
+
+    /// The first value of any attribute, by userid, of every user who has one: for attributes that no user is read with.
+    ///
+    /// # Errors
+    /// As [`Directory::lookup`].
+    pub fn values_of(&self, attribute: &str) -> Result<HashMap<String, String>, DirectoryError> {
+        ask!(self, known => known.values_of(attribute))
     }
 
     /// What is wrong with the directory now, one text each (`place: what`); the entries named are not served. From servers every entry is read for that.

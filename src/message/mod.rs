@@ -20,3 +20,4 @@ pub mod preview;
 pub mod scan;
 pub mod subject;
 pub mod threading;
+pub mod words;

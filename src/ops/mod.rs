@@ -14,5 +14,6 @@ pub mod maildrop;
 pub mod maintenance;
 pub mod placement;
 pub mod quota;
+pub mod quotacheck;
 pub mod store;
 mod trace;

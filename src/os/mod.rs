@@ -11,5 +11,6 @@ pub mod host;
 pub mod lock;
 pub mod memory;
 pub mod process;
+pub mod program;
 pub mod terminal;
 pub mod user;

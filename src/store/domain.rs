@@ -157,36 +157,6 @@ impl Store {
         Ok(done)
     }
 
-    /// Visits the row of every account, in no order that means something, until `visit` breaks. No snapshot is open meanwhile, and memory is bounded.
-    /// Rows that cannot be read are passed over.
-    ///
-    /// # Errors
-    /// The mailbox database cannot be read.
-    pub fn each_account(&self, visit: &mut dyn FnMut(AccountId, Account) -> ControlFlow<()>) -> Result<(), StoreError> {
-        for shard in &self.inner.shards {
-            let mut from = Some(AccountId(1));
-            while let Some(first) = from.take() {
-                let mut some: Vec<(AccountId, Option<Account>)> = Vec::new();
-                rows::each_account(&shard.env()?.read()?, first, &mut |id, row| {
-                    some.push((id, row));
-                    let full = some.len() >= AT_ONCE;
-                    Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-                })?;
-                if some.len() >= AT_ONCE {
-                    from = some.last().and_then(|(id, _)| id.0.checked_add(1)).map(AccountId);
-                }
-                for (id, row) in some {
-                    if let Some(row) = row
-                        && visit(id, row).is_break()
-                    {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Compares the rows of domains with the sums over accounts.
     pub(super) fn check_domains(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();

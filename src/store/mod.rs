@@ -24,6 +24,7 @@ mod ids;
 mod index_file;
 mod intent;
 pub mod layout;
+mod listing;
 mod lmdb;
 mod lock;
 mod maildrop;
@@ -39,6 +40,8 @@ mod replace;
 mod rows;
 mod schema;
 mod special_use;
+#[cfg(feature = "failpoints")]
+mod spoil;
 mod state;
 mod view;
 
@@ -59,6 +62,7 @@ pub use flags::{Flags, Keywords, UidSet};
 pub use folder::CreateOptions;
 pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
 pub use index_file::{Entry, IndexReader, Source};
+pub use listing::{EachAccount, Found};
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};

@@ -85,6 +85,8 @@ part day 5 quota::day::the_figures
 # Once each, whatever the budget.
 export MSGSTORE_EXPIRE_KILLS=100
 part expiry 0 expire::kill expire::reference
+export MSGSTORE_QUOTA_ACCOUNTS=100000
+part quota 0 imquotacheck::memory
 export MSGSTORE_LMTP_MEBIBYTES=50 MSGSTORE_LMTP_ONE_MEBIBYTES=1000
 part lmtp 0 lmtpd::many
 export MSGSTORE_POSTFIX_MESSAGES=5000 MSGSTORE_POSTFIX_USERS=200 MSGSTORE_POSTFIX_KILLS=10

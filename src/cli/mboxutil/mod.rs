@@ -10,11 +10,10 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure};
-use super::instance::{failure, instance, ready_store, store_failure};
+use super::instance::{directory_failure, failure, instance, ready_store, store_failure};
 use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
-use crate::directory::ErrorKind;
 use crate::ops::instance::open_directory;
 use crate::ops::mailbox::Selection;
 use crate::ops::mailbox::change::{MailboxError, Mailboxes};
@@ -268,15 +267,6 @@ fn mailbox_failure(error: MailboxError) -> Failure {
         MailboxError::Exists(_) => Failure::new(Exit::CantCreate, text),
         MailboxError::Elsewhere { .. } => Failure::new(Exit::NoUser, text),
         MailboxError::DirectoryFaults(_) => Failure::new(Exit::DataErr, text).hint("correct them; msgstore user list"),
-        MailboxError::Directory(error) => {
-            let exit = match error.kind() {
-                ErrorKind::NotFound => Exit::NoUser,
-                ErrorKind::Unavailable => Exit::TempFail,
-                ErrorKind::Invalid => Exit::DataErr,
-                ErrorKind::Denied => Exit::NoPerm,
-                _ => Exit::IoErr,
-            };
-            Failure::new(exit, text)
-        }
+        MailboxError::Directory(error) => directory_failure(error),
     }
 }

@@ -299,7 +299,7 @@ impl LdapDirectory {
             None => None,
         };
         let filter = format!("(&(uid=*){})", self.here());
-        self.walk(&filter, &mut |entry| match self
+        self.walk(&filter, None, &mut |entry| match self
             .record(entry, &mut bases, &mut |text| problem(self.place(entry, &text)))
         {
             Ok(Some(mut record)) if self.site.is_here(&record) => {
@@ -328,6 +328,23 @@ impl LdapDirectory {
         Ok(problems)
     }
 
+    /// The first value of an attribute, by userid, of every user of this host who has one.
+    pub(super) fn values_of(&self, attribute: &str) -> Result<HashMap<String, String>, DirectoryError> {
+        let (mut values, mut bases) = (HashMap::new(), Bases::default());
+        let name = attribute.to_ascii_lowercase();
+        // Names of attributes that could end a filter are refused where they are read.
+        let filter = format!("(&(uid=*)({}=*){})", ldap3::ldap_escape(&name), self.here());
+        self.walk(&filter, Some(&name), &mut |entry| {
+            if let Ok(Some(record)) = self.record(entry, &mut bases, &mut |_| {})?
+                && let Some(value) = entry.first(&name)
+            {
+                values.insert(record.user.userid, value);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(values)
+    }
+
     pub(super) fn problems(&self) -> Result<Vec<String>, DirectoryError> {
         self.for_each_user(&mut |_| ControlFlow::Continue(()))
     }
@@ -337,7 +354,7 @@ impl LdapDirectory {
         let (mut seen, mut all) = (false, Hash::ALL.map(|hash| (hash, true)));
         let mut bases = Bases::default();
         let filter = format!("(&(uid=*)(userPassword=*){})", self.here());
-        self.walk(&filter, &mut |entry| {
+        self.walk(&filter, None, &mut |entry| {
             if let Ok(Some(record)) = self.record(entry, &mut bases, &mut |_| {}) {
                 seen |= !record.passwords.is_empty();
                 for (hash, all) in &mut all {
@@ -368,9 +385,15 @@ impl LdapDirectory {
     fn walk(
         &self,
         filter: &str,
+        also: Option<&str>,
         visit: &mut dyn FnMut(&Entry) -> Result<ControlFlow<()>, DirectoryError>,
     ) -> Result<(), DirectoryError> {
-        let wanted = Search { base: self.settings().base_dn.clone(), scope: Scope::Subtree, filter: filter.to_owned() };
+        let wanted = Search {
+            base: self.settings().base_dn.clone(),
+            scope: Scope::Subtree,
+            filter: filter.to_owned(),
+            also: also.map(str::to_owned),
+        };
         let connection = self.wire.connection().map_err(|failure| self.unavailable(failure))?;
         let mut last: Option<Found> = None;
         loop {
@@ -394,12 +417,12 @@ impl LdapDirectory {
 
     /// All that a filter finds below an entry.
     fn search(&self, base: &str, filter: String) -> Result<Found, DirectoryError> {
-        self.find(Search { base: base.to_owned(), scope: Scope::Subtree, filter })
+        self.find(Search { base: base.to_owned(), scope: Scope::Subtree, filter, also: None })
     }
 
     /// The entry of that name, if it is there and the filter fits.
     fn read_one(&self, dn: &str, filter: &str) -> Result<Vec<Entry>, DirectoryError> {
-        let search = Search { base: dn.to_owned(), scope: Scope::Base, filter: filter.to_owned() };
+        let search = Search { base: dn.to_owned(), scope: Scope::Base, filter: filter.to_owned(), also: None };
         self.find(search).map(|found| found.entries)
     }
 

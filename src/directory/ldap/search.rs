@@ -51,6 +51,8 @@ pub(super) struct Search {
     pub(super) base: String,
     pub(super) scope: Scope,
     pub(super) filter: String,
+    /// An attribute that is wanted beside those that are always read.
+    pub(super) also: Option<String>,
 }
 
 /// What was found.
@@ -103,7 +105,8 @@ async fn one_page(ldap: &mut Ldap, search: &Search, cookie: Vec<u8>) -> Result<F
     if search.scope != Scope::Base {
         ldap.with_controls(ldap3::controls::RawControl::from(PagedResults { size: PAGE, cookie }));
     }
-    let mut stream = ldap.streaming_search(&search.base, search.scope, &search.filter, ATTRIBUTES).await?;
+    let wanted: Vec<&str> = ATTRIBUTES.into_iter().chain(search.also.as_deref()).collect();
+    let mut stream = ldap.streaming_search(&search.base, search.scope, &search.filter, wanted).await?;
     while let Some(result) = stream.next().await? {
         if result.is_ref() {
             found.elsewhere.extend(strings(result.0));

@@ -1,0 +1,107 @@
+//! A program that is run to its end: with input, with a bound for its output, and with a limit of time.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code, or the signal.
+    pub status: ExitStatus,
+    /// What it wrote to standard output.
+    pub output: Vec<u8>,
+}
+
+/// Runs a program without arguments: `input` is its standard input, standard error is the caller's. One that writes more than `most_bytes`, or
+/// runs longer than `patience`, is killed with all it has started.
+///
+/// # Errors
+/// What starting it said; `TimedOut`; `FileTooLarge`.
+pub fn run(program: &Path, input: &[u8], most_bytes: usize, patience: Duration) -> io::Result<Ended> {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn()?;
+    let group = Pid::from_raw(child.id().cast_signed());
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (ended, watched) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that does not read its input is none of our business.
+            let _ = stdin.map(|mut stdin| stdin.write_all(input));
+        });
+        let watch = scope.spawn(move || {
+            let late = watched.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            if late {
+                kill(group);
+            }
+            late
+        });
+        let result = collect(&mut child, stdout, most_bytes, group);
+        drop(ended);
+        match watch.join() {
+            Ok(true) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            _ => result,
+        }
+    })
+}
+
+fn collect(child: &mut Child, stdout: Option<impl Read>, most_bytes: usize, group: Pid) -> io::Result<Ended> {
+    let mut output = Vec::new();
+    let read = stdout.map_or(Ok(0), |stdout| stdout.take(most_bytes as u64 + 1).read_to_end(&mut output));
+    if output.len() > most_bytes || read.is_err() {
+        kill(group);
+    }
+    let status = child.wait()?;
+    read?;
+    if output.len() > most_bytes {
+        return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+    }
+    Ok(Ended { status, output })
+}
+
+fn kill(group: Pid) {
+    // It may have ended by itself.
+    let _ = killpg(group, Signal::SIGKILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_goes_in_and_output_comes_out() {
+        let long = vec![b'x'; 300_000];
+        let ended = run(Path::new("/bin/cat"), &long, 400_000, Duration::from_secs(600)).unwrap();
+        assert!(ended.status.success());
+        assert_eq!(ended.output, long);
+        assert!(!run(Path::new("/bin/false"), &long, 10, Duration::from_secs(600)).unwrap().status.success());
+        let missing = run(Path::new("/no/such/program"), b"", 10, Duration::from_secs(600));
+        assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn too_much_and_too_long_are_ended() {
+        let error = run(Path::new("/usr/bin/yes"), b"", 1000, Duration::from_secs(600)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        // A program that neither reads nor ends: cat without input would end, so it is the shell that waits for a child.
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("waits");
+        super::super::durable::replace(&script, b"#!/bin/sh\nsleep 6000\n", 0o755).unwrap();
+        let error = loop {
+            match run(&script, b"", 1000, Duration::from_millis(100)) {
+                // Another thread of this process was just starting a program while the script was written.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                other => break other.unwrap_err(),
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

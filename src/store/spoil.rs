@@ -1,0 +1,23 @@
+//! Damage on purpose, for tests: compiled with the feature `failpoints` only.
+
+use super::{AccountId, FolderId, Store, StoreError, Usage, rows};
+
+impl Store {
+    /// Records another usage of a folder than its messages have, and the sum of it with the account.
+    ///
+    /// # Errors
+    /// The folder does not exist, or the disk fails.
+    pub fn spoil_usage(&self, account: AccountId, folder: FolderId, usage: Usage) -> Result<(), StoreError> {
+        self.change(account, |tx| {
+            let mut owner = rows::need_account(tx.txn, account)?;
+            let mut row = rows::need_folder(tx.txn, account, folder)?;
+            let exists = u32::try_from(usage.messages).unwrap_or(u32::MAX);
+            owner.usage_bytes = owner.usage_bytes.saturating_sub(row.bytes).saturating_add(usage.bytes);
+            owner.usage_messages =
+                owner.usage_messages.saturating_sub(u64::from(row.exists)).saturating_add(usage.messages);
+            (row.bytes, row.exists) = (usage.bytes, exists);
+            rows::put_folder(tx.txn, account, &row)?;
+            rows::put_account(tx.txn, account, &owner)
+        })
+    }
+}
