@@ -13,7 +13,6 @@ use super::schema::{self, SHARD, kind};
 use super::{Shard, Store, codec, rows};
 
 /// Accounts that are read in one snapshot: a few milliseconds.
-const AT_ONCE: usize = 1000;
 
 /// The domain of a user id; empty: the user has none, which means the default domain.
 pub fn domain_of(userid: &str) -> &str {

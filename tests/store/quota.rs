@@ -299,7 +299,8 @@ fn domains_follow_their_users() {
     assert_eq!(usage("siroe.com"), (2, 3, 300));
     let mut rows = Vec::new();
     f.store
-        .each_account(&mut |_, row| {
+        .each_account(&mut |_, found| {
+            let (_, row) = found.unwrap();
             rows.push((row.userid, row.usage_messages));
             std::ops::ControlFlow::Continue(())
         })

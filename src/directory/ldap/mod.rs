@@ -179,10 +179,10 @@ impl LdapDirectory {
         let mut people = Vec::new();
         let mut bases = Bases::default();
         for entry in &found.entries {
-            match self.record(entry, &mut bases, &mut |text| log::error(Category::Ldap, self.place(entry, &text))) {
+            let mut warn = |text: String| log::error(Category::Ldap, self.place(entry, &text));
+            match self.record(entry, &mut bases, &mut warn)? {
                 Ok(record) => people.extend(record),
-                Err(DirectoryError::NoUser(text)) => log::error(Category::Ldap, self.place(entry, &text)),
-                Err(error) => return Err(error),
+                Err(text) => warn(text),
             }
         }
         let is_meant = |record: &Record| {
@@ -198,16 +198,16 @@ impl LdapDirectory {
         Ok(people)
     }
 
-    /// The user of an entry. A broken one is [`DirectoryError::NoUser`] with what is wrong.
+    /// The user of an entry, or what is wrong with the entry.
     fn record(
         &self,
         entry: &Entry,
         bases: &mut Bases,
         warn: &mut dyn FnMut(String),
-    ) -> Result<Option<Record>, DirectoryError> {
+    ) -> Result<Result<Option<Record>, String>, DirectoryError> {
         let base = self.base_domain(&entry.dn, bases)?;
-        user::read(entry, &self.site, base.as_deref(), warn)
-            .map_err(|text| DirectoryError::NoUser(format!("{text}; the entry is ignored")))
+        let read = user::read(entry, &self.site, base.as_deref(), warn);
+        Ok(read.map_err(|text| format!("{text}; the entry is ignored")))
     }
 
     /// The domain below whose base (`inetDomainBaseDN`) an entry is. Asked only where there is a tree of domains of its own.
@@ -300,7 +300,7 @@ impl LdapDirectory {
         };
         let filter = format!("(&(uid=*){})", self.here());
         self.walk(&filter, None, &mut |entry| match self
-            .record(entry, &mut bases, &mut |text| problem(self.place(entry, &text)))
+            .record(entry, &mut bases, &mut |text| problem(self.place(entry, &text)))?
         {
             Ok(Some(mut record)) if self.site.is_here(&record) => {
                 if let Some(name) = &record.user.domain {
@@ -316,11 +316,10 @@ impl LdapDirectory {
                 Ok(visit(record.user))
             }
             Ok(_) => Ok(ControlFlow::Continue(())),
-            Err(DirectoryError::NoUser(text)) => {
+            Err(text) => {
                 problem(self.place(entry, &text));
                 Ok(ControlFlow::Continue(()))
             }
-            Err(error) => Err(error),
         })?;
         if more > 0 {
             problems.push(format!("{more} more problems"));
@@ -355,7 +354,7 @@ impl LdapDirectory {
         let mut bases = Bases::default();
         let filter = format!("(&(uid=*)(userPassword=*){})", self.here());
         self.walk(&filter, None, &mut |entry| {
-            if let Ok(Some(record)) = self.record(entry, &mut bases, &mut |_| {}) {
+            if let Ok(Some(record)) = self.record(entry, &mut bases, &mut |_| {})? {
                 seen |= !record.passwords.is_empty();
                 for (hash, all) in &mut all {
                     *all &= !record.passwords.is_empty() && self.site.is_ready_for_scram(&record, *hash);
