@@ -10,7 +10,7 @@ use super::letter;
 use crate::crash::Chance;
 use crate::instance::Instance;
 
-const USERS: usize = 12;
+const USERS: usize = 6;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
