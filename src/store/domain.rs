@@ -12,8 +12,6 @@ use super::record::{Account, DomainUsage, Meta};
 use super::schema::{self, SHARD, kind};
 use super::{Shard, Store, codec, rows};
 
-/// Accounts that are read in one snapshot: a few milliseconds.
-
 /// The domain of a user id; empty: the user has none, which means the default domain.
 pub fn domain_of(userid: &str) -> &str {
     userid.rsplit_once('@').map_or("", |(_, domain)| domain)

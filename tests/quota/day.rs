@@ -71,8 +71,10 @@ impl Worker {
                 let mut places = vec![(account, folder.id), (other, to.id)];
                 places.dedup_by_key(|place| place.0);
                 let ignore_quota = self.chance.below(4) == 0;
-                let to: Vec<Delivery> =
-                    places.into_iter().map(|(account, folder)| Delivery { account, folder, ignore_quota, once_s: 0 }).collect();
+                let to: Vec<Delivery> = places
+                    .into_iter()
+                    .map(|(account, folder)| Delivery { account, folder, ignore_quota, once_s: 0 })
+                    .collect();
                 self.store.deliver(&item(&staged), &to, NOW);
             }
             6..9 => {
