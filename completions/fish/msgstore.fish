@@ -31,6 +31,8 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Wri
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imexpire" -d 'Expire messages by rules, and purge'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "iminitquota" -d 'Take quota limits over from the directory and count usage anew'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imquotacheck" -d 'Report quota usage, tell users who come near their quota, enforce domain quotas'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LMTP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
@@ -105,6 +107,34 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s i -d 'Ins
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l explain -d 'Tell of each message which rule and which criterion takes it'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -s u -d 'This user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -s a -d 'Every user of the store'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -s q -d 'The limits only; without -u for every user'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -s s -d 'Limits, usage, since when the quota is used up, and with store.overquotastatus mailUserStatus; without -u for every user'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -s v -d 'Say on standard error what is changed'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -l json -d 'One JSON object a line, for usage that was wrong'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand iminitquota" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s d -d 'Only users of DOMAIN; lists all of them. With -f: only that domain' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s u -d 'Only USER, whatever the rule file says' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s r -d 'The rule file' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s t -d 'The template of notices whose rule names none' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l sample -d 'Print a sample of a rule file or of a template' -r -f -a "rulefile\t'A rule file, for config/imq.rulefile'
+msgfile\t'A template, for config/imq.msgfile'"
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s n -d 'Tell users by the rules of the rule file'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s f -d 'Set mailDomainStatus to overquota or active, as the usage of each domain is; with store.overquotastatus mailUserStatus of users too'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l check -d 'Compare the recorded usage with the messages; nothing is changed'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s i -d 'List all users, whatever the rule file says'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s a -d 'The users of the directory instead of the accounts of the store, with the limits of their entries'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s e -d 'Add the usage of each folder'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s v -d 'Say on standard error what is done'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s D -d 'Say on standard error what is known and decided of each user'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l dry-run -d 'With -n and -f: only print what would be done; exit code 2 if that is anything'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l json -d 'One JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l table -d 'Draw the report as a table'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s h -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s u -d 'The user, exactly as the store names the account' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s s -d 'The mbox file, its full path' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s c -d 'The answer to "Do you want to continue?": y or n' -r -f -a "y\t''
@@ -162,6 +192,7 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d '
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'Not in this release' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s n -d 'Check only; nothing is changed'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s r -d 'Check the mailboxes with all below them; without a mailbox, the whole store'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s q -d 'Set recorded usage right where it is not the sum of the messages; with -n only tell. Services may go on'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l content -d 'Read every message and compare its content with what was recorded'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l json -d 'One JSON object a line'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s f -d 'Not in this release'
