@@ -115,6 +115,23 @@ mod tests {
         assert_eq!(Keys::decode(&of(b"")), Some(Keys::default()));
     }
 
+    /// If this fails, raise `VERSION`: the keys of messages that are there already are compared with those of new ones.
+    #[test]
+    fn version_1_is_this() {
+        let hex = |block: &str| of(block.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let golden = [
+            ("Subject: Re: [list] Lunch  today (fwd)\r\nMessage-ID: <a@example.org>\r\n", ""),
+            ("Subject: Gr\u{fc}\u{df}e\r\n", ""),
+            ("Subject: =?iso-8859-1?q?AW=3A_Gr=FC=DFe?= =?utf-8?b?w6QgeA==?=\r\n", ""),
+            ("Subject: \u{fb01}n \u{212b} \u{130} \u{1c5}\r\n", ""),
+            ("Message-ID: <\"a b\\\"c\"@[10.0.0.1]>\r\nReferences: <\"x\"@y> <x@y>\r\n", ""),
+            ("Subject: Fwd: x\r\nIn-Reply-To: Joe's letter <b@example.org> <c@example.org>\r\n", ""),
+        ];
+        for (block, bytes) in golden {
+            assert_eq!(hex(block), bytes, "{block}");
+        }
+    }
+
     #[test]
     fn what_is_kept_is_bounded() {
         let long = format!("Subject: {}\r\n", "\u{e4}".repeat(5000));
