@@ -240,7 +240,7 @@ mod tests {
     #![allow(clippy::disallowed_methods)]
 
     use super::*;
-    use crate::store::{Flags, NewMessage, Settings};
+    use crate::store::{Flags, NewMessage, Settings, StoreError, Who};
 
     struct Subjects(Vec<(Uid, Vec<u8>)>, bool);
 
@@ -259,9 +259,8 @@ mod tests {
         Share { left: [(1, 2), (3, 9)].into(), gathered: Subjects(Vec::new(), false), damaged: false }
     }
 
-    #[test]
-    fn what_must_be_read_from_messages_is_read_in_pieces() {
-        let dir = tempfile::tempdir().unwrap();
+    /// A store with a user.
+    fn opened(dir: &tempfile::TempDir) -> (Store, AccountId) {
         let settings = Settings {
             root: dir.path().to_owned(),
             partitions: vec![("primary".into(), dir.path().join("primary"))],
@@ -271,6 +270,27 @@ mod tests {
         Store::create(&settings, 1).unwrap();
         let store = Store::open(settings).unwrap();
         let joe = store.account_create("joe", None, 1).unwrap();
+        (store, joe)
+    }
+
+    /// The command was allowed when it began.
+    #[test]
+    fn each_step_asks_for_the_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, joe) = opened(&dir);
+        let place = (joe, FolderId::INBOX);
+        for depth in [Depth::Row, Depth::Keys, Depth::Headers] {
+            let reading = |store: Store| Reading { store, place, depth, indexes: Mutex::default() };
+            assert!(reading(store.clone()).read(share()).is_ok());
+            let refused = reading(store.acting_for(Who::stranger())).read(share()).err().unwrap();
+            assert_eq!(refused, Answer::from(StoreError::Denied));
+        }
+    }
+
+    #[test]
+    fn what_must_be_read_from_messages_is_read_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, joe) = opened(&dir);
         let append = |number: u32| {
             let mut staging = store.stage("primary").unwrap();
             let text = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(1 << 20));
