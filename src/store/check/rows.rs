@@ -290,10 +290,9 @@ pub(super) fn of_shards(store: &Store) -> Result<Vec<Finding>, StoreError> {
 
 fn of_shard(key: &[u8], value: &[u8]) -> Result<(), Malformed> {
     match key.get(8).copied() {
-        Some(kind::REDO) => drop(redo::read_redo(key, value).ok_or(Malformed)?),
-        Some(kind::META) => drop(Meta::decode(value)?),
-        Some(kind::DOMAIN) => drop(DomainUsage::decode(value)?),
-        _ => {}
+        Some(kind::REDO) => redo::read_redo(key, value).map(|_| ()).ok_or(Malformed),
+        Some(kind::META) => Meta::decode(value).map(|_| ()),
+        Some(kind::DOMAIN) => DomainUsage::decode(value).map(|_| ()),
+        _ => Ok(()),
     }
-    Ok(())
 }
