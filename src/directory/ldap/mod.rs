@@ -4,6 +4,7 @@
 //! A server that does not answer, an answer that is not complete and a part of the tree that is on other servers all are [`DirectoryError::Unavailable`].
 
 mod cache;
+mod domains;
 mod search;
 mod settings;
 mod wire;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use ldap3::Scope;
 
 use self::cache::Cache;
+use self::domains::Bases;
 use self::search::{Found, Search, any, equals};
 pub use self::settings::{Encryption, Settings};
 use self::wire::{Failure, Wire};
 use super::dn::Dn;
-use super::domain::{self, Domain};
+use super::domain::Domain;
 use super::group::{self, Group, MEMBERS};
 use super::ldif::Entry;
 use super::scram::{Hash, Keys};
@@ -250,73 +252,6 @@ impl LdapDirectory {
         Ok(read.map_err(|text| format!("{text}; the entry is ignored")))
     }
 
-    /// Where entries of domains are.
-    fn domain_roots(&self) -> impl Iterator<Item = &String> {
-        self.settings().dc_root.iter().chain([&self.settings().base_dn])
-    }
-
-    /// The domain below whose base (`inetDomainBaseDN`) an entry is. Of two domains with one base it is the first by name.
-    fn base_domain(&self, dn: &str, bases: &mut Bases) -> Result<Option<String>, DirectoryError> {
-        // Every entry above it, by its name: the text behind each comma that ends a part.
-        let bytes = dn.as_bytes();
-        let ends = (1..bytes.len()).filter(|at| bytes.get(*at) == Some(&b',') && bytes.get(at - 1) != Some(&b'\\'));
-        let above: Vec<&str> = ends.filter_map(|at| dn.get(at + 1..)).map(str::trim).collect();
-        let Some(parent) = above.first() else {
-            return Ok(None);
-        };
-        if let Some(known) = bases.0.get(*parent) {
-            return Ok(known.clone());
-        }
-        // Servers find entries by class in an index.
-        let classes = any(domain::CLASSES.map(|class| equals("objectClass", class)));
-        let filter = format!("(&{classes}{})", any(above.iter().map(|dn| equals("inetDomainBaseDN", dn))));
-        let mut found = Vec::new();
-        for root in self.domain_roots() {
-            for entry in self.search(root, filter.clone())?.entries {
-                if let Ok(Some(domain)) = domain::read(&entry, self.site.dc_root.as_ref(), &mut |_| {}) {
-                    found.extend(domain.base());
-                }
-            }
-        }
-        let name = domain::nearest(&found, &Dn::parse(dn)).map(str::to_owned);
-        bases.0.insert((*parent).to_owned(), name.clone());
-        Ok(name)
-    }
-
-    pub(super) fn domain(&self, name: &str) -> Result<Option<Domain>, DirectoryError> {
-        let name = name.trim().to_lowercase();
-        if let Some(known) = self.domains.get(&name) {
-            return Ok(known);
-        }
-        let classes = any(domain::CLASSES.map(|class| equals("objectClass", class)));
-        let label = name.split('.').next().unwrap_or(&name);
-        let names = [("sunPreferredDomain", name.as_str()), ("associatedDomain", &name), ("o", &name), ("dc", label)];
-        let filter = format!("(&{classes}{})", any(names.map(|(attribute, value)| equals(attribute, value))));
-        let mut domains = Vec::new();
-        let mut other_servers = Vec::new();
-        for root in self.domain_roots() {
-            let found = self.search(root, filter.clone())?;
-            other_servers.extend(found.elsewhere);
-            for entry in found.entries {
-                match domain::read(&entry, self.site.dc_root.as_ref(), &mut |text| {
-                    log::error(Category::Ldap, self.place(&entry, &text));
-                }) {
-                    Ok(domain) => domains.extend(domain),
-                    Err(text) => log::error(Category::Ldap, self.place(&entry, &text)),
-                }
-            }
-        }
-        let place = domains.iter().position(|domain| domain.name == name);
-        let place = place.or_else(|| domains.iter().position(|domain| domain.aliases.contains(&name)));
-        let found = place.map(|at| domains.swap_remove(at));
-        if found.is_none() && !other_servers.is_empty() {
-            return Err(self.unavailable(elsewhere(&other_servers)));
-        }
-        let size = found.as_ref().map_or(0, |domain| size_of::<Domain>() + domain.dn.len() + domain.name.len());
-        self.domains.keep(&name, found.clone(), size);
-        Ok(found)
-    }
-
     pub(super) fn administers_domain(&self, user: &User) -> Result<bool, DirectoryError> {
         let Some(domain) = user.domain.as_deref() else {
             return Ok(false);
@@ -519,10 +454,6 @@ impl LdapDirectory {
         DirectoryError::Unavailable { directory: self.wire.name(), reason }
     }
 }
-
-/// Domains by the name of the entry above a user's, in one piece of work.
-#[derive(Default)]
-struct Bases(HashMap<String, Option<String>>);
 
 fn elsewhere(servers: &[String]) -> Failure {
     let named = servers.first().map_or("", String::as_str);

@@ -157,9 +157,9 @@ impl Wire {
     {
         let shared = Arc::clone(&self.shared);
         self.run(async move {
-            let fresh = shared.reach(true, None).await?;
-            let answer = shared.in_time(change(fresh.ldap.clone())).await;
-            shared.settle(fresh, answer.as_ref().err());
+            let Connection { ldap, server, .. } = shared.reach(true, None).await?;
+            let answer = shared.in_time(change(ldap)).await;
+            shared.judge(server, &answer);
             answer
         })
     }
@@ -179,11 +179,7 @@ impl Wire {
         let (shared, server) = (Arc::clone(&self.shared), connection.server);
         self.run(async move {
             let answer = shared.in_time(answer).await;
-            if let Err(failure) = &answer
-                && failure.is_of_the_server()
-            {
-                shared.avoid(server, failure);
-            }
+            shared.judge(server, &answer);
             answer
         })
     }
@@ -264,11 +260,14 @@ impl Shared {
         }
     }
 
-    /// After an answer on a new connection: the connection is kept, or its server is not asked for a while.
-    fn settle(&self, fresh: Connection, failure: Option<&Failure>) {
-        match failure.filter(|failure| failure.is_of_the_server()) {
-            Some(failure) => self.avoid(fresh.server, failure),
-            None => self.give(fresh),
+    /// True when the server did serve, whatever its answer is; one that did not is not asked for a while.
+    fn judge<T>(&self, server: usize, answer: &Result<T, Failure>) -> bool {
+        match answer {
+            Err(failure) if failure.is_of_the_server() => {
+                self.avoid(server, failure);
+                false
+            }
+            _ => true,
         }
     }
 
@@ -284,18 +283,19 @@ impl Shared {
     {
         let fresh = self.reach(bound, None).await?;
         let (server, answer) = (fresh.server, self.in_time(question(fresh.ldap.clone())).await);
-        match &answer {
-            Err(failure) if failure.is_of_the_server() => self.avoid(server, failure),
-            _ if bound => self.give(fresh),
-            _ => {}
+        if self.judge(server, &answer) {
+            if bound {
+                self.give(fresh);
+            }
+            return answer;
         }
-        if self.urls.len() < 2 || !answer.as_ref().is_err_and(Failure::is_of_the_server) {
+        if self.urls.len() < 2 {
             return answer;
         }
         let other = self.reach(bound, Some(server)).await?;
         let answer = self.in_time(question(other.ldap.clone())).await;
-        if bound || answer.is_err() {
-            self.settle(other, answer.as_ref().err());
+        if self.judge(other.server, &answer) && bound {
+            self.give(other);
         }
         answer
     }
