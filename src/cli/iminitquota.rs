@@ -136,6 +136,9 @@ impl Run<'_> {
         });
         drop(progress);
         listed.map_err(store_failure)?;
+        if !self.args.limits && !self.args.status {
+            self.store.count_domains(true).map_err(store_failure)?;
+        }
         if self.failed > 0 {
             ui.error(format!("{} of {total} users failed", self.failed));
             return Ok(Exit::Incomplete);
@@ -160,7 +163,10 @@ impl Run<'_> {
     fn write_status(&self, userid: &str, account: AccountId) -> Result<(), DeliveryError> {
         let roots = self.store.view(account)?.quota_roots()?;
         if let (Some(own), Some(user)) = (roots.first(), self.directory.entry(userid)?) {
-            domains::enforce_user(self.directory, &domains::of_user(userid, own, user.status))?;
+            domains::enforce_user(
+                self.directory,
+                &domains::of_user(userid, own, &self.store.quota_rules(), user.status),
+            )?;
         }
         Ok(())
     }

@@ -176,6 +176,9 @@ fn quota(ui: &mut Ui, store: &Store, args: &Args) -> anyhow::Result<Exit> {
     });
     drop(progress);
     listed.map_err(store_failure)?;
+    if !args.check {
+        store.count_domains(true).map_err(store_failure)?;
+    }
     if !args.check && !args.json && wrong > 0 {
         ui.line(format!("{wrong} of {total} accounts are set right"));
     }

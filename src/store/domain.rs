@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::check::Finding;
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::ids::{AccountId, FolderId};
 use super::lmdb::{Rows, Write};
 use super::record::{Account, DomainUsage, Meta};
@@ -43,8 +43,17 @@ pub(super) fn follow(txn: &mut Write<'_>, id: AccountId, new: Option<&Account>) 
 }
 
 fn change(txn: &mut Write<'_>, domain: &str, out: DomainUsage, into: DomainUsage) -> Result<(), StoreError> {
-    let usage = read(txn, domain)?.and(into).without(out);
     let key = schema::domain(domain);
+    let usage = match read(txn, domain) {
+        Ok(usage) => usage.and(into).without(out),
+        Err(error) if error.kind() == Kind::Corrupt => {
+            // It must not stop the mail of a whole domain: the shard's domains are counted anew, until then by reading accounts.
+            let meta = Meta { domains: false, ..meta(txn)? };
+            rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())?;
+            return txn.del(&key).map(|_| ());
+        }
+        Err(error) => return Err(error),
+    };
     if usage.accounts == 0 {
         return txn.del(&key).map(|_| ());
     }
@@ -139,12 +148,20 @@ impl Store {
                 continue;
             }
             shard.group()?.run(|txn, _| {
-                let (old, new) = (recorded(txn).unwrap_or_default(), counted(txn)?);
-                for domain in old.keys().filter(|domain| !new.contains_key(*domain)) {
-                    txn.del(&schema::domain(domain))?;
+                // Rows that cannot be read go, too.
+                let mut old = Vec::new();
+                txn.scan(&schema::domain(""), &mut |key, _| {
+                    if !schema::within_kind(key, SHARD, kind::DOMAIN) {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    old.push(key.to_vec());
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                for key in old {
+                    txn.del(&key)?;
                 }
-                for (domain, usage) in new.iter().filter(|(domain, usage)| old.get(*domain) != Some(*usage)) {
-                    rows::put(txn, &schema::domain(domain), usage.encode())?;
+                for (domain, usage) in counted(txn)? {
+                    rows::put(txn, &schema::domain(&domain), usage.encode())?;
                 }
                 let meta = Meta { domains: true, ..meta(txn)? };
                 rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())

@@ -181,7 +181,12 @@ impl Store {
         };
         let since =
             at.and_then(|at| owner.folder_limits.get(at)).map_or(owner.over_since_s, |limit| limit.over_since_s);
-        if since != 0 {
+        let rules = self.inner.rules();
+        let nearly_full = match view.folder(folder)? {
+            Some(row) => root_of(view.rows(), account, &owner, &row)?.is_nearly_full(&rules),
+            None => false,
+        };
+        if since != 0 || !nearly_full {
             // Every delivery to a full mailbox comes by here: it costs no commit.
             return Ok(is_warning_due(&self.inner.rules(), &owner, &view.quota_roots()?, now_s));
         }
@@ -418,6 +423,11 @@ impl Root {
         }
     }
 
+    /// True from the warning threshold on, also where nobody is warned: what does not fit there is refused because the root is full.
+    fn is_nearly_full(&self, rules: &Rules) -> bool {
+        self.is_used_up(rules) || self.percent() >= Some(u64::from(rules.warn_percent))
+    }
+
     /// True from where on its owner is warned: with overdraft above the quota, else from the threshold on.
     pub fn is_to_be_told(&self, rules: &Rules) -> bool {
         match rules.overdraft {
@@ -467,7 +477,7 @@ impl Tx<'_, '_> {
                 },
             };
             match (root.is_used_up(&rules), *clock) {
-                (false, _) if fell => *clock = 0,
+                (false, _) if fell || !root.is_nearly_full(&rules) => *clock = 0,
                 (true, 0) => *clock = now_s.map_or(0, |now_s| now_s.max(1)),
                 _ => {}
             }
@@ -493,20 +503,22 @@ impl Tx<'_, '_> {
         Ok(root(&from)? == root(to)?)
     }
 
-    /// Starts the clock of the root of a folder because a delivery did not fit.
+    /// Starts the clock of the root of a folder because a delivery did not fit into what is nearly full. One that is too large for a mailbox with room
+    /// is no beginning: its owner has reached nothing.
     fn start_quota_clock(&mut self, account: AccountId, folder: FolderId, now_s: i64) -> Result<bool, StoreError> {
         let mut owner = rows::need_account(self.txn, account)?;
         let row = rows::need_folder(self.txn, account, folder)?;
+        let rules = self.store.rules();
+        let nearly_full = root_of(self.txn, account, &owner, &row)?.is_nearly_full(&rules);
         let at = nearest(&owner, &rows::path(self.txn, account, &row)?);
         let clock = match at.and_then(|at| owner.folder_limits.get_mut(at)) {
             Some(limit) => &mut limit.over_since_s,
             None => &mut owner.over_since_s,
         };
-        if *clock == 0 {
+        if *clock == 0 && nearly_full {
             *clock = now_s.max(1);
             rows::put_account(self.txn, account, &owner)?;
         }
-        let rules = self.store.rules();
         let roots = roots(self.txn, account, &owner)?;
         Ok(is_warning_due(&rules, &owner, &roots, now_s))
     }

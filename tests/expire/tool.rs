@@ -262,7 +262,7 @@ fn bad_rules_are_named_and_others_run() {
     assert_eq!(out, "");
     assert!(err.contains(&format!("imexpire: {base}/config/store.expirerule:1: folderpattern: \"joe/*\" does not begin with user/; the rule does not count\n")), "{err}");
     assert!(
-        err.contains("=+Work/store.expirerule:1: ATTRIBUTE: VALUE is expected; the rule does not count\n"),
+        err.contains("=+Work/store.expirerule:1: ATTRIBUTE: VALUE is expected; no rule of this file removes anything"),
         "{err}"
     );
     assert!(

@@ -58,12 +58,13 @@ pub(super) fn enforce(ui: &mut Ui, here: &Here<'_>) -> anyhow::Result<Exit> {
 
 /// Statuses of users.
 fn users(ui: &mut Ui, here: &Here<'_>, run: &mut Run<'_>) -> anyhow::Result<()> {
+    let rules = here.store.quota_rules();
     let surveyed = here.survey(None).each(&mut |userid, found| {
         // Who cannot be read was named before.
         if let Some(own) = found.ok().and_then(|subject| subject.roots.into_iter().next()) {
             match here.directory.entry(userid) {
                 Ok(Some(user)) => {
-                    run.one(ui, "user", &domains::of_user(userid, &own, user.status), &domains::enforce_user);
+                    run.one(ui, "user", &domains::of_user(userid, &own, &rules, user.status), &domains::enforce_user);
                 }
                 Ok(None) => {}
                 Err(error) => run.failure(ui, userid, &error),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::survey::{Subject, Survey, SurveyError, domain_of};
 use crate::directory::{Directory, DirectoryError, Domain, Status};
-use crate::store::{QuotaRoot, Usage};
+use crate::store::{QuotaRoot, QuotaRules, Usage};
 
 /// A change of a status, or that there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,15 +67,15 @@ pub fn of_domain(domain: &Domain, usage: Usage) -> Verdict {
     }
 }
 
-/// What is to be done about a user, whose own root is `own`.
-pub fn of_user(userid: &str, own: &QuotaRoot, status: Status) -> Verdict {
+/// What is to be done about a user, whose own root is `own`: what a delivery would do under the same rules.
+pub fn of_user(userid: &str, own: &QuotaRoot, rules: &QuotaRules, status: Status) -> Verdict {
     Verdict {
         name: userid.to_owned(),
         usage: own.usage,
         bytes: own.bytes,
         messages: own.messages,
         status,
-        change: change(status, own.usage.reaches(own.bytes, own.messages)),
+        change: change(status, own.is_used_up(rules) && rules.enforce),
     }
 }
 
