@@ -81,6 +81,23 @@ pub fn a_trusted_mail_system_names_its_client() {
     assert!(local.ask("XCLIENT ADDR=192.0.2.9").starts_with("220 "));
     drop(local);
     wait_until("no line with the client", || log(&it).contains("close [192.0.2.9] 0 messages"));
+    // Of a client that is not known any more the connection's own place counts.
+    for (mut client, own) in [(lmtpd.connect(), "127.0.0.1"), (lmtpd.dial_local().greeted(), "local")] {
+        assert!(client.ask("XCLIENT ADDR=192.0.2.10").starts_with("220 "));
+        assert!(client.ask("XCLIENT ADDR=[UNAVAILABLE]").starts_with("220 "));
+        offers(&mut client);
+        assert_eq!(client.deliver(&["joe"], "Subject: x\r\n"), ["250 2.1.5 Delivered <joe>"]);
+        let (first, second) = (named("192.0.2.10"), named("192.0.2.10"));
+        assert!(first.1.starts_with("220 ") && second.1.starts_with("220 "), "{}, {}", first.1, second.1);
+        drop((first, second, client));
+        let line = format!("close [{own}] 1 messages, 1 delivered");
+        wait_until("no line with the connection's own name", || log(&it).contains(&line));
+        assert!(!log(&it).contains("close [192.0.2.10] 1 messages"));
+        wait_until("the places are not given back", || {
+            let there = (named("192.0.2.10"), named("192.0.2.10"));
+            there.0.1.starts_with("220 ") && there.1.1.starts_with("220 ")
+        });
+    }
     lmtpd.stop();
 }
 
