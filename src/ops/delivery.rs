@@ -518,7 +518,8 @@ impl LocalDelivery<'_> {
         let mut outcomes = self.deliver_admitted(&item, places, now_s);
         // Room in a domain that was kept for somebody who took nothing is there for the others.
         if outcomes.iter().any(|one| matches!(one, Ok(Ok(None) | Err(_)))) {
-            let refused: Vec<usize> = (0..places.len()).filter(|at| matches!(outcomes.get(*at), Some(Err(_)))).collect();
+            let refused: Vec<usize> =
+                (0..places.len()).filter(|at| matches!(outcomes.get(*at), Some(Err(_)))).collect();
             let there: Vec<&Place> = refused.iter().filter_map(|at| places.get(*at).copied()).collect();
             for (at, again) in refused.into_iter().zip(self.deliver_admitted(&item, &there, now_s)) {
                 if let Some(one) = outcomes.get_mut(at) {

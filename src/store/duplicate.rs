@@ -58,8 +58,7 @@ impl Store {
         let identity = if to.iter().any(|one| one.once_s > 0) { staged.identity() } else { Ok(None) };
         let Ok(Some(identity)) = identity else { return vec![false; to.len()] };
         let came = |one: &Delivery| -> Result<bool, StoreError> {
-            let Some(shard) = self.inner.shards.get(self.inner.home_of(one.account)?) else { return Ok(false) };
-            came_within(&shard.env()?.read()?, one, identity, now_s)
+            came_within(&self.shard_of(one.account)?.env()?.read()?, one, identity, now_s)
         };
         to.iter().map(|one| came(one).unwrap_or(false)).collect()
     }
@@ -129,12 +128,7 @@ impl Tx<'_, '_> {
 }
 
 /// Whether a message came to a place within its time. A clock that was put back by far does not make everything a duplicate.
-fn came_within<R: Rows + ?Sized>(
-    rows: &R,
-    to: &Delivery,
-    identity: Identity,
-    now_s: i64,
-) -> Result<bool, StoreError> {
+fn came_within<R: Rows + ?Sized>(rows: &R, to: &Delivery, identity: Identity, now_s: i64) -> Result<bool, StoreError> {
     let came = delivered(rows, to.account, to.folder, identity)?;
     Ok(came.is_some_and(|at_s| now_s.abs_diff(at_s) < u64::from(to.once_s)))
 }

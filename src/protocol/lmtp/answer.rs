@@ -72,7 +72,10 @@ mod tests {
         assert_eq!(for_recipient(answer, "joe@b"), "250 2.1.5 Delivered <joe@b>");
         for letter in ["x", "\u{fc}", "\u{20ac}"] {
             let line = for_recipient(answer, &letter.repeat(512));
-            assert!((REPLY_MAX - 3..=REPLY_MAX).contains(&line.len()) && line.ends_with(&format!("{letter}...>")), "{line}");
+            assert!(
+                (REPLY_MAX - 3..=REPLY_MAX).contains(&line.len()) && line.ends_with(&format!("{letter}...>")),
+                "{line}"
+            );
         }
     }
 }
