@@ -85,11 +85,10 @@ fn what_takes_no_room_in_a_domain_keeps_nobody_out() {
     domain(2);
     assert_eq!(lmtpd.connect().deliver(&[bob, eve], ONE), [good(bob), good(eve)]);
     domain(3);
-    let store = it.store();
-    let account = store.account_id(bob).unwrap().unwrap();
-    let limits = msgstore::store::Limits { messages: Some(1), ..Default::default() };
-    store.set_limits(account, &limits, msgstore::os::clock::now_s()).unwrap();
-    drop(store);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mail = format!("mail: {bob}\n");
+    assert!(text.contains(&mail), "{text}");
+    std::fs::write(&path, text.replace(&mail, &format!("{mail}mailMsgQuota: 0\n"))).unwrap();
     let two = ONE.replace("one", "two");
     assert_eq!(lmtpd.connect().deliver(&[bob, eve], &two), [full(bob), good(eve)]);
     assert_eq!([bob, eve].map(|user| it.uids(&format!("user/{user}/INBOX")).len()), [1, 2]);
