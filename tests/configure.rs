@@ -177,6 +177,11 @@ fn an_account_is_added_listed_changed_and_deleted() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["userid"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(ids, ["joe", "joe@siroe.com"]);
+    // Mail to a userid that is no address of its user would go to whoever has it as an address.
+    assert_eq!(tool(base, &["user", "add", "max", "--mail", "m@example.org"], "x\n").status.code(), Some(0));
+    let taken = tool(base, &["user", "add", "eve", "--alias", "Max@example.org"], "x\n");
+    assert_eq!(taken.status.code(), Some(73), "{}", text(&taken.stderr));
+    assert_eq!(tool(base, &["user", "delete", "max", "--yes"], "").status.code(), Some(0));
 
     assert_eq!(tool(base, &["user", "passwd", "joe"], "new secret\n").status.code(), Some(0));
     let options = msgstore::directory::Options { default_domain: Some("example.org".to_owned()), ..Default::default() };

@@ -5,7 +5,7 @@
 use std::fs;
 
 use super::instance::Instance;
-use msgstore::store::Flags;
+use msgstore::store::{Flags, Usage};
 
 const MAIL: &str = "Subject: one\r\n\r\nhello\r\n";
 
@@ -63,6 +63,21 @@ fn damage_is_told_by_name() {
     let row: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&row["place"], &row["invariant"]), (&"user/joe/INBOX".into(), &"I2".into()));
     assert_eq!((&row["uid"], &row["harmless"]), (&serde_json::Value::Null, &false.into()));
+}
+
+/// What is about an account and no mailbox of it is told with the partitions where it has mailboxes.
+#[test]
+fn usage_is_told_with_the_partition_of_a_mailbox() {
+    let mut it = Instance::new();
+    it.accounts(&["dulcinea", "joe"]);
+    it.run("mboxutil", &["-r", "user/joe/INBOX", "user/joe/INBOX", "second"]).ok();
+    it.append("user/joe/INBOX", MAIL, Flags::NONE);
+    it.leave_unchecked();
+    let (account, _) = it.mailbox("user/joe/INBOX");
+    it.store().spoil_account_usage(account, Usage { bytes: 7, messages: 2 }).unwrap();
+    let (out, _) = it.run("reconstruct", &["-n", "-r", "-p", "second"]).ended(2);
+    assert!(out.starts_with("user/joe: usage is recorded as 7 bytes in 2 messages"), "{out}");
+    assert_eq!(it.run("reconstruct", &["-n", "-r", "-p", "primary"]).ok(), "");
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub fn directory_failure(error: DirectoryError) -> Failure {
         ErrorKind::Exists => Exit::CantCreate,
         ErrorKind::Denied => Exit::NoPerm,
         ErrorKind::Invalid => Exit::DataErr,
-        ErrorKind::Unavailable => Exit::Unavailable,
+        ErrorKind::Unavailable => Exit::TempFail,
         ErrorKind::Io => Exit::IoErr,
     };
     Failure::new(exit, error.to_string())

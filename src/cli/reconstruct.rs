@@ -18,7 +18,7 @@ use crate::ops::mailbox::{read_name, show_name};
 use crate::ops::quotacheck::recount::{differences, repair};
 use crate::os::clock;
 use crate::store::check::{Depth, Finding};
-use crate::store::{Kind, MailboxName, Store};
+use crate::store::{AccountId, Kind, MailboxName, Store};
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -208,13 +208,8 @@ impl Check<'_> {
         for (userid, account) in accounts {
             match self.store.check_entry(&userid, account, self.depth()) {
                 Ok(findings) => {
-                    let names = self.args.partition.as_deref().and_then(|partition| {
-                        // Where folders lie cannot be told of an account that cannot be read: everything about it is told.
-                        let folders = self.store.view(account).and_then(|view| view.folders()).ok()?;
-                        let inside = folders.into_iter().filter(|(_, row)| row.partition == partition);
-                        Some(inside.map(|(path, _)| format!("user/{userid}/{path}")).collect::<BTreeSet<_>>())
-                    });
-                    let inside = |found: &Finding| names.as_ref().is_none_or(|names| names.contains(&found.place));
+                    let elsewhere = self.elsewhere(&userid, account);
+                    let inside = |found: &Finding| !elsewhere.contains(&found.place);
                     findings.iter().filter(|found| inside(found)).for_each(|found| self.tell(ui, found));
                 }
                 Err(error) => {
@@ -235,6 +230,18 @@ impl Check<'_> {
         let findings: Vec<Finding> = findings.into_iter().filter(inside).collect();
         findings.iter().for_each(|found| self.tell(ui, found));
         Ok(())
+    }
+
+    /// The places of an account that are not in the partition that was asked for. What is about no mailbox that is known is told with each partition
+    /// where the account has one; where its mailboxes lie cannot be told of an account that cannot be read: everything about it is told.
+    fn elsewhere(&self, userid: &str, account: AccountId) -> BTreeSet<String> {
+        let Some(partition) = &self.args.partition else {
+            return BTreeSet::new();
+        };
+        let folders = self.store.view(account).and_then(|view| view.folders()).unwrap_or_default();
+        let (inside, outside): (Vec<_>, Vec<_>) = folders.into_iter().partition(|(_, row)| row.partition == *partition);
+        let account = (inside.is_empty() && !outside.is_empty()).then(|| format!("user/{userid}"));
+        outside.into_iter().map(|(path, _)| format!("user/{userid}/{path}")).chain(account).collect()
     }
 
     /// A mailbox, with those below it or without.

@@ -7,13 +7,11 @@ use std::ops::ControlFlow;
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::instance::{failure, instance};
+use super::instance::{directory_failure, failure, instance};
 use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
-use crate::directory::{
-    Change, Directory, DirectoryError, ErrorKind, User, canonical_userid, check_userid, password, scram,
-};
+use crate::directory::{Change, Directory, DirectoryError, User, canonical_userid, check_userid, password, scram};
 use crate::ops::instance::{become_server, open_directory};
 use crate::os::terminal;
 
@@ -128,7 +126,7 @@ impl Context {
 
     /// The account of this name, which must be there.
     fn known(&self, userid: &str) -> anyhow::Result<User> {
-        self.directory.entry(userid).map_err(refused)?.ok_or_else(|| {
+        self.directory.entry(userid).map_err(directory_failure)?.ok_or_else(|| {
             Failure::new(Exit::NoUser, format!("no such user: {userid}")).hint("msgstore user list").into()
         })
     }
@@ -138,8 +136,8 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
     let domain = context.default_domain();
     let userid = canonical_userid(&new.userid, domain.as_deref());
     check_userid(&userid).map_err(|text| Failure::new(Exit::Usage, text))?;
-    if context.directory.entry(&userid).map_err(refused)?.is_some() {
-        return Err(refused(DirectoryError::Exists(userid)));
+    if context.directory.entry(&userid).map_err(directory_failure)?.is_some() {
+        return Err(directory_failure(DirectoryError::Exists(userid)).into());
     }
     let mail = match (&new.mail, &domain) {
         (Some(mail), _) => mail.clone(),
@@ -191,7 +189,7 @@ fn add(ui: &mut Ui, context: &Context, new: Add) -> anyhow::Result<Exit> {
         ("userPassword", secrets.hash.as_str()),
     ]);
     attributes.extend(secrets.keys.iter().map(|keys| ("authPassword", keys.as_str())));
-    context.directory.add_user(&userid, &mail, &attributes).map_err(refused)?;
+    context.directory.add_user(&userid, &mail, &attributes).map_err(directory_failure)?;
     ui.line(format!("added {userid}"));
     let user = context.known(&userid)?;
     // The account in the store is a convenience here: without it the first login or delivery makes one.
@@ -208,7 +206,11 @@ fn check_address(context: &Context, address: &str) -> anyhow::Result<()> {
     if !sound || address.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(Failure::new(Exit::Usage, format!("\"{address}\" is not a mail address")).into());
     }
-    if context.directory.has_address(address).map_err(refused)? {
+    // Mail to an address goes to who has it before it goes to the userid of that name.
+    let directory = &context.directory;
+    if directory.has_address(address).map_err(directory_failure)?
+        || directory.entry(address).map_err(directory_failure)?.is_some()
+    {
         let what = format!("the address {address} belongs to another user already");
         return Err(Failure::new(Exit::CantCreate, what).into());
     }
@@ -228,7 +230,7 @@ fn passwd(ui: &mut Ui, context: &Context, userid: &str) -> anyhow::Result<Exit> 
     let secrets = secrets(ui)?;
     let keys: Vec<&str> = secrets.keys.iter().map(String::as_str).collect();
     let changes: &[Change<'_>] = &[("userPassword", &[&secrets.hash]), ("authPassword", &keys)];
-    context.directory.replace(&user.dn, changes).map_err(refused)?;
+    context.directory.replace(&user.dn, changes).map_err(directory_failure)?;
     ui.line(format!("changed the password of {}", user.userid));
     Ok(Exit::Ok)
 }
@@ -247,7 +249,7 @@ fn list(ui: &mut Ui, context: &Context, json: bool) -> anyhow::Result<Exit> {
         }
         ControlFlow::Continue(())
     });
-    let problems = problems.map_err(refused)?;
+    let problems = problems.map_err(directory_failure)?;
     for problem in &problems {
         ui.warn(problem);
     }
@@ -337,7 +339,7 @@ fn delete(ui: &mut Ui, context: &Context, userid: &str, yes: bool, dry_run: bool
             return Ok(Exit::WouldChange);
         }
     }
-    context.directory.delete(&user.dn).map_err(refused)?;
+    context.directory.delete(&user.dn).map_err(directory_failure)?;
     ui.line(format!("deleted {} from the directory", user.userid));
     ui.line(format!("its mail stays in the store until: mboxutil -d user/{}/INBOX", user.userid));
     Ok(Exit::Ok)
@@ -389,16 +391,4 @@ fn one_line() -> anyhow::Result<String> {
         .read_line(&mut line)
         .map_err(|error| Failure::new(Exit::DataErr, format!("the password cannot be read: {error}")))?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-fn refused(error: DirectoryError) -> anyhow::Error {
-    let exit = match error.kind() {
-        ErrorKind::NotFound => Exit::NoUser,
-        ErrorKind::Exists => Exit::CantCreate,
-        ErrorKind::Denied => Exit::NoPerm,
-        ErrorKind::Invalid => Exit::DataErr,
-        ErrorKind::Unavailable => Exit::TempFail,
-        ErrorKind::Io => Exit::IoErr,
-    };
-    Failure::new(exit, error.to_string()).into()
 }

@@ -44,6 +44,11 @@ impl Dn {
         self.0.ends_with(&base.0)
     }
 
+    /// True when its first part is of that kind (lower case) and has that value.
+    pub(super) fn begins_with(&self, kind: &str, value: &str) -> bool {
+        self.0.first().is_some_and(|(own, text)| own == kind && *text == value.trim().to_lowercase())
+    }
+
     /// How deep it is in the tree.
     pub(super) fn depth(&self) -> usize {
         self.0.len()

@@ -37,6 +37,12 @@ impl Domain {
     }
 }
 
+/// The nearest of these bases above an entry: the name of its domain. Of two domains with one base it is the first by name.
+pub(super) fn nearest<'a>(bases: &'a [(Dn, String)], dn: &Dn) -> Option<&'a str> {
+    let above = bases.iter().filter(|(base, _)| dn.is_in(base));
+    above.max_by(|(a, one), (b, other)| a.depth().cmp(&b.depth()).then(other.cmp(one))).map(|(_, name)| name.as_str())
+}
+
 /// Reads the domain of an entry. `Ok(None)`: the entry is not a domain. `dc_root` (`service.dcroot`) is the part of distinguished names that
 /// is no part of the domain's name. `warn` takes what is odd but does not forbid the entry.
 pub(super) fn read(

@@ -186,8 +186,8 @@ impl LdifFile {
         for entry in &parsed.entries {
             let mut warnings = Vec::new();
             let dn = Dn::parse(&entry.dn);
-            let base = bases.iter().filter(|(base, _)| dn.is_in(base)).max_by_key(|(base, _)| base.depth());
-            let read = user::read(entry, &self.site, base.map(|(_, name)| name.as_str()), &mut |text| {
+            let base = domain::nearest(&bases, &dn);
+            let read = user::read(entry, &self.site, base, &mut |text| {
                 warnings.push(place(entry.line, &text));
             });
             known.problems.extend(warnings);

@@ -15,6 +15,8 @@ pub(super) struct Site {
     pub(super) default_domain: Option<String>,
     host: String,
     pub(super) dc_root: Option<Dn>,
+    /// The domain that the name of the whole directory tells: the place of an entry says no more than that.
+    pub(super) base_domain: Option<String>,
     pub(super) admin_group: Option<Dn>,
     pub(super) admin_group_dn: Option<String>,
     logins: Logins,
@@ -31,6 +33,7 @@ impl Site {
             default_domain: options.default_domain.map(|domain| domain.to_ascii_lowercase()),
             host: options.host.unwrap_or_else(crate::os::host::name).to_ascii_lowercase(),
             dc_root: name(options.dc_root),
+            base_domain: None,
             admin_group: name(options.admin_group.clone()),
             admin_group_dn: options.admin_group.filter(|text| !text.is_empty()),
             logins: options.logins,
@@ -97,7 +100,7 @@ impl Site {
         record.scram_keys(keys.hash, &self.secret).as_ref() == Some(keys)
     }
 
-    /// Compares the password of a login with what the record holds. Where that cannot decide, because no password can be read or compared, `ask` does,
+    /// Compares the password of a login with what the record holds. Where that cannot decide, because a password cannot be read or compared, `ask` does,
     /// whose answers are remembered. A wrong password and an unknown user cost the same time here.
     ///
     /// # Errors
@@ -114,7 +117,7 @@ impl Site {
             password::spend("");
             return Err(DirectoryError::BadCredentials);
         }
-        let (mut slow, mut compared) = (false, false);
+        let mut slow = false;
         let mut faults = Vec::new();
         for stored in found.map_or(&[][..], |record| &record.passwords) {
             let costly = password::is_slow(stored);
@@ -123,7 +126,6 @@ impl Site {
             }
             let verified = password::verify(password, stored);
             slow |= costly && verified.is_ok();
-            compared |= verified.is_ok();
             match verified {
                 Ok(true) => {
                     if costly {
@@ -135,7 +137,7 @@ impl Site {
                 Err(error) => faults.push(error),
             }
         }
-        if let Some(record) = found.filter(|_| !compared) {
+        if let Some(record) = found.filter(|record| record.passwords.is_empty() || !faults.is_empty()) {
             // What is remembered of a password that the server checked: the name of the entry stands for the value that nobody can see.
             let stands_for = format!("dn:{}", record.user.dn);
             if self.logins.knows(password, &stands_for) {

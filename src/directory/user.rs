@@ -98,7 +98,7 @@ pub struct User {
     pub delivery: Vec<String>,
     /// A member of the group of service administrators (`store.serviceadmingroupdn`).
     pub service_admin: bool,
-    /// Administers the mail of its domain by its own entry (`mailAdminRole`); see `Directory::administers_domain`.
+    /// Administers the mail of its domain by its own entry (`mailAdminRole`), which is in the place of that domain; see `Directory::administers_domain`.
     pub domain_admin: bool,
 }
 
@@ -248,15 +248,26 @@ pub(super) fn read(
     base_domain: Option<&str>,
     warn: &mut dyn FnMut(String),
 ) -> Result<Option<Record>, String> {
-    let Some(uid) = entry.first("uid") else {
+    let place = Dn::parse(&entry.dn);
+    let Some(uid) = one_value(entry, "uid", &place) else {
         return Ok(None);
     };
     let mail = entry.first("mail").unwrap_or_default();
     let default_domain = site.default_domain.as_deref();
-    let place = Dn::parse(&entry.dn);
     let place_domain = base_domain.map(str::to_owned).or_else(|| place.domain(site.dc_root.as_ref()));
-    let userid = userid_of(&uid, place_domain, &mail, default_domain);
+    let place_domain = place_domain.map(|domain| domain::ascii(&domain));
+    let decisive_mail = one_value(entry, "mail", &place).unwrap_or_default();
+    let userid = userid_of(&uid, place_domain.clone(), &decisive_mail, default_domain);
     check_userid(&userid)?;
+    let own_domain =
+        userid.rsplit_once('@').map(|(_, domain)| domain.to_owned()).or_else(|| site.default_domain.clone());
+    // Whoever may write below one domain makes no users of another one. The default domain and the whole directory are no place of that sort.
+    if let (Some(place), Some(own), true) = (&place_domain, &own_domain, uid.contains('@') && default_domain.is_some())
+        && *place != domain::ascii(own)
+        && [default_domain, site.base_domain.as_deref()].iter().flatten().all(|wide| domain::ascii(wide) != *place)
+    {
+        return Err(format!("{userid} is below the domain {place}, where no user of another domain can be"));
+    }
     let status = strictest(entry, &["mailuserstatus", "inetuserstatus"], &userid, warn);
     let mut quota = |attribute: &str| match entry.first(attribute).map(|text| Quota::parse(&text)) {
         None => Quota::default(),
@@ -290,10 +301,13 @@ pub(super) fn read(
         allowed_services: (!services.is_empty()).then(|| services.join("$")),
         groups: lower("aclgroupaddr"),
         delivery: lower("maildeliveryoption"),
-        domain: userid.rsplit_once('@').map(|(_, domain)| domain.to_owned()).or_else(|| site.default_domain.clone()),
         domain_status: Status::Active,
         service_admin: entry.all("memberof").any(|group| site.admin_group.as_ref() == Some(&Dn::parse(&group))),
-        domain_admin: entry.all("mailadminrole").any(|role| role.trim().eq_ignore_ascii_case(STORE_ADMIN)),
+        // A right over a domain comes from the place of the entry, not from what it says of itself.
+        domain_admin: place_domain.is_some()
+            && place_domain == own_domain.as_deref().map(domain::ascii)
+            && entry.all("mailadminrole").any(|role| role.trim().eq_ignore_ascii_case(STORE_ADMIN)),
+        domain: own_domain,
         userid,
     };
     Ok(Some(Record {
@@ -304,6 +318,12 @@ pub(super) fn read(
         clear_keys: Default::default(),
         line: entry.line,
     }))
+}
+
+/// Of several values, which have no order on a server, the one in the entry's own name, else the smallest.
+fn one_value(entry: &Entry, attribute: &str, name: &Dn) -> Option<String> {
+    let named = entry.all(attribute).find(|value| name.begins_with(attribute, value));
+    named.or_else(|| entry.all(attribute).min())
 }
 
 /// The stricter of the values of some attributes (names in lower case) of the entry of `whose`.

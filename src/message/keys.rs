@@ -115,6 +115,35 @@ mod tests {
         assert_eq!(Keys::decode(&of(b"")), Some(Keys::default()));
     }
 
+    /// If this fails, raise `VERSION`: the keys of messages that are there already are compared with those of new ones.
+    #[test]
+    fn version_1_is_this() {
+        let hex = |block: &str| of(block.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let golden = [
+            (
+                "Subject: Re: [list] Lunch  today (fwd)\r\nMessage-ID: <a@example.org>\r\n",
+                "01030b0000004c554e434820544f444159f8743081d6be67c0",
+            ),
+            ("Subject: Gr\u{fc}\u{df}e\r\n", "010008000000475255cc88c39f45"),
+            (
+                "Subject: =?iso-8859-1?q?AW=3A_Gr=FC=DFe?= =?utf-8?b?w6QgeA==?=\r\n",
+                "01001100000041573a20475255cc88c39f4541cc882058",
+            ),
+            ("Subject: \u{fb01}n \u{212b} \u{130} \u{1c5}\r\n", "01001000000046494e2041cc8a2049cc8720445acc8c"),
+            (
+                "Message-ID: <\"a b\\\"c\"@[10.0.0.1]>\r\nReferences: <\"x\"@y> <x@y>\r\n",
+                "010200000200e87036881b4a930a51e86f32d9fb171d51e86f32d9fb171d",
+            ),
+            (
+                "Subject: Fwd: x\r\nIn-Reply-To: Joe's letter <b@example.org> <c@example.org>\r\n",
+                "01010100010058b4b930bb98b586a8",
+            ),
+        ];
+        for (block, bytes) in golden {
+            assert_eq!(hex(block), bytes, "{block}");
+        }
+    }
+
     #[test]
     fn what_is_kept_is_bounded() {
         let long = format!("Subject: {}\r\n", "\u{e4}".repeat(5000));

@@ -18,6 +18,7 @@ pub mod mime;
 pub mod part;
 pub mod preview;
 pub mod scan;
+pub mod structure;
 pub mod subject;
 pub mod threading;
 pub mod words;

@@ -298,7 +298,8 @@ pub fn ldap_settings(conf: &Conf) -> ldap::Settings {
         },
         ca_file: conf.path("local.ugldapcafile"),
         pool_size: size("service.ldappoolsize").unwrap_or(usual.pool_size),
-        pool_refresh: number("local.ldappoolrefreshinterval").map(|minutes| Duration::from_secs(minutes * 60)),
+        pool_refresh: number("local.ldappoolrefreshinterval")
+            .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
         connect_timeout: number("local.ldapconnecttimeout").map_or(usual.connect_timeout, Duration::from_secs),
         search_timeout: number("local.ldapsearchtimeout").map_or(usual.search_timeout, Duration::from_secs),
         cache_bytes: if remember { size("service.ldapmemcachesize").unwrap_or(0) } else { 0 },

@@ -148,13 +148,13 @@ impl Store {
         let owner = view.account()?;
         let name = |path: &FolderPath| format!("user/{}/{path}", owner.userid);
         let mut findings = Vec::new();
-        let looked = only.is_none().then(|| Looked::at(&view, &owner)).transpose()?;
-        findings.extend(looked.iter().flat_map(Looked::findings));
+        let looked = Looked::at(&view, &owner)?;
+        findings.extend(looked.findings(only));
         let mut held = SpecialUse::default();
-        let folders = match (view.folders(), &looked) {
+        let folders = match view.folders() {
             // By the names where the tree cannot be walked: why it cannot is found already.
-            (Err(error), Some(looked)) if matches!(error.kind(), Kind::Corrupt | Kind::NotFound) => looked.reachable(),
-            (folders, _) => folders?,
+            Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::NotFound) => looked.reachable(),
+            folders => folders?,
         };
         for (path, row) in folders {
             let twice = row.special_use.and(held);
@@ -186,7 +186,7 @@ impl Store {
                 }
             }
         }
-        let usage = looked.and_then(|looked| looked.usage());
+        let usage = looked.usage().filter(|_| only.is_none());
         if let Some((bytes, messages)) = usage.filter(|usage| *usage != (owner.usage_bytes, owner.usage_messages)) {
             let what = format!(
                 "usage is recorded as {} bytes in {} messages, the folders hold {bytes} in {messages}",
@@ -356,16 +356,16 @@ impl Store {
                 }
             }
         }
-        findings.extend(self.check_domains()?);
-        findings.extend(rows::of_shards(self)?);
-        match self.unfinished() {
+        match self.check_domains() {
             // The row is among those that cannot be read.
             Err(error) if error.kind() == Kind::Corrupt => {}
-            other => {
-                let told = other?.into_iter().map(|(key, what)| finding("I9", format!("account {key}"), what));
-                findings.extend(told);
-            }
+            other => findings.extend(other?),
         }
+        findings.extend(rows::of_shards(self)?);
+        findings.extend(self.unfinished()?.into_iter().map(|(account, what)| {
+            let place = format!("account {account}");
+            what.map_or_else(|error| unreadable(place.clone(), &error), |what| finding("I9", place.clone(), what))
+        }));
         Ok(findings)
     }
 

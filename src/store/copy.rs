@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::StoreError;
+use super::expunge::{Chosen, marked};
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Uid};
 use super::index_file::{Entry, IndexReader};
@@ -109,12 +110,55 @@ impl Store {
             self.unrestricted().change(from.0, |tx| tx.remove(from.0, from.1, &moved, now_s))?;
             return Ok(copied);
         }
+        self.move_within(from, uids, to, None, now_s)
+    }
+
+    /// Moves those of these messages within an account that have the flags for which they were chosen, if the folder is still what it was then.
+    ///
+    /// # Errors
+    /// As [`Store::copy`].
+    pub fn move_chosen(
+        &self,
+        account: AccountId,
+        (from, to): (FolderId, FolderId),
+        uids: &UidSet,
+        chosen: &Chosen,
+        now_s: i64,
+    ) -> Result<Copied, StoreError> {
+        let mut tries = 0;
+        loop {
+            let marked = marked(self.view(account)?.rows(), account, from, uids, chosen.flags)?;
+            match self.move_within((account, from), &marked, (account, to), Some(chosen), now_s) {
+                // A mark was taken back meanwhile.
+                Err(StoreError::Expunged { .. }) if tries < TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn move_within(
+        &self,
+        from: (AccountId, FolderId),
+        uids: &UidSet,
+        to: (AccountId, FolderId),
+        chosen: Option<&Chosen>,
+        now_s: i64,
+    ) -> Result<Copied, StoreError> {
         self.with_sources(from, uids, |sources| {
             self.change(to.0, |tx| {
                 // Only what is still there is moved: somebody may have expunged it since it was read.
                 let moved: UidSet = sources.iter().map(|source| source.message.uid).collect();
+                let gone = || StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) };
                 if !tx.all_present(from, &moved)? {
-                    return Err(StoreError::Expunged { uid: moved.iter().next().unwrap_or(0) });
+                    return Err(gone());
+                }
+                if let Some(chosen) = chosen {
+                    if !tx.is_still(from.0, from.1, chosen)? {
+                        return Ok(Copied::default());
+                    }
+                    if marked(tx.txn, from.0, from.1, &moved, chosen.flags)? != moved {
+                        return Err(gone());
+                    }
                 }
                 let states = tx.states_of(from, sources)?;
                 let copied = tx.append_copies(to.0, to.1, sources, &states, now_s, Some(from.1))?;

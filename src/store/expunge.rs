@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use super::error::StoreError;
 use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
+use super::lmdb::Rows;
+use super::name::FolderPath;
 use super::record::{Gone, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
 
@@ -15,6 +17,51 @@ pub struct Expunged {
     pub uids: UidSet,
     /// The modification sequence of their removal; 0 when there was none.
     pub modseq: Modseq,
+}
+
+/// What somebody knew of a folder when messages of it were chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The user id of the account.
+    pub userid: String,
+    /// The path of the folder.
+    pub path: FolderPath,
+    /// The partition it lies on.
+    pub partition: String,
+    /// Flags that the messages must still have.
+    pub flags: Flags,
+}
+
+/// Those of these messages that have all of `flags`.
+pub(super) fn marked<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    folder: FolderId,
+    uids: &UidSet,
+    flags: Flags,
+) -> Result<UidSet, StoreError> {
+    if flags == Flags::NONE {
+        return Ok(uids.clone());
+    }
+    let mut marked = Vec::new();
+    for (first, last) in uids.ranges() {
+        rows::states(rows, account, folder, *first..=*last, &mut |run| {
+            if run.flags.contains(flags) {
+                marked.push((run.first, run.last()));
+            }
+        })?;
+    }
+    Ok(UidSet::from_ranges(marked))
+}
+
+impl Tx<'_, '_> {
+    /// True while a folder has the name and the place that it had when messages of it were chosen.
+    pub(super) fn is_still(&self, account: AccountId, folder: FolderId, chosen: &Chosen) -> Result<bool, StoreError> {
+        let Some(row) = rows::folder(self.txn, account, folder)? else { return Ok(false) };
+        Ok(row.partition == chosen.partition
+            && rows::need_account(self.txn, account)?.userid == chosen.userid
+            && rows::path(self.txn, account, &row)? == chosen.path)
+    }
 }
 
 impl Store {
@@ -62,31 +109,25 @@ impl Store {
         self.change(account, |tx| tx.remove(account, folder, uids, now_s))
     }
 
-    /// Expunges those of these messages that have all of `flags` now: a mark that was taken back since somebody chose them keeps a message.
+    /// Expunges those of these messages that have all of `flags` now, if the folder is still what it was when somebody chose them: a mark that was
+    /// taken back since, or another name of the folder, keeps a message.
     ///
     /// # Errors
     /// As [`Store::expunge`].
-    pub fn remove_flagged(
+    pub fn remove_chosen(
         &self,
         account: AccountId,
         folder: FolderId,
         uids: &UidSet,
-        flags: Flags,
+        chosen: &Chosen,
         now_s: i64,
     ) -> Result<Expunged, StoreError> {
-        if flags == Flags::NONE {
-            return self.remove(account, folder, uids, now_s);
-        }
         self.change(account, |tx| {
-            let mut marked = Vec::new();
-            for (first, last) in uids.ranges() {
-                rows::states(tx.txn, account, folder, *first..=*last, &mut |run| {
-                    if run.flags.contains(flags) {
-                        marked.push((run.first, run.last()));
-                    }
-                })?;
+            if !tx.is_still(account, folder, chosen)? {
+                return Ok(Expunged::default());
             }
-            tx.remove(account, folder, &UidSet::from_ranges(marked), now_s)
+            let marked = marked(tx.txn, account, folder, uids, chosen.flags)?;
+            tx.remove(account, folder, &marked, now_s)
         })
     }
 

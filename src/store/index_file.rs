@@ -337,6 +337,11 @@ impl IndexReader {
         Ok(look(self.scan(row)?.headers()))
     }
 
+    /// True while it has the file of a folder whose store.idx is of this generation.
+    pub fn is_of(&self, generation: u32) -> bool {
+        self.file.is_some() && self.generation == generation
+    }
+
     /// Calls `look` with what SORT and THREAD compare of the message, and, where they are asked for, its header lines (else none).
     ///
     /// # Errors
@@ -346,22 +351,24 @@ impl IndexReader {
         row: &Message,
         headers: bool,
         look: impl FnOnce(&Keys<'_>, &[u8]) -> T,
-    ) -> Result<T, StoreError> {
+    ) -> Result<(T, Source), StoreError> {
         let place = self.load(row);
+        let source = if row.entry.offset == 0 { Source::Uncached } else { Source::Damaged };
         if let Some(encoded) = self.encoded(place, row) {
             let keys = Keys::decode(encoded.keys);
             match keys {
-                Some(keys) if !headers => return Ok(look(&keys, b"")),
-                Some(keys) if encoded.is_sound() => return Ok(look(&keys, encoded.headers())),
+                Some(keys) if !headers => return Ok((look(&keys, b""), Source::Cache)),
+                Some(keys) if encoded.is_sound() => return Ok((look(&keys, encoded.headers()), Source::Cache)),
                 None if encoded.is_sound() => {
                     let keys = keys::of(encoded.headers());
-                    return Ok(look(&Keys::decode(&keys).unwrap_or_default(), encoded.headers()));
+                    let looked = look(&Keys::decode(&keys).unwrap_or_default(), encoded.headers());
+                    return Ok((looked, Source::Cache));
                 }
                 _ => {}
             }
         }
         let entry = self.scan(row)?;
-        Ok(look(&Keys::decode(entry.keys()).unwrap_or_default(), entry.headers()))
+        Ok((look(&Keys::decode(entry.keys()).unwrap_or_default(), entry.headers()), source))
     }
 
     /// The entry as store.idx has it, if that is sound.

@@ -34,6 +34,9 @@ pub(super) enum Intent {
     RenameInbox { to: String, now_s: i64 },
 }
 
+/// The account of an operation that was not finished, and what it is.
+pub(super) type Unfinished = (AccountId, Result<String, StoreError>);
+
 pub(super) fn intent_key(account: AccountId) -> Vec<u8> {
     schema::key(SHARD, kind::INTENT, FolderId::TOP, &account.0.to_be_bytes())
 }
@@ -138,26 +141,31 @@ impl Store {
     /// The disk fails.
     pub fn finish_intents(&self) -> Result<usize, StoreError> {
         let unfinished = self.unfinished()?;
-        // One that cannot be finished does not keep the others from it.
-        let failed = unfinished.iter().filter_map(|(account, _)| self.finish_intent(*account).err()).next_back();
-        failed.map_or(Ok(unfinished.len()), Err)
+        let count = unfinished.len();
+        // One that cannot be read or finished does not keep the others from it.
+        let finish = |(account, what): (_, Result<_, _>)| what.and_then(|_| self.finish_intent(account)).err();
+        let failed = unfinished.into_iter().filter_map(finish).last();
+        failed.map_or(Ok(count), Err)
     }
 
-    /// The accounts in which a dead process left an operation, and what it was.
-    pub(super) fn unfinished(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
+    /// The accounts in which a dead process left an operation, and what it was, or why its row cannot be read.
+    pub(super) fn unfinished(&self) -> Result<Vec<Unfinished>, StoreError> {
         let mut unfinished = Vec::new();
         for shard in &self.inner.shards {
             shard.env()?.read()?.scan(&schema::key(SHARD, kind::INTENT, FolderId::TOP, &[]), &mut |key, stored| {
                 if !schema::within_kind(key, SHARD, kind::INTENT) {
                     return Ok(ControlFlow::Break(()));
                 }
-                let (owner, intent) =
-                    Intent::decode(super::codec::open(key, stored)?).map_err(|_| super::codec::damaged(key))?;
-                if let Some(account) =
-                    schema::rest(key).try_into().ok().map(u64::from_be_bytes).filter(|_| !owner.is_alive())
-                {
-                    unfinished
-                        .push((AccountId(account), format!("an operation ({}) was not finished", intent.purpose())));
+                let account = AccountId(schema::rest(key).first_chunk().map_or(0, |id| u64::from_be_bytes(*id)));
+                let read = super::codec::open(key, stored)
+                    .and_then(|value| Intent::decode(value).map_err(|_| super::codec::damaged(key)));
+                match read {
+                    Ok((owner, _)) if owner.is_alive() => {}
+                    Ok((_, intent)) => {
+                        let what = format!("an operation ({}) was not finished", intent.purpose());
+                        unfinished.push((account, Ok(what)));
+                    }
+                    Err(error) => unfinished.push((account, Err(error))),
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

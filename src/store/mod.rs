@@ -57,7 +57,7 @@ pub use body::{Staged, Staging};
 pub use copy::Copied;
 pub use domain::domain_of;
 pub use error::{Kind, StoreError};
-pub use expunge::Expunged;
+pub use expunge::{Chosen, Expunged};
 pub use flags::{Flags, Keywords, UidSet};
 pub use folder::CreateOptions;
 pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};

@@ -26,7 +26,7 @@ const BATCH: usize = 2000;
 const YOUNG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
-struct Redo {
+pub(super) struct Redo {
     key: Vec<u8>,
     account: AccountId,
     folder: FolderId,
@@ -367,7 +367,8 @@ fn flush(dirs: &BTreeSet<PathBuf>, progress: &mut Progress) -> BTreeSet<PathBuf>
     unflushed
 }
 
-fn read_redo(key: &[u8], value: &[u8]) -> Option<Redo> {
+/// The row of a link that is not durable yet; `None`: it cannot be read.
+pub(super) fn read_redo(key: &[u8], value: &[u8]) -> Option<Redo> {
     let rest = schema::rest(key);
     let mut r = Reader::new(value, 1).ok()?;
     Some(Redo {

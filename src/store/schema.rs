@@ -12,7 +12,7 @@
 //! | `ACCOUNT` | 0 | - | [`Account`](super::record::Account) |
 //! | `KEYWORD` | 0 | number (1) | name |
 //! | `SUBSCRIPTION` | 0 | name | - |
-//! | `INTENT` | 0 | number (4) | an operation over several directories that is under way |
+//! | `INTENT` | 0 | account (8) | an operation over several directories that is under way |
 //! | `NAME` | parent | component | folder id |
 //! | `FOLDER` | id | - | [`Folder`](super::record::Folder) |
 //! | `LOCK` | id | - | holder of the folder's lock (folder 0: of the account) |

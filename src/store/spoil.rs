@@ -20,4 +20,16 @@ impl Store {
             rows::put_account(tx.txn, account, &owner)
         })
     }
+
+    /// Records another usage of an account than its folders have.
+    ///
+    /// # Errors
+    /// The account does not exist, or the disk fails.
+    pub fn spoil_account_usage(&self, account: AccountId, usage: Usage) -> Result<(), StoreError> {
+        self.change(account, |tx| {
+            let mut owner = rows::need_account(tx.txn, account)?;
+            (owner.usage_bytes, owner.usage_messages) = (usage.bytes, usage.messages);
+            rows::put_account(tx.txn, account, &owner)
+        })
+    }
 }

@@ -115,8 +115,16 @@ impl View<'_> {
         Ok(Whereabouts {
             dir: self.folder_dir(folder)?,
             modseq: self.account()?.highest_modseq,
-            moving: rows::value(&self.read, &super::intent::intent_key(self.account))?.is_some(),
+            moving: self.is_moving()?,
         })
+    }
+
+    /// True while an operation that moves directories of the account is under way.
+    ///
+    /// # Errors
+    /// The mailbox database cannot be read.
+    pub fn is_moving(&self) -> Result<bool, StoreError> {
+        Ok(rows::value(&self.read, &super::intent::intent_key(self.account))?.is_some())
     }
 
     /// The account's row.

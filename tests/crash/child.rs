@@ -6,8 +6,8 @@ use std::path::Path;
 
 use msgstore::store::check::Depth;
 use msgstore::store::{
-    AccountId, AclChange, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, Limits,
-    NewMessage, QuotaRules, Rights, Settings, Staged, Store, Uid, UidSet, layout,
+    AccountId, AclChange, Chosen, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath,
+    Limits, NewMessage, QuotaRules, Rights, Settings, Staged, Store, Uid, UidSet, layout,
 };
 
 use super::model::{Op, Place};
@@ -159,7 +159,12 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
         }
         Op::Expire { place: at, markers } => {
             let at = place(store, at);
-            store.remove_flagged(at.0, at.1, &named(store, at, markers), Flags::SEEN, NOW).unwrap();
+            let view = store.view(at.0).unwrap();
+            let (userid, row) = (view.account().unwrap().userid, view.folder(at.1).unwrap().unwrap());
+            let chosen =
+                Chosen { userid, path: view.path(at.1).unwrap(), partition: row.partition, flags: Flags::SEEN };
+            drop(view);
+            store.remove_chosen(at.0, at.1, &named(store, at, markers), &chosen, NOW).unwrap();
         }
         Op::Maildrop { place: at, seen, deleted } => {
             let at = place(store, at);

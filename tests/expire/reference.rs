@@ -297,6 +297,7 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
             cleanup_age_h: 0,
             max_percent: None,
             now_s: NOW,
+            clock: || NOW,
         };
         let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched };
         let mut done = Vec::new();

@@ -281,7 +281,16 @@ fn who_may_not_read_any_more_is_told_nothing() {
     assert!(last(&mut joe, "setacl Work -ann r").starts_with("OK"));
     joe.append("Work", "", "a: 2\r\n\r\n");
     assert_eq!(ann.ask("noop"), ["OK Completed"]);
-    for command in ["fetch 1 flags", "search all", "store 1 +flags (\\Seen)", "copy 1 INBOX", "expunge"] {
+    for command in [
+        "fetch 1 flags",
+        "search all",
+        "sort (arrival) utf-8 all",
+        "sort (subject) utf-8 all",
+        "thread references utf-8 all",
+        "store 1 +flags (\\Seen)",
+        "copy 1 INBOX",
+        "expunge",
+    ] {
         assert_eq!(ann.ask(command), ["NO [NOPERM] Permission denied"], "{command}");
     }
     assert_eq!(ann.ask(&format!("myrights {WORK}"))[0], format!("* MYRIGHTS {WORK} lswted"));

@@ -21,3 +21,31 @@ fn a_full_list_of_keywords_says_so() {
     // As before without IMAP4rev2.
     assert_eq!(told(daemon.login("joe").ask("select INBOX")), Some(true));
 }
+
+/// RFC 9051 and RFC 9755 make message/global a message like message/rfc822; RFC 3501 does not.
+#[test]
+fn a_global_message_is_one_to_who_knows_it() {
+    let daemon = Daemon::start(&["joe"], &[]);
+    let mail = "Content-Type: message/global\r\n\r\nSubject: inside\r\n\r\ntext\r\n";
+    let structure = |enable: &str| {
+        let mut client = daemon.login("joe");
+        if !enable.is_empty() {
+            client.ask(&format!("enable {enable}"));
+        }
+        client.ask("select INBOX");
+        client.ask("fetch 1 (body bodystructure)").remove(0)
+    };
+    assert!(daemon.login("joe").append("INBOX", "", mail).starts_with("OK "));
+    let basic = r#"("message" "global" NIL NIL NIL "7bit" 25"#;
+    let plain = format!("* 1 FETCH (BODY {basic}) BODYSTRUCTURE {basic} NIL NIL NIL NIL))");
+    assert_eq!(structure(""), plain);
+    assert_eq!(structure("condstore"), plain);
+    for enable in ["imap4rev2", "utf8=accept"] {
+        let told = structure(enable);
+        assert!(told.starts_with(&format!("* 1 FETCH (BODY {basic} (NIL \"inside\" NIL")), "{told}");
+    }
+    // Its sections are there for all.
+    let mut client = daemon.login("joe");
+    client.ask("select INBOX");
+    assert!(client.ask("fetch 1 body[1.text]").concat().contains("text"), "RFC 3501 section 6.4.5");
+}

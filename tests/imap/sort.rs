@@ -1,10 +1,11 @@
 //! SORT and THREAD against what is known of messages that were made at random, and while others change the mailbox.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::cmp::Ordering;
 
 use super::{Client, Daemon};
+use msgstore::store::FolderId;
 
 /// Chance from a seed: xorshift.
 struct Chance(u64);
@@ -205,6 +206,19 @@ fn a_large_mailbox_takes_several_steps() {
     let chain: Vec<String> = (1..=count).map(|number| number.to_string()).collect();
     assert_eq!(client.ask("thread references utf-8 all")[0], format!("* THREAD ({})", chain.join(" ")));
     assert_eq!(client.ask("search return (partial -1:-2) subject 0")[1], "OK Completed");
+    // Without store.idx the messages are read, fewer in a step, and the order is the same.
+    let by_subject = client.ask("thread orderedsubject utf-8 all");
+    assert_eq!(by_subject[0].matches('(').count(), 2500);
+    let store = daemon.store();
+    let view = store.view(store.account_id("joe").unwrap().unwrap()).unwrap();
+    let index = view.folder_dir(FolderId::INBOX).unwrap().join("store.idx");
+    let away = index.with_extension("away");
+    std::fs::rename(&index, &away).unwrap();
+    assert_eq!(client.ask("thread orderedsubject utf-8 all"), by_subject);
+    assert_eq!(client.ask("thread references utf-8 all")[0], format!("* THREAD ({})", chain.join(" ")));
+    assert_eq!(numbers(&mut client, "sort (subject) utf-8 all"), backward);
+    assert_eq!(numbers(&mut client, "sort (to reverse subject) utf-8 all").last(), Some(&count));
+    std::fs::rename(&away, &index).unwrap();
 }
 
 #[test]

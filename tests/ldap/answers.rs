@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use msgstore::directory::quota::Limit;
 use msgstore::directory::scram::Hash;
-use msgstore::directory::{Directory, DirectoryError, Home, Status, User};
+use msgstore::directory::{Directory, DirectoryError, ErrorKind, Home, Status, User};
 
 use super::slapd::{READER, READER_PASSWORD, Slapd};
 use super::{data, in_a_file, options, settings};
@@ -160,7 +160,7 @@ fn facts(directory: &Directory) {
     let leads = |name: &str| directory.administers_domain(&here(directory.lookup(name).unwrap())).unwrap();
     assert!(leads("boss@siroe.com") && !leads("joe@siroe.com") && !leads("ann"));
     let problems = directory.problems().unwrap().join("\n");
-    for text in ["\"a/b@", "odd: unknown status \"strange\"", "odd: mailquota \"much\""] {
+    for text in ["\"a/b@", "odd: unknown status \"strange\"", "odd: mailquota: \"much\""] {
         let text = text.trim_end_matches('@');
         assert!(problems.contains(text), "{text}: {problems}");
     }
@@ -174,7 +174,9 @@ fn a_file_and_a_server_say_the_same() {
     let Some(slapd) = Slapd::start(&data(), "") else { return };
     let server = Directory::ldap(settings(&slapd, None), options());
     facts(&server);
-    for (one, other) in everything(&file).iter().zip(everything(&server)) {
+    let (in_file, on_server) = (everything(&file), everything(&server));
+    assert_eq!(in_file.len(), on_server.len(), "{in_file:#?}\n{on_server:#?}");
+    for (one, other) in in_file.iter().zip(on_server) {
         // slapd writes the end of each name as its configuration does.
         assert_eq!(one.replace("o=ISP", "o=isp"), other);
     }
@@ -218,12 +220,96 @@ fn no_default_domain_and_a_tree_of_domains_mean_the_same() {
             .unwrap();
         assert_eq!(seen, 1);
     }
-    // Without a default domain every userid is the uid; the first joe of the file is the first of the server, where it is told of.
-    for directory in [Directory::open(&path, plain()), Directory::ldap(settings(&slapd, None), plain())] {
+    // Without a default domain every userid is the uid; the first joe of the file counts, and of two on a server none.
+    let (file, server) = (Directory::open(&path, plain()), Directory::ldap(settings(&slapd, None), plain()));
+    assert_eq!(here(file.lookup("joe").unwrap()).mail, "joe.doe@example.org");
+    are_one_too_many(
+        &server.lookup("joe").unwrap_err(),
+        ["uid=joe,ou=People,o=example.org", "uid=joe,ou=People,o=siroe.com"],
+    );
+    for directory in [file, server] {
         let ann = here(directory.lookup("ann").unwrap());
         assert_eq!((ann.userid.as_str(), ann.domain), ("ann", None));
         assert_eq!(here(directory.lookup("boss").unwrap()).userid, "boss");
         assert_eq!(here(directory.lookup("boss@siroe.com").unwrap()).userid, "boss");
-        assert_eq!(here(directory.lookup("joe").unwrap()).mail, "joe.doe@example.org");
+    }
+}
+
+/// Two entries have one userid: nothing is said of either, and both are named.
+fn are_one_too_many(error: &DirectoryError, names: [&str; 2]) {
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(names.iter().all(|name| error.to_string().contains(name)), "{error}");
+}
+
+fn person(uids: &[&str], place: &str, more: &str) -> String {
+    let values: String = uids.iter().rev().map(|uid| format!("uid: {uid}\n")).collect();
+    format!(
+        "\ndn: uid={},{place},o=isp\nobjectClass: inetOrgPerson\nobjectClass: inetMailUser\nobjectClass: inetMailAdministrator\n\
+         {values}cn: A\nsn: B\n{more}",
+        uids[0]
+    )
+}
+
+#[test]
+fn two_entries_with_one_userid_are_no_mailbox() {
+    // The second is in another domain by its place, and in the default domain by its address.
+    let text = data()
+        + &person(&["kay"], "ou=People,o=example.org", "mail: k@example.org\nuserPassword: {CLEAR}one\n")
+        + &person(&["kay"], "ou=People,o=siroe.com", "mail: kay.b@example.org\nuserPassword: {CLEAR}two\n");
+    let dir = tempfile::tempdir().unwrap();
+    let file = in_a_file(dir.path(), &text);
+    assert_eq!(file.authenticate("kay", "one").unwrap().user.mail, "k@example.org");
+    assert!(matches!(file.authenticate("kay.b@example.org", "two"), Err(DirectoryError::BadCredentials)));
+    let Some(slapd) = Slapd::start(&text, "") else { return };
+    let server = Directory::ldap(settings(&slapd, None), options());
+    let names = ["uid=kay,ou=People,o=example.org,o=isp", "uid=kay,ou=People,o=siroe.com,o=isp"];
+    for name in ["kay", "kay@example.org", "kay.b@example.org", "k@example.org"] {
+        are_one_too_many(&server.lookup(name).unwrap_err(), names);
+        are_one_too_many(&server.recipient(name).unwrap_err(), names);
+        for password in ["one", "two"] {
+            are_one_too_many(&server.authenticate(name, password).unwrap_err(), names);
+        }
+        are_one_too_many(&server.scram_keys(name, Hash::Sha256).unwrap_err(), names);
+    }
+    are_one_too_many(&server.entry("kay").unwrap_err(), names);
+}
+
+#[test]
+fn who_writes_below_one_domain_has_no_rights_in_another() {
+    let role = "mailAdminRole: storeadmin\n";
+    let away = |name: &str| {
+        format!(
+            "\ndn: o={name},o=isp\nobjectClass: organization\nobjectClass: mailDomain\nobjectClass: inetDomain\no: {name}\n\
+             inetDomainBaseDN: ou=Away,o=isp\n"
+        )
+    };
+    let text = data()
+        + &person(&["evil@closed.org"], "ou=People,o=siroe.com", role)
+        + &person(&["lead"], "ou=People,o=siroe.com", role)
+        + &person(&["guest@siroe.com"], "ou=People,o=example.org", role)
+        + &person(&["lent"], "ou=People,o=siroe.com", &format!("mail: lent@example.org\n{role}"))
+        // Of several values the one in the name of the entry.
+        + &person(&["zed", "alpha"], "ou=People,o=siroe.com", "userPassword: {SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nuserPassword: {CLEAR}better\n")
+        // Two domains with one base.
+        + &away("brave.org")
+        + &away("away.org")
+        + "\ndn: ou=Away,o=isp\nobjectClass: organizationalUnit\nou: Away\n"
+        + &person(&["eva"], "ou=Away", role);
+    let dir = tempfile::tempdir().unwrap();
+    let file = in_a_file(dir.path(), &text);
+    let Some(slapd) = Slapd::start(&text, "") else { return };
+    let server = Directory::ldap(settings(&slapd, None), options());
+    for directory in [&file, &server] {
+        assert_eq!(directory.lookup("evil@closed.org").unwrap(), Home::Nowhere);
+        assert!(directory.problems().unwrap().join("\n").contains("evil@closed.org is below the domain siroe.com"));
+        let leads = |name: &str| directory.administers_domain(&here(directory.lookup(name).unwrap())).unwrap();
+        assert!(leads("lead@siroe.com") && leads("eva@away.org"));
+        assert!(!leads("guest@siroe.com") && !leads("lent@example.org"));
+        assert_eq!(here(directory.lookup("lent").unwrap()).domain.as_deref(), Some("example.org"));
+        assert_eq!(directory.lookup("alpha@siroe.com").unwrap(), Home::Nowhere);
+        // Two passwords: a value that is not understood is compared by the server, also beside one that is.
+        for (password, is_right) in [("secret", true), ("better", true), ("worse", false)] {
+            assert_eq!(directory.authenticate("zed@siroe.com", password).is_ok(), is_right, "{password}");
+        }
     }
 }

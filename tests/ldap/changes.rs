@@ -101,7 +101,14 @@ fn scram_is_offered_while_everybody_has_keys() {
     assert_eq!(offered(), [true, true]);
     let joe = directory.entry("joe").unwrap().unwrap();
     directory.replace(&joe.dn, &[("authPassword", &[&values[1]])]).unwrap();
-    // His next login shows it.
+    // His next login shows it, and so does his next try by SCRAM.
     assert!(directory.authenticate("joe", "secret").is_ok());
     assert_eq!(Hash::ALL.map(|hash| directory.scram_for_all(hash)), [false, true]);
+    directory.replace(&joe.dn, &[("authPassword", &[&values[0], &values[1]])]).unwrap();
+    assert_eq!(offered(), [true, true]);
+    directory.replace(&joe.dn, &[("authPassword", &[&values[0]])]).unwrap();
+    directory.scram_keys("nobody", Hash::ALL[1]).unwrap();
+    assert_eq!(Hash::ALL.map(|hash| directory.scram_for_all(hash)), [true, true]);
+    directory.scram_keys("joe", Hash::ALL[1]).unwrap();
+    assert_eq!(Hash::ALL.map(|hash| directory.scram_for_all(hash)), [true, false]);
 }

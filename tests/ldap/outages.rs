@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -84,6 +86,90 @@ fn another_server_takes_its_place() {
     second.stop();
     let error = directory.lookup("joe").unwrap_err().to_string();
     assert!(error.contains(&first.host()) && error.contains(&second.host()), "{error}");
+}
+
+/// A server that takes connections, and answers each with these bytes or not at all; how many have come.
+fn sick(answer: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (host, count) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        let mut held = Vec::new();
+        for mut client in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            if !answer.is_empty() {
+                let _ = client.read(&mut [0; 1000]);
+                let _ = client.write_all(answer);
+            }
+            held.push(client);
+        }
+    });
+    (host, count)
+}
+
+#[test]
+fn a_sick_server_is_left_alone() {
+    let Some(well) = Slapd::start(&data(), "") else { return };
+    // LDAPMessage 1, BindResponse: busy.
+    let busy = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x33\x04\x00\x04\x00";
+    // LDAPMessage 1, SearchResultDone: unavailable.
+    let unavailable = b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x34\x04\x00\x04\x00";
+    for (answer, bind) in [(&b""[..], None), (b"", Some(("", ""))), (busy, None), (unavailable, Some(("", "")))] {
+        let (host, count) = sick(answer);
+        let mut both = settings(&well, bind);
+        both.hosts.insert(0, host);
+        // Each question has a connection of its own.
+        (both.pool_size, both.connect_timeout, both.search_timeout) =
+            (0, Duration::from_secs(2), Duration::from_secs(2));
+        let directory = Directory::ldap(both, options());
+        is_well(&directory);
+        is_well(&directory);
+        assert_eq!(count.load(Ordering::SeqCst), 1, "{answer:?} {bind:?}");
+    }
+    // The same where only passwords are asked for: nobody has bound before.
+    let (host, count) = sick(b"");
+    let mut both = settings(&well, Some(("", "")));
+    both.hosts.insert(0, host);
+    both.search_timeout = Duration::from_secs(2);
+    let directory = Directory::ldap(both, options());
+    assert!(directory.authenticate("joe", "secret").is_ok() && directory.authenticate("joe", "secret").is_ok());
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_kept_connection_that_fell_silent_is_forgotten() {
+    let Some(slapd) = Slapd::start(&data(), "") else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut kept = settings(&slapd, None);
+    kept.hosts = vec![listener.local_addr().unwrap().to_string()];
+    kept.search_timeout = Duration::from_secs(4);
+    // What comes on a connection of before is swallowed, as by a firewall that has forgotten it.
+    let (age, port) = (Arc::new(AtomicUsize::new(0)), slapd.port);
+    let now = Arc::clone(&age);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (other_client, other_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            for (mut from, mut to) in [(client, server), (other_server, other_client)] {
+                let (own, now) = (now.load(Ordering::SeqCst), Arc::clone(&now));
+                thread::spawn(move || {
+                    let mut bytes = [0; 65_536];
+                    while let Ok(count @ 1..) = from.read(&mut bytes) {
+                        if now.load(Ordering::SeqCst) == own && to.write_all(&bytes[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    let directory = Directory::ldap(kept, options());
+    is_well(&directory);
+    for _ in 0..2 {
+        age.fetch_add(1, Ordering::SeqCst);
+        is_well(&directory);
+    }
 }
 
 /// Passes bytes on to a server and lets its answers wait.
@@ -180,6 +266,8 @@ fn a_wrong_setting_is_said() {
         Directory::ldap(settings, options())
     };
     says_nothing(&with(&|settings| settings.bind_password = "wrong".to_owned()), "does not let cn=admin,o=isp in");
+    // A bind without a password is one as nobody.
+    says_nothing(&with(&|settings| settings.bind_password.clear()), "local.ugldapbindcred is not set");
     says_nothing(&with(&|settings| settings.base_dn = "o=nothing,o=isp".to_owned()), "has no entry o=nothing,o=isp");
     says_nothing(&with(&|settings| settings.hosts.clear()), "no server is named");
     says_nothing(&with(&|settings| settings.hosts = vec!["no such host".to_owned()]), "");
@@ -201,7 +289,8 @@ fn a_server_that_sends_its_clients_elsewhere() {
     slapd.run();
     let directory = Directory::ldap(settings(&slapd, None), options());
     assert!(matches!(directory.lookup("joe").unwrap(), Home::Here(_)));
-    for error in [directory.lookup("nobody").unwrap_err(), directory.users().unwrap_err()] {
+    let unknown = directory.domain("unheard.org").unwrap_err();
+    for error in [directory.lookup("nobody").unwrap_err(), directory.users().unwrap_err(), unknown] {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("ldap://192.0.2.1/"), "{error}");
     }

@@ -43,6 +43,8 @@ pub fn who_is_asked_and_as_whom() {
     // Nobody in particular may read, not change.
     it.run_with("user", &["passwd", "joe"], "better\n").ended(77);
     set(&it, "local.ugldapbinddn", ADMIN);
+    assert!(no_answer(&it).contains("local.ugldapbindcred is not set"));
+    set(&it, "local.ugldapbindcred", "wrong");
     assert!(no_answer(&it).contains("does not let cn=admin,o=isp in"));
     set(&it, "local.ugldapbindcred", ADMIN_PASSWORD);
     // Her entry lacks the object class for keys.

@@ -44,6 +44,16 @@ fn certificates_are_checked() {
             assert!(error.contains("local.ugldapcafile"), "{error}");
         }
     }
+    // A file that was wrong is read again, and a certificate in it that nobody understands forbids no other.
+    let mut mended = settings(&slapd, None);
+    (mended.encryption, mended.ca_file) = (Encryption::StartTls, slapd.path("mended.pem"));
+    let mended = Directory::ldap(mended, options());
+    assert!(mended.lookup("joe").is_err());
+    let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(slapd.path("mended.pem"), odd).unwrap();
+    assert!(mended.lookup("joe").unwrap_err().to_string().contains("there is none"));
+    std::fs::write(slapd.path("mended.pem"), format!("{odd}{certificate}")).unwrap();
+    assert!(matches!(mended.lookup("joe"), Ok(Home::Here(_))));
     // The server insists; nobody falls back to plain text.
     let error = ask(&slapd, Encryption::None, slapd.port, "127.0.0.1", "cert.pem").unwrap_err();
     assert!(error.contains("TLS"), "{error}");

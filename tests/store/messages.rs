@@ -50,7 +50,7 @@ fn a_lost_index_is_read_from_the_messages() {
     assert_eq!(source, Source::Damaged);
     assert!(String::from_utf8_lossy(entry.envelope()).contains("\"one\""));
     let subject = |keys: &msgstore::message::keys::Keys<'_>, _: &[u8]| keys.subject.to_vec();
-    assert_eq!(index.with_keys(&row, false, subject).unwrap(), b"ONE");
+    assert_eq!(index.with_keys(&row, false, subject).unwrap(), (b"ONE".to_vec(), Source::Damaged));
     assert_eq!(index.with_headers(&row, <[u8]>::to_vec).unwrap(), b"Subject: one\r\n");
     drop(view);
     f.append(joe, INBOX, "Subject: two\r\n\r\n2\r\n", Flags::NONE);

@@ -231,6 +231,7 @@ fn settings(ui: &mut Ui, conf: &Conf, store: &Store, wanted: &Wanted) -> anyhow:
         cleanup_age_h: conf.int("store.cleanupage"),
         max_percent: wanted.max_percent.or(bound),
         now_s: clock::now_s(),
+        clock: clock::now_s,
     })
 }
 

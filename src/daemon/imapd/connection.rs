@@ -243,7 +243,7 @@ impl Connection {
         if let Some(claimed) = authenticate::claimed(self.session()?, &response) {
             self.line.wait_for_turn(claimed).await?;
         }
-        let slow = self.session()?.awaits_password();
+        let slow = self.session()?.asks_directory();
         let (progress, tag, out) = self
             .on_worker(slow, move |session| {
                 let mut out = Vec::new();

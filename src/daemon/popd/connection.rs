@@ -174,7 +174,7 @@ impl Connection {
             self.send().await?;
             self.line.wait_for_turn(claimed).await?;
         }
-        let slow = self.session()?.awaits_password();
+        let slow = self.session()?.asks_directory();
         let respond = move |session: &mut Session, out: &mut Vec<u8>| {
             session.authenticate(&response, initial, clock::now_s(), out)
         };

@@ -4,6 +4,7 @@
 //! A server that does not answer, an answer that is not complete and a part of the tree that is on other servers all are [`DirectoryError::Unavailable`].
 
 mod cache;
+mod domains;
 mod search;
 mod settings;
 mod wire;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use ldap3::Scope;
 
 use self::cache::Cache;
+use self::domains::Bases;
 use self::search::{Found, Search, any, equals};
 pub use self::settings::{Encryption, Settings};
 use self::wire::{Failure, Wire};
 use super::dn::Dn;
-use super::domain::{self, Domain};
+use super::domain::Domain;
 use super::group::{self, Group, MEMBERS};
 use super::ldif::Entry;
 use super::scram::{Hash, Keys};
@@ -49,7 +51,9 @@ pub struct LdapDirectory {
 }
 
 impl LdapDirectory {
-    pub(super) fn new(settings: Settings, site: Site) -> LdapDirectory {
+    pub(super) fn new(settings: Settings, mut site: Site) -> LdapDirectory {
+        // Every entry is there, whatever its domain is.
+        site.base_domain = Dn::parse(&settings.base_dn).domain(site.dc_root.as_ref());
         // Domains are few.
         let (bytes, lifetime) = (settings.cache_bytes, settings.cache_lifetime);
         LdapDirectory {
@@ -74,7 +78,10 @@ impl LdapDirectory {
 
     pub(super) fn recipient(&self, address: &str) -> Result<Home, DirectoryError> {
         let people = self.people(address)?;
-        let found = self.by_address(&people, address).or_else(|| self.by_userid(&people, address));
+        let found = match self.by_address(&people, address)? {
+            Some(record) => Some(record),
+            None => self.by_userid(&people, address)?,
+        };
         Ok(self.site.home(self.joined(found)?.as_ref()))
     }
 
@@ -82,9 +89,10 @@ impl LdapDirectory {
         let found = self.by_login(login)?;
         self.site.check(login, found.as_ref(), password, |record| self.bind(record, password).map(Some))?;
         if let Some(record) = &found {
+            // A password that only the server can compare has no keys.
+            let is_hidden = record.passwords.is_empty() && self.site.is_here(record);
             for hash in Hash::ALL {
-                // Somebody who has got no keys since the start: mail programs must not try SCRAM any more.
-                if !record.passwords.is_empty() && !self.site.is_ready_for_scram(record, hash) {
+                if is_hidden || !self.site.is_ready_for_scram(record, hash) {
                     self.site.set_scram_for_all(hash, false);
                 }
             }
@@ -106,7 +114,12 @@ impl LdapDirectory {
     }
 
     pub(super) fn scram_keys(&self, login: &str, hash: Hash) -> Result<Keys, DirectoryError> {
-        Ok(self.site.scram_keys(login, self.by_login(login)?.as_ref(), hash))
+        let found = self.by_login(login)?;
+        // Somebody who has got no keys since the start: mail programs must not try SCRAM any more.
+        if found.as_ref().is_some_and(|record| !self.site.is_ready_for_scram(record, hash)) {
+            self.site.set_scram_for_all(hash, false);
+        }
+        Ok(self.site.scram_keys(login, found.as_ref(), hash))
     }
 
     pub(super) fn admit(&self, login: &str, keys: &Keys) -> Result<Authenticated, DirectoryError> {
@@ -116,27 +129,56 @@ impl LdapDirectory {
 
     pub(super) fn entry(&self, userid: &str) -> Result<Option<User>, DirectoryError> {
         let people = self.people(userid)?;
-        Ok(self.joined(self.by_userid(&people, userid))?.map(|record| record.user))
+        Ok(self.joined(self.by_userid(&people, userid)?)?.map(|record| record.user))
     }
 
     pub(super) fn has_address(&self, address: &str) -> Result<bool, DirectoryError> {
-        Ok(self.by_address(&self.people(address)?, address).is_some())
+        Ok(self.by_address(&self.people(address)?, address)?.is_some())
     }
 
     fn by_login(&self, name: &str) -> Result<Option<Record>, DirectoryError> {
         let people = self.people(name)?;
-        self.joined(self.by_userid(&people, name).or_else(|| self.by_address(&people, name)))
+        let found = match self.by_userid(&people, name)? {
+            Some(record) => Some(record),
+            None => self.by_address(&people, name)?,
+        };
+        self.joined(found)
     }
 
-    fn by_userid<'a>(&self, people: &'a [Record], name: &str) -> Option<&'a Record> {
+    /// Whoever has that userid. Two entries with one userid would be one mailbox with two passwords: then it is nobody's for now.
+    fn by_userid<'a>(&self, people: &'a [Record], name: &str) -> Result<Option<&'a Record>, DirectoryError> {
         let userid = canonical_userid(name, self.site.default_domain.as_deref());
-        one_of(people.iter().filter(|record| record.user.userid == userid), &userid)
+        let mut found = people.iter().filter(|record| record.user.userid == userid);
+        let first = found.next();
+        match (first, found.next()) {
+            (Some(first), Some(other)) => Err(self.ambiguous(&userid, &first.user.dn, &other.user.dn)),
+            _ => Ok(first),
+        }
     }
 
-    fn by_address<'a>(&self, people: &'a [Record], address: &str) -> Option<&'a Record> {
+    /// Whoever has that address, if no other entry has the same userid.
+    fn by_address<'a>(&self, people: &'a [Record], address: &str) -> Result<Option<&'a Record>, DirectoryError> {
         let address = canonical_address(address);
         let is_it = |other: &String| canonical_address(other) == address;
-        one_of(people.iter().filter(|record| record.user.addresses().any(is_it)), &address)
+        let Some(record) = one_of(people.iter().filter(|record| record.user.addresses().any(is_it)), &address) else {
+            return Ok(None);
+        };
+        let userid = &record.user.userid;
+        let asked = canonical_userid(&address, self.site.default_domain.as_deref());
+        // Those of that userid are among these people only where the address is the userid as well.
+        let namesakes = if asked == *userid { None } else { Some(self.people(userid)?) };
+        match self.by_userid(namesakes.as_ref().map_or(people, |namesakes| namesakes), userid)? {
+            Some(other) if other.user.dn != record.user.dn => {
+                Err(self.ambiguous(userid, &other.user.dn, &record.user.dn))
+            }
+            _ => Ok(Some(record)),
+        }
+    }
+
+    fn ambiguous(&self, userid: &str, dn: &str, other: &str) -> DirectoryError {
+        let text = format!("{dn} and {other} both have the userid {userid}");
+        log::error(Category::Ldap, format!("{text}; neither is served"));
+        self.unavailable(Failure::Unreachable(text))
     }
 
     /// With what other entries say: that of the domain, and that of the group of service administrators.
@@ -208,67 +250,6 @@ impl LdapDirectory {
         let base = self.base_domain(&entry.dn, bases)?;
         let read = user::read(entry, &self.site, base.as_deref(), warn);
         Ok(read.map_err(|text| format!("{text}; the entry is ignored")))
-    }
-
-    /// The domain below whose base (`inetDomainBaseDN`) an entry is. Asked only where there is a tree of domains of its own.
-    fn base_domain(&self, dn: &str, bases: &mut Bases) -> Result<Option<String>, DirectoryError> {
-        let Some(root) = &self.settings().dc_root else {
-            return Ok(None);
-        };
-        // Every entry above it, by its name: the text behind each comma that ends a part.
-        let bytes = dn.as_bytes();
-        let ends = (1..bytes.len()).filter(|at| bytes.get(*at) == Some(&b',') && bytes.get(at - 1) != Some(&b'\\'));
-        let above: Vec<&str> = ends.filter_map(|at| dn.get(at + 1..)).map(str::trim).collect();
-        let Some(parent) = above.first() else {
-            return Ok(None);
-        };
-        if let Some(known) = bases.0.get(*parent) {
-            return Ok(known.clone());
-        }
-        let filter = any(above.iter().map(|dn| equals("inetDomainBaseDN", dn)));
-        let found = self.search(root, filter)?;
-        let mut nearest: Option<(usize, String)> = None;
-        for entry in &found.entries {
-            if let Ok(Some(domain)) = domain::read(entry, self.site.dc_root.as_ref(), &mut |_| {})
-                && let Some((base, name)) = domain.base()
-                && Dn::parse(dn).is_in(&base)
-                && nearest.as_ref().is_none_or(|(depth, _)| base.depth() > *depth)
-            {
-                nearest = Some((base.depth(), name));
-            }
-        }
-        let name = nearest.map(|(_, name)| name);
-        bases.0.insert((*parent).to_owned(), name.clone());
-        Ok(name)
-    }
-
-    pub(super) fn domain(&self, name: &str) -> Result<Option<Domain>, DirectoryError> {
-        let name = name.trim().to_lowercase();
-        if let Some(known) = self.domains.get(&name) {
-            return Ok(known);
-        }
-        let classes = any(domain::CLASSES.map(|class| equals("objectClass", class)));
-        let label = name.split('.').next().unwrap_or(&name);
-        let names = [("sunPreferredDomain", name.as_str()), ("associatedDomain", &name), ("o", &name), ("dc", label)];
-        let filter = format!("(&{classes}{})", any(names.map(|(attribute, value)| equals(attribute, value))));
-        let mut domains = Vec::new();
-        let roots = self.settings().dc_root.iter().chain([&self.settings().base_dn]);
-        for root in roots {
-            for entry in self.search(root, filter.clone())?.entries {
-                match domain::read(&entry, self.site.dc_root.as_ref(), &mut |text| {
-                    log::error(Category::Ldap, self.place(&entry, &text));
-                }) {
-                    Ok(domain) => domains.extend(domain),
-                    Err(text) => log::error(Category::Ldap, self.place(&entry, &text)),
-                }
-            }
-        }
-        let place = domains.iter().position(|domain| domain.name == name);
-        let place = place.or_else(|| domains.iter().position(|domain| domain.aliases.contains(&name)));
-        let found = place.map(|at| domains.swap_remove(at));
-        let size = found.as_ref().map_or(0, |domain| size_of::<Domain>() + domain.dn.len() + domain.name.len());
-        self.domains.keep(&name, found.clone(), size);
-        Ok(found)
     }
 
     pub(super) fn administers_domain(&self, user: &User) -> Result<bool, DirectoryError> {
@@ -396,7 +377,8 @@ impl LdapDirectory {
         let connection = self.wire.connection().map_err(|failure| self.unavailable(failure))?;
         let mut last: Option<Found> = None;
         loop {
-            let answer = self.wire.ask_on(search::page(connection.clone(), wanted.clone(), last.take()));
+            let answer =
+                self.wire.ask_on(&connection, search::page(connection.ldap.clone(), wanted.clone(), last.take()));
             let mut found = answer.map_err(|failure| self.unavailable(failure))?;
             self.trace(|| format!("search {} {filter}: a page of {}", wanted.base, found.entries.len()));
             if !found.elsewhere.is_empty() {
@@ -467,22 +449,18 @@ impl LdapDirectory {
                 format!("the server has no entry {} (local.ugldapbasedn)", self.settings().base_dn)
             }
             Failure::Code(REFERRAL, words) => format!("the server sends its clients elsewhere: {words}"),
-            Failure::Code(code, words) => format!("result code {code} {words}").trim_end().to_owned(),
+            failure @ Failure::Code(..) => failure.to_string(),
         };
         DirectoryError::Unavailable { directory: self.wire.name(), reason }
     }
 }
-
-/// Domains by the name of the entry above a user's, in one piece of work.
-#[derive(Default)]
-struct Bases(HashMap<String, Option<String>>);
 
 fn elsewhere(servers: &[String]) -> Failure {
     let named = servers.first().map_or("", String::as_str);
     Failure::Unreachable(format!("a part of the entries is on another server, which is not asked: {named}"))
 }
 
-/// The first of several, which should be one.
+/// The first of several with one address, which should be one.
 fn one_of<'a>(mut records: impl Iterator<Item = &'a Record>, name: &str) -> Option<&'a Record> {
     let first = records.next()?;
     for other in records {

@@ -45,13 +45,7 @@ impl LdapDirectory {
             }
         }
         let entry = dn.clone();
-        self.change(
-            &dn,
-            self.wire.ask(move |mut ldap| {
-                let (dn, all) = (entry.clone(), all.clone());
-                async move { Ok(ldap.add(&dn, all).await?) }
-            }),
-        )
+        self.change(&dn, self.wire.change(move |mut ldap| async move { Ok(ldap.add(&entry, all).await?) }))
     }
 
     pub(in crate::directory) fn replace(&self, dn: &str, changes: &[Change<'_>]) -> Result<(), DirectoryError> {
@@ -78,23 +72,16 @@ impl LdapDirectory {
     ) -> Result<LdapResult, Failure> {
         let class = class.map(|class| ("objectClass".to_owned(), HashSet::from([class.to_owned()])));
         let (entry, changes) = (dn.to_owned(), changes.to_vec());
-        self.wire.ask(move |mut ldap| {
-            let added = class.iter().cloned().map(|(attribute, values)| Mod::Add(attribute, values));
-            let set = changes.iter().cloned().map(|(attribute, values)| Mod::Replace(attribute, values));
-            let (dn, all) = (entry.clone(), added.chain(set).collect());
-            async move { Ok(ldap.modify(&dn, all).await?) }
+        self.wire.change(move |mut ldap| async move {
+            let added = class.into_iter().map(|(attribute, values)| Mod::Add(attribute, values));
+            let set = changes.into_iter().map(|(attribute, values)| Mod::Replace(attribute, values));
+            Ok(ldap.modify(&entry, added.chain(set).collect()).await?)
         })
     }
 
     pub(in crate::directory) fn delete(&self, dn: &str) -> Result<(), DirectoryError> {
         let entry = dn.to_owned();
-        self.change(
-            dn,
-            self.wire.ask(move |mut ldap| {
-                let dn = entry.clone();
-                async move { Ok(ldap.delete(&dn).await?) }
-            }),
-        )
+        self.change(dn, self.wire.change(move |mut ldap| async move { Ok(ldap.delete(&entry).await?) }))
     }
 
     /// What the answer to a change means.

@@ -84,8 +84,14 @@ pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Ru
     }
     faults.sort_by_key(|fault| fault.origin.line);
     // Where it cannot be told whether it is exclusive, others would remove what it may have protected.
-    let unsure = !rule.exclusive
-        && given.iter().any(|line| line.attribute.eq_ignore_ascii_case("exclusive") && boolean(&line.value).is_none());
+    let may_be_exclusive = |line: &Given| {
+        let lower = line.attribute.to_ascii_lowercase();
+        match lower == "exclusive" {
+            true => boolean(&line.value).is_none(),
+            false => !is_attribute(&lower) && slip(&lower) == Some("exclusive"),
+        }
+    };
+    let unsure = !rule.exclusive && (!broken.is_empty() || given.iter().any(may_be_exclusive));
     let stays = (rule.exclusive || unsure).then(|| Rule::exempting(rule.name, rule.origin, rule.pattern));
     (stays, faults)
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::Run;
 use super::plan::{AccountPlan, FolderPlan};
 use super::policy::Verdict;
-use super::rule::{Action, Rule};
+use super::rule::{Action, Reason, Rule};
 use crate::ops::mailbox::show_name;
-use crate::store::{AccountId, Flags, Folder, FolderId, FolderPath, Kind, Purged, StoreError, Uid, UidSet};
+use crate::store::{AccountId, Chosen, Flags, Folder, FolderId, FolderPath, Kind, Purged, StoreError, Uid, UidSet};
 
 /// Messages that are expunged or moved in one transaction.
 const BATCH: usize = 1000;
@@ -87,10 +87,19 @@ impl Run<'_> {
             Kind::NotFound => {}
             _ => failures.push((mailbox.clone(), error.to_string())),
         };
-        let FolderPlan { path: _, row, rules, judged } = plan;
+        let FolderPlan { path, row, rules, judged } = plan;
         let mut taken = judged.taken;
         if !self.settings.dry_run && !taken.is_empty() {
-            let gone = self.take(id, &row, &rules, &taken, &mut fail);
+            let partition = row.partition.clone();
+            let chosen = Chosen { userid: userid.to_owned(), path, partition, flags: Flags::NONE };
+            match self.still_too_full(id, &row, &rules, taken) {
+                Ok(still) => taken = still,
+                Err(error) => {
+                    fail(error);
+                    taken = Vec::new();
+                }
+            }
+            let gone = self.take(id, row.id, &rules, &taken, &chosen, &mut fail);
             taken.retain(|verdict| gone.contains(verdict.facts.uid));
         }
         let mut purged = Purged::default();
@@ -104,13 +113,40 @@ impl Run<'_> {
         Done { mailbox, partition, uidvalidity, rules, taken, reported: judged.reported, purged }
     }
 
-    /// Expunges and moves; returns the messages that really went.
-    fn take(
+    /// What is to go from a folder that had to be made smaller, if somebody has made it smaller since: it is judged again.
+    fn still_too_full(
         &self,
         id: AccountId,
         row: &Folder,
         rules: &[Arc<Rule>],
+        taken: Vec<Verdict>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let crowded =
+            |verdict: &Verdict| matches!(verdict.reason, Reason::Count | Reason::Bytes | Reason::Both | Reason::All);
+        if !taken.iter().any(crowded) {
+            return Ok(taken);
+        }
+        let now =
+            self.store.view(id)?.folder(row.id)?.ok_or_else(|| StoreError::NotFound { what: "the mailbox".into() })?;
+        if now.exists >= row.exists && now.bytes >= row.bytes {
+            return Ok(taken);
+        }
+        let mut failed = None;
+        let judged = self.judge(id, &now, rules, &mut failed)?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(judged.taken),
+        }
+    }
+
+    /// Expunges and moves; returns the messages that really went.
+    fn take(
+        &self,
+        id: AccountId,
+        folder: FolderId,
+        rules: &[Arc<Rule>],
         taken: &[Verdict],
+        chosen: &Chosen,
         fail: &mut dyn FnMut(StoreError),
     ) -> UidSet {
         let mut ways: BTreeMap<Way, Vec<Uid>> = BTreeMap::new();
@@ -124,9 +160,10 @@ impl Run<'_> {
         }
         let mut gone: Vec<(Uid, Uid)> = Vec::new();
         for ((to, flags), uids) in ways {
+            let chosen = Chosen { flags: Flags(flags), ..chosen.clone() };
             for batch in uids.chunks(BATCH) {
                 let batch: UidSet = batch.iter().copied().collect();
-                match self.take_batch(id, row.id, &batch, to.as_ref(), Flags(flags)) {
+                match self.take_batch(id, folder, &batch, to.as_ref(), &chosen) {
                     Ok(went) => gone.extend(went.ranges()),
                     Err(error) => {
                         fail(error);
@@ -144,14 +181,14 @@ impl Run<'_> {
         folder: FolderId,
         batch: &UidSet,
         to: Option<&FolderPath>,
-        flags: Flags,
+        chosen: &Chosen,
     ) -> Result<UidSet, StoreError> {
-        let now_s = self.settings.now_s;
+        let now_s = (self.settings.clock)();
         let Some(to) = to else {
-            return Ok(self.store.remove_flagged(id, folder, batch, flags, now_s)?.uids);
+            return Ok(self.store.remove_chosen(id, folder, batch, chosen, now_s)?.uids);
         };
         let target = self.target(id, to)?;
-        let moved = self.store.move_messages((id, folder), batch, (id, target), now_s)?;
+        let moved = self.store.move_chosen(id, (folder, target), batch, chosen, now_s)?;
         Ok(moved.pairs.into_iter().map(|(from, _)| from).collect())
     }
 
@@ -172,10 +209,11 @@ impl Run<'_> {
     }
 
     fn purge_folder(&self, id: AccountId, folder: FolderId, taken: &[Verdict]) -> Result<Purged, StoreError> {
-        let before_s = self.settings.purge_before_s();
+        let before_s = self.settings.purge_before_s((self.settings.clock)());
         if !self.settings.dry_run {
             return self.store.purge(id, folder, before_s);
         }
+        let before_s = self.settings.purge_before_s(self.settings.now_s);
         let mut due = self.store.view(id)?.purge_due(folder, before_s)?;
         if before_s > self.settings.now_s {
             // What goes now is purged in the same run. Whether its space becomes free depends on copies, which is not looked at here.

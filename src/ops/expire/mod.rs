@@ -2,7 +2,7 @@
 //! **Not here**: options, printing, the log (`cli::imexpire`); how messages are expunged and purged (`store`); when a run begins.
 //! **Start**: [`source`] for rules as they are written, `rule.rs` for what one takes, `policy.rs` for how they come together, then [`Run::run`].
 //! **Rules**: a trial run and a real one make the same plan. Messages are judged in one snapshot a folder, expunged in batches, and only if they
-//! still have the flags that they were taken for. A rule that cannot be read removes nothing, and an exclusive one still keeps others away.
+//! still have the flags that they were taken for, and their folder its name and place. A rule that cannot be read removes nothing, and an exclusive one still keeps others away.
 //! **Sources**: 2004Q2 guide, "To Set the Automatic Message Removal (Expire and Purge) Feature"; decisions in docs/expiry.md.
 
 mod build;
@@ -84,14 +84,16 @@ pub struct Settings {
     pub cleanup_age_h: i64,
     /// Most messages, in percent, that may expire; else nothing does.
     pub max_percent: Option<u8>,
-    /// The time, seconds since 1970.
+    /// The time from which ages are counted, seconds since 1970.
     pub now_s: i64,
+    /// The time of the moment, seconds since 1970: a run may take hours, and what it expunges then is expunged then.
+    pub clock: fn() -> i64,
 }
 
 impl Settings {
-    /// What was expunged before is purged.
-    fn purge_before_s(&self) -> i64 {
-        self.now_s.saturating_sub(self.cleanup_age_h.saturating_mul(HOUR_S)).saturating_add(1)
+    /// What was expunged before is purged, at a time.
+    fn purge_before_s(&self, now_s: i64) -> i64 {
+        now_s.saturating_sub(self.cleanup_age_h.saturating_mul(HOUR_S)).saturating_add(1)
     }
 }
 
@@ -178,7 +180,10 @@ impl Run<'_> {
         if !self.settings.purge || self.settings.user.is_some() {
             return Ok(());
         }
-        for removed in self.store.removed(self.settings.partition.as_deref(), self.settings.purge_before_s())? {
+        for removed in self
+            .store
+            .removed(self.settings.partition.as_deref(), self.settings.purge_before_s((self.settings.clock)()))?
+        {
             let failed = if self.settings.dry_run { None } else { self.store.purge_removed(&removed).err() };
             visit(&removed, failed);
         }

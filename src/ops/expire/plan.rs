@@ -18,6 +18,13 @@ use crate::store::{AccountId, Folder, FolderPath, Kind, Message, Store, StoreErr
 /// Longest header that is looked at, in bytes.
 const HEADER_MOST: u64 = 16 << 20;
 
+/// Looks at the mailboxes of an account that is being renamed or moved, and the pause between two.
+const TRIES: u32 = 100;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// A folder and where it lies; no directory: the partition is not there.
+type Here = (FolderPath, Folder, Option<PathBuf>);
+
 /// What is planned for one mailbox.
 #[derive(Clone, Debug)]
 pub(super) struct FolderPlan {
@@ -61,20 +68,14 @@ impl Run<'_> {
     }
 
     fn plan_folders(&self, plan: &mut AccountPlan) -> Result<(), StoreError> {
-        let view = self.store.view(plan.id)?;
-        plan.userid = view.account()?.userid;
-        let mut folders: Vec<(FolderPath, Folder, Option<PathBuf>)> = Vec::new();
-        for (path, row) in view.folders()? {
-            let dir = view.folder_dir(row.id).ok();
-            folders.push((path, row, dir));
-        }
-        drop(view);
-        let expires = self.settings.expire && !self.rules.excludes(&plan.userid);
+        let expires = self.settings.expire;
+        let (userid, folders, read) = self.folders_with_rules(plan.id, expires)?;
+        plan.userid = userid;
+        let expires = expires && !self.rules.excludes(&plan.userid);
         // The rules in the directory of each folder; those of INBOX's are the account's.
         let mut found: BTreeMap<FolderPath, Loaded> = BTreeMap::new();
-        for (path, row, dir) in folders {
-            if expires && self.rules.local {
-                let loaded = dir.as_deref().map_or_else(unreachable_rules, local);
+        for ((path, row, dir), loaded) in folders.into_iter().zip(read) {
+            if let Some(loaded) = loaded.filter(|_| expires) {
                 plan.faults.extend(loaded.faults.iter().map(ToString::to_string));
                 plan.warnings.extend(loaded.warnings.iter().cloned());
                 found.insert(path.clone(), loaded);
@@ -114,6 +115,38 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The folders of an account, and the rules in their directories, none of which was moved while they were read.
+    fn folders_with_rules(
+        &self,
+        id: AccountId,
+        expires: bool,
+    ) -> Result<(String, Vec<Here>, Vec<Option<Loaded>>), StoreError> {
+        let local_rules = |dir: &Option<PathBuf>| dir.as_deref().map_or_else(unreachable_rules, local);
+        for _ in 0..TRIES {
+            let before = self.folders_now(id)?;
+            let wanted = expires && self.rules.local;
+            let read = before.1.iter().map(|(_, _, dir)| wanted.then(|| local_rules(dir))).collect();
+            let after = self.folders_now(id)?;
+            let place = |(path, row, dir): &Here| (path.clone(), row.id, dir.clone());
+            let same = before.0 == after.0 && before.1.iter().map(place).eq(after.1.iter().map(place));
+            if same && !before.2 && !after.2 {
+                return Ok((before.0, before.1, read));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(StoreError::InUse { what: "a mailbox".into(), by: None })
+    }
+
+    /// The userid and the folders of an account with their directories, and whether directories are being moved.
+    fn folders_now(&self, id: AccountId) -> Result<(String, Vec<Here>, bool), StoreError> {
+        let view = self.store.view(id)?;
+        let folders = view.folders()?.into_iter().map(|(path, row)| {
+            let dir = view.folder_dir(row.id).ok();
+            (path, row, dir)
+        });
+        Ok((view.account()?.userid, folders.collect(), view.is_moving()?))
+    }
+
     /// The rules that apply to a mailbox: global ones, those of the partition, of the account, of the folders above it, its own.
     fn rules_of(
         &self,
@@ -139,7 +172,7 @@ impl Run<'_> {
     }
 
     /// Reads a folder, as far as its rules need it, and judges its messages. A header that cannot be read is told in `failed`.
-    fn judge(
+    pub(super) fn judge(
         &self,
         account: AccountId,
         row: &Folder,

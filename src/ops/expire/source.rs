@@ -133,6 +133,10 @@ struct Draft {
 struct Drafts(Vec<Draft>);
 
 impl Drafts {
+    fn has(&self, name: &str) -> bool {
+        !name.is_empty() && self.0.iter().any(|draft| draft.name.eq_ignore_ascii_case(name))
+    }
+
     fn named(&mut self, name: &str) -> &mut Draft {
         let at = self.0.iter().position(|draft| draft.name.eq_ignore_ascii_case(name)).unwrap_or_else(|| {
             self.0.push(Draft { name: name.to_owned(), ..Draft::default() });
@@ -155,7 +159,7 @@ impl Drafts {
 fn parse(text: &str, path: &Path, form: Form) -> Loaded {
     let place = path.display().to_string();
     let mut drafts = Drafts::default();
-    let mut last = String::new();
+    let mut unreadable: Vec<(&str, Origin)> = Vec::new();
     for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let origin = Origin { place: place.clone(), line: at + 1 };
         let line = line.trim();
@@ -164,21 +168,35 @@ fn parse(text: &str, path: &Path, form: Form) -> Loaded {
         }
         match divide(line, form) {
             Some((name, attribute, value)) if !value.chars().any(char::is_control) => {
-                name.clone_into(&mut last);
                 let given = Given { attribute: attribute.to_owned(), value: value.to_owned(), origin };
                 drafts.named(name).given.push(given);
             }
-            _ => {
-                // It may have held what kept messages of the rule it stands in.
-                let what = match form {
-                    Form::Global => "RULE.ATTRIBUTE: VALUE is expected",
-                    Form::Local => "ATTRIBUTE: VALUE is expected",
-                };
-                drafts.named(&last).broken.push(Fault { origin, what: what.to_owned() });
+            _ => unreadable.push((line, origin)),
+        }
+    }
+    let what = match form {
+        Form::Global => "RULE.ATTRIBUTE: VALUE is expected",
+        Form::Local => "ATTRIBUTE: VALUE is expected",
+    };
+    // Such a line may have held what kept a rule away from messages. Whose it is, its beginning tells, if there is a rule of that name.
+    let mut nobodys: Option<Origin> = None;
+    let mut faults = Vec::new();
+    for (line, origin) in unreadable {
+        match line.split_once('.').filter(|(name, _)| drafts.has(name.trim())) {
+            Some((name, _)) => drafts.named(name.trim()).broken.push(Fault { origin, what: what.to_owned() }),
+            None => {
+                nobodys.get_or_insert_with(|| origin.clone());
+                faults.push(Fault { origin, what: format!("{what}; no rule of this file removes anything") });
             }
         }
     }
-    drafts.build(Vec::new())
+    let mut loaded = drafts.build(Vec::new());
+    if let Some(origin) = nobodys {
+        loaded.rules = vec![Arc::new(Rule::exempting(String::new(), origin, None))];
+        loaded.faults.extend(faults);
+        loaded.faults.sort_by_key(|fault| fault.origin.line);
+    }
+    loaded
 }
 
 /// Divides a line into the name of the rule, the attribute and the value.
@@ -265,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_bad_line_spoils_its_rule_and_no_other() {
-        let text = "A.messagedays: 3\nA.seen: adn\nB.messagedays: 2\nB seen and\nC.messagedays: x\nD.messagedays: 9\n";
+        let text = "A.messagedays: 3\nA.seen: adn\nB.messagedays: 2\nB.seen and\nC.messagedays: x\nD.messagedays: 9\n";
         let loaded = global(text);
         assert_eq!(
             faults(&loaded),
@@ -275,8 +293,43 @@ mod tests {
                 "F:5: messagedays: \"x\" is not a number of days",
             ]
         );
-        assert_eq!(loaded.rules.len(), 1);
-        assert_eq!(loaded.rules[0].shown(), "D (F:6)");
+        // What B's line says is not known: it may have protected something.
+        let shown: Vec<String> = loaded.rules.iter().map(|rule| rule.shown()).collect();
+        assert_eq!(shown, ["B (F:3)", "D (F:6)"]);
+        assert!(loaded.rules[0].exclusive && !loaded.rules[0].has_criteria());
+    }
+
+    #[test]
+    fn an_unreadable_line_lets_no_rule_lose_its_pattern() {
+        let text = "Old.messagedays: 365\nTrash.folderpattern user/%/Trash\nTrash.messagedays: 2\n";
+        let loaded = global(text);
+        assert_eq!(faults(&loaded), ["F:2: RULE.ATTRIBUTE: VALUE is expected"]);
+        let shown: Vec<String> = loaded.rules.iter().map(|rule| rule.shown()).collect();
+        assert_eq!(shown, ["Old (F:1)", "Trash (F:3)"]);
+        assert!(loaded.rules[1].exclusive && !loaded.rules[1].has_criteria());
+        // Nobody knows whose it is: nothing of the file counts.
+        for line in
+            ["Trash folderpattern user/%/Trash", "Trsh.folderpattern user/%/Trash", "T.folderpattern: user/\u{1}"]
+        {
+            let loaded = global(&format!("{line}\nTrash.messagedays: 2\nOld.messagedays: 365\n"));
+            assert_eq!(
+                faults(&loaded),
+                ["F:1: RULE.ATTRIBUTE: VALUE is expected; no rule of this file removes anything"],
+                "{line}"
+            );
+            assert_eq!(loaded.rules.len(), 1, "{line}");
+            assert!(loaded.rules[0].exclusive && loaded.rules[0].pattern.is_none() && !loaded.rules[0].has_criteria());
+        }
+    }
+
+    #[test]
+    fn a_rule_that_may_be_exclusive_protects() {
+        for line in ["exclusve: yes", "exclusive yes", "exclusive: yse"] {
+            let loaded = global(&format!("Keep.folderpattern: user/joe/*\nKeep.{line}\nOld.messagedays: 3\n"));
+            assert_eq!(loaded.faults.len(), 1, "{line}");
+            let keep = loaded.rules.iter().find(|rule| rule.name == "Keep").unwrap_or_else(|| panic!("{line}"));
+            assert!(keep.exclusive && keep.pattern.is_some(), "{line}");
+        }
     }
 
     #[test]
@@ -305,7 +358,6 @@ mod tests {
             ("A.messagecount: -1", "F:1: messagecount: \"-1\" is not a number of messages"),
             ("A.foldersize: 1X", "F:1: foldersize: \"1X\" is not a number of bytes"),
             ("A.sieve: x", "F:1: there are no Sieve scripts in expire rules"),
-            ("messagedays: 1", "F:1: RULE.ATTRIBUTE: VALUE is expected"),
         ] {
             let loaded = global(text);
             assert_eq!(faults(&loaded), [wanted], "{text}");

@@ -432,7 +432,12 @@ impl Mailboxes<'_> {
                     row.last_access_s.into_iter().chain([row.created_s]).all(|used_s| used_s < since_s)
                 }
             };
-            if unused {
+            // Entries that came while the list was read, or that a server let fall from it, are there when they are asked for.
+            let is_here = || match self.directory.lookup(&userid)? {
+                Home::Here(user) => Ok::<_, DirectoryError>(user.userid == userid),
+                Home::At(_) | Home::Nowhere => Ok(false),
+            };
+            if unused && !is_here()? {
                 orphans.push(userid);
             }
         }

@@ -140,9 +140,9 @@ impl Session {
         self.exchange = None;
     }
 
-    /// True when the next response of AUTHENTICATE brings a password, whose check is slow.
-    pub fn awaits_password(&self) -> bool {
-        self.exchange.as_ref().is_some_and(Exchange::awaits_password)
+    /// True when the next response of AUTHENTICATE makes a question to the directory, which may be slow.
+    pub fn asks_directory(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::asks_directory)
     }
 
     pub(super) fn starttls(&self) -> bool {

@@ -146,9 +146,9 @@ impl Session {
         of_directory(error)
     }
 
-    /// True when the next response of AUTH brings a password, whose check is slow.
-    pub fn awaits_password(&self) -> bool {
-        self.exchange.as_ref().is_some_and(Exchange::awaits_password)
+    /// True when the next response of AUTH makes a question to the directory, which may be slow.
+    pub fn asks_directory(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::asks_directory)
     }
 
     /// Whom a response would log in if it is right, as tries are counted; `None` for one that decides nothing.

@@ -129,9 +129,9 @@ impl Exchange {
         self.mechanism
     }
 
-    /// True when the next message brings a password.
-    pub fn awaits_password(&self) -> bool {
-        matches!(self.state, State::Plain | State::LoginPassword(_))
+    /// True when the next message makes a question to the directory, which may be slow: with a password, or a step of SCRAM.
+    pub fn asks_directory(&self) -> bool {
+        !matches!(self.state, State::LoginUser)
     }
 
     /// What a client is asked first that did not begin by itself.

@@ -8,7 +8,8 @@ use super::super::error::StoreError;
 use super::super::ids::{FolderId, Modseq, Uid};
 use super::super::lmdb::Rows;
 use super::super::name::{FolderPath, LEVELS};
-use super::super::record::{Account, Folder, Gone, Message, decode_runs};
+use super::super::record::{Account, DomainUsage, Folder, Gone, Message, Meta, decode_runs};
+use super::super::redo;
 use super::super::schema::{self, CHUNK, SHARD, kind};
 use super::super::view::View;
 use super::{Finding, Store, finding, unreadable};
@@ -22,8 +23,8 @@ pub(super) struct Looked {
     /// The names that lead to a mailbox: the one above and the component.
     names: BTreeMap<FolderId, Vec<(FolderId, String)>>,
     keywords: BTreeSet<u8>,
-    /// Keywords that messages have, and the first mailbox where one has each.
-    used: BTreeMap<u32, FolderId>,
+    /// Keywords that messages have, with their mailboxes.
+    used: BTreeSet<(u32, FolderId)>,
     /// The UIDs that exist.
     uids: BTreeMap<FolderId, Vec<(Uid, Uid)>>,
     expunged: Vec<(FolderId, Modseq, Uid, Uid)>,
@@ -61,7 +62,7 @@ impl Looked {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| Malformed);
         let uid = schema::tail_u32(rest).unwrap_or(0);
         let kind = key.get(8).copied().unwrap_or(0);
-        if kind >= kind::MESSAGE {
+        if (kind::MESSAGE..=kind::GONE).contains(&kind) {
             self.holding.insert(folder);
         }
         match kind {
@@ -92,7 +93,7 @@ impl Looked {
                         _ => ranges.push((run.first, run.last())),
                     }
                     for bit in run.keywords.bits() {
-                        self.used.entry(u32::try_from(bit).unwrap_or(u32::MAX)).or_insert(folder);
+                        self.used.insert((u32::try_from(bit).unwrap_or(u32::MAX), folder));
                     }
                 }
             }
@@ -104,6 +105,9 @@ impl Looked {
             kind::GONE => {
                 Gone::decode(uid, value)?;
                 self.gone.push((folder, uid));
+            }
+            kind::DELIVERED if rest.len() == 16 => {
+                Reader::new(value, 1)?.i64()?;
             }
             _ => return Err(Malformed),
         }
@@ -151,17 +155,24 @@ impl Looked {
         found
     }
 
-    /// What does not hold.
-    pub(super) fn findings(&self) -> Vec<Finding> {
+    /// What does not hold, in the whole account or in a mailbox and those below it.
+    pub(super) fn findings(&self, only: Option<&FolderPath>) -> Vec<Finding> {
+        let wanted = |folder: FolderId| {
+            let path = self.path(folder).filter(|_| folder != FolderId::TOP);
+            only.is_none_or(|only| path.is_some_and(|path| path.starts_with(only)))
+        };
+        let damaged = self.damaged.iter().filter(|(folder, _)| wanted(*folder));
         let mut findings: Vec<Finding> =
-            self.damaged.iter().map(|(folder, error)| unreadable(self.place(*folder), error)).collect();
+            damaged.map(|(folder, error)| unreadable(self.place(*folder), error)).collect();
         let mut add = |invariant, folder, uid, what: String| {
-            findings.push(Finding { uid, ..finding(invariant, self.place(folder), what) });
+            if wanted(folder) {
+                findings.push(Finding { uid, ..finding(invariant, self.place(folder), what) });
+            }
         };
         self.check_tree(&mut add);
         self.check_expunged(&mut add);
-        let there = |bit: &u32| u8::try_from(*bit).is_ok_and(|number| self.keywords.contains(&number));
-        for (bit, folder) in self.used.iter().filter(|(bit, _)| !there(bit)) {
+        let there = |bit: u32| u8::try_from(bit).is_ok_and(|number| self.keywords.contains(&number));
+        for (bit, folder) in self.used.iter().filter(|(bit, _)| !there(*bit)) {
             add("I16", *folder, None, format!("messages have keyword number {bit}, which has no name"));
         }
         if self.keywords.iter().zip(0..).any(|(number, expected)| *number != expected) {
@@ -252,7 +263,8 @@ impl Looked {
     }
 }
 
-/// The rows of the shards themselves (operations under way, links to be made durable) that cannot be read.
+/// The rows of the shards themselves (links to be made durable, usage of domains) that cannot be read; those of
+/// operations under way are found with these.
 ///
 /// # Errors
 /// The mailbox database cannot be read.
@@ -263,11 +275,24 @@ pub(super) fn of_shards(store: &Store) -> Result<Vec<Finding>, StoreError> {
             if key.get(..8) != Some(&SHARD.0.to_be_bytes()) {
                 return Ok(ControlFlow::Break(()));
             }
-            if let Err(error) = codec::open(key, stored) {
+            let read = codec::open(key, stored)
+                .and_then(|value| of_shard(key, value).map_err(|Malformed| codec::damaged(key)));
+            if let Err(error) = read
+                && !schema::within_kind(key, SHARD, kind::INTENT)
+            {
                 findings.push(unreadable("a shard".into(), &error));
             }
             Ok(ControlFlow::Continue(()))
         })?;
     }
     Ok(findings)
+}
+
+fn of_shard(key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    match key.get(8).copied() {
+        Some(kind::REDO) => redo::read_redo(key, value).map(|_| ()).ok_or(Malformed),
+        Some(kind::META) => Meta::decode(value).map(|_| ()),
+        Some(kind::DOMAIN) => DomainUsage::decode(value).map(|_| ()),
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 // Files are damaged on purpose.
 #![allow(clippy::disallowed_methods)]
 
+use super::super::codec;
 use super::super::record::Account;
 use super::super::{Keywords, NewMessage, Settings, Tx, UidSet, rows, schema};
 use super::*;
@@ -251,6 +252,72 @@ fn rows_that_cannot_be_read_are_findings() {
     let bad_sum = |key: Vec<u8>| move |it: &Damaged| it.rows(|tx| tx.txn.put(&key, b"no sum"));
     assert_eq!(found(bad_sum(schema::redo(AccountId(5), inbox, 1))), [("I11", None)]);
     assert_eq!(found(bad_sum(super::super::intent::intent_key(AccountId(5)))), [("I11", None)]);
+    let version = |key: Vec<u8>| move |it: &Damaged| it.put(&key, &[1]);
+    assert_eq!(found(version(schema::redo(AccountId(5), inbox, 1))), [("I11", None)]);
+    let delivered = |it: &Damaged| schema::delivered(it.joe, inbox, &[7; 16]);
+    assert_eq!(found(|it| it.put(&delivered(it), &[1])), [("I11", None)]);
+    assert_eq!(found(|it| it.put(&delivered(it)[..20], &codec::Writer::new(1).i64(5).finish())), [("I11", None)]);
+}
+
+#[test]
+fn a_remembered_delivery_is_no_damage() {
+    let delivered = |it: &Damaged, folder: FolderId| {
+        it.put(&schema::delivered(it.joe, folder, &[7; 16]), &codec::Writer::new(1).i64(1_000).finish());
+    };
+    assert_eq!(found(|it| delivered(it, FolderId::INBOX)), []);
+    // It is no message of a name without a mailbox, and usage is still compared.
+    let work = |it: &Damaged| {
+        it.folder("Work", |row| row.noselect = true);
+        delivered(it, it.row("Work").id);
+    };
+    assert_eq!(found(work), []);
+    let usage = |it: &Damaged| {
+        delivered(it, FolderId::INBOX);
+        let owner = it.store.view(it.joe).unwrap().account().unwrap();
+        it.rows(|tx| rows::put_account(tx.txn, it.joe, &Account { usage_messages: 9, ..owner.clone() }));
+    };
+    assert_eq!(found(usage), [("I3", None)]);
+}
+
+/// An operation of a newer build, or a damaged one, is told and hides no other.
+#[test]
+fn operations_that_cannot_be_read_are_findings() {
+    let put = |it: &Damaged, account: AccountId, operation: u8| {
+        let bytes = codec::Writer::new(1).u32(1 << 30).u64(1).u8(operation).finish();
+        it.put(&super::super::intent::intent_key(account), &bytes);
+    };
+    assert_eq!(found(|it| put(it, it.joe, 99)), [("I11", None)]);
+    let both = |it: &Damaged| {
+        // It comes first.
+        put(it, AccountId(0), 99);
+        put(it, it.joe, 4);
+    };
+    assert_eq!(found(both), [("I11", None), ("I9", None)]);
+    let it = Damaged::new();
+    put(&it, AccountId(0), 99);
+    put(&it, it.joe, 4);
+    assert!(it.store.finish_intents().is_err(), "the one that cannot be read");
+    assert_eq!(it.store.account_id("joe").unwrap(), None, "the other was finished");
+}
+
+/// A mailbox alone is looked at as it is with all others; what is about others is not told.
+#[test]
+fn one_mailbox_is_checked_as_all_are() {
+    let it = Damaged::new();
+    let only = |path: &str| {
+        let findings =
+            it.store.check_account(it.joe, Some(&FolderPath::parse(path).unwrap()), Depth::default()).unwrap();
+        findings.into_iter().map(|found| (found.invariant, found.place)).collect::<Vec<_>>()
+    };
+    let inbox = |invariant: &'static str| (invariant, "user/joe/INBOX".to_owned());
+    assert_eq!(only("INBOX"), []);
+    it.put(&schema::expunged(it.joe, FolderId::INBOX, 1 << 40, 2), &2u32.to_le_bytes());
+    it.put(&schema::expunged(it.joe, FolderId::INBOX, 1, 2), &3u32.to_le_bytes());
+    it.put(&schema::expunged(it.joe, FolderId::INBOX, 2, 2), &[1]);
+    it.del(&schema::key(it.joe, schema::kind::KEYWORD, FolderId::TOP, &[0]));
+    it.folder("Work/2004", |row| row.uidvalidity = 0);
+    assert_eq!(only("INBOX"), ["I11", "I15", "I7", "I16"].map(inbox));
+    assert_eq!(only("Work"), [("I14", "user/joe/Work/2004".to_owned())]);
 }
 
 #[test]

@@ -98,10 +98,40 @@ fn keys_are_the_same_wherever_they_come_from() {
 }
 
 proptest! {
+    /// Of whatever bytes, as many are read as the lengths say, where there are so many and the sums are right.
     #[test]
-    fn any_bytes_are_data(mut bytes: Vec<u8>, word: bool) {
-        let word = if word { b"MEN2" } else { b"MENT" };
-        bytes.splice(0..bytes.len().min(4), word.iter().copied());
-        prop_assert_eq!(decode(&bytes, 7, Guid([5; 16])), None);
+    fn any_bytes_are_data(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        lens: [u8; 6],
+        has_keys: bool,
+        sums: [bool; 2],
+    ) {
+        let head = if has_keys { ENTRY_HEADER } else { ENTRY_HEADER_1 };
+        bytes.resize(bytes.len().max(head), 0);
+        bytes[..4].copy_from_slice(if has_keys { b"MEN2" } else { b"MENT" });
+        bytes[4..8].copy_from_slice(&7u32.to_le_bytes());
+        bytes[24..40].copy_from_slice(&[5; 16]);
+        let lens = lens.map(|len| usize::from(len) / 8);
+        for (number, len) in lens[..5].iter().enumerate() {
+            bytes[40 + number * 4..44 + number * 4].copy_from_slice(&u32::try_from(*len).unwrap().to_le_bytes());
+        }
+        let keys = if has_keys { lens[5] } else { 0 };
+        let behind = bytes[head..].to_vec();
+        let payload = behind.get(keys..).and_then(|rest| rest.get(..lens[..5].iter().sum()));
+        bytes[64..68].copy_from_slice(&(crc(payload.unwrap_or_default()) ^ u32::from(!sums[0])).to_le_bytes());
+        if has_keys {
+            bytes[68..72].copy_from_slice(&u32::try_from(keys).unwrap().to_le_bytes());
+        }
+        let sum = head_sum(&bytes[..head - 4], behind.get(..keys).unwrap_or_default()) ^ u32::from(!sums[1]);
+        bytes[head - 4..head].copy_from_slice(&sum.to_le_bytes());
+        let read = decode(&bytes, 7, Guid([5; 16]));
+        prop_assert_eq!(read.is_some(), payload.is_some() && sums == [true; 2]);
+        if let Some(entry) = read {
+            prop_assert_eq!(entry.keys(), &behind[..keys]);
+            let sections = [entry.envelope(), entry.body(), entry.bodystructure(), entry.headers()].concat();
+            prop_assert!(payload.unwrap().starts_with(&sections));
+            drop((entry.parts(), entry.has_its_keys()));
+            prop_assert!(Keys::decode(entry.renewed().keys()).is_some());
+        }
     }
 }

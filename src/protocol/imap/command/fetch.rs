@@ -31,6 +31,8 @@ pub struct FetchRun {
     uid: bool,
     /// FETCH responses that tell of changed flags have the mod-sequence.
     condstore: bool,
+    /// The client knows message/global as a message: IMAP4rev2 or UTF8=ACCEPT is enabled.
+    global: bool,
     items: Vec<Item>,
     /// What each item that names a section is called in the response; empty for the others.
     labels: Vec<String>,
@@ -126,6 +128,7 @@ pub(in crate::protocol::imap) fn states(
 
 fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) -> Result<FetchRun, Answer> {
     let condstore = session.enabled.condstore;
+    let global = session.enabled.rev2 || session.enabled.utf8;
     let may_see = session.selected_rights()?.is_some_and(|rights| rights.contains(Rights::SEEN));
     let selected = session.mailbox()?;
     let mut needs = Needs::default();
@@ -161,6 +164,7 @@ fn prepare(session: &mut Session, uid: bool, uids: &UidSet, items: Vec<Item>) ->
     Ok(FetchRun {
         uid,
         condstore,
+        global,
         labels: items.iter().map(label).collect(),
         items,
         needs,
@@ -433,7 +437,8 @@ impl FetchRun {
         let mut opened = match &row.message {
             Some(message) => {
                 let entry = index.map(|index| entry(index, message, mailbox)).transpose()?;
-                Some(Opened { bodies, message, entry, parts: None, file: None, sizes: Sizes::default() })
+                let global = self.global;
+                Some(Opened { bodies, message, entry, parts: None, file: None, sizes: Sizes::default(), global })
             }
             None => None,
         };

@@ -12,7 +12,7 @@ use crate::store::{
 };
 
 /// Octets of message files after which the rest of a share is given back: a step of large messages must not last.
-const SHARE_BYTES: u64 = 2 << 20;
+pub(super) const SHARE_BYTES: u64 = 2 << 20;
 
 /// What is looked for, and where: all that a thread needs.
 pub(super) struct Looking {
@@ -147,9 +147,10 @@ impl Looking {
                 ControlFlow::Continue(())
             })?;
         }
-        let row = if cost > Cost::Row && index.is_none() { view.folder(folder)? } else { None };
+        let row = if cost > Cost::Row { view.folder(folder)? } else { None };
         drop(view);
-        if let Some(row) = row {
+        // One of before the file was written anew, or was there, finds nothing.
+        if let Some(row) = row.filter(|row| index.as_ref().is_none_or(|index| !index.is_of(row.idx_generation))) {
             *index = Some(self.store.index(account, &row)?);
         }
         if backward {

@@ -1,5 +1,6 @@
 //! A message that a FETCH is about: what its items are written from.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use super::pieces::{Piece, Pieces};
 use super::section::{self, Found};
 use crate::message::date::{Stamp, format_internal};
 use crate::message::part::Part;
+use crate::message::structure;
 use crate::protocol::imap::parse::Item;
 use crate::store::{Bodies, Entry, Message, StoreError};
 
@@ -21,6 +23,8 @@ pub(super) struct Opened<'a> {
     pub(super) file: Option<Arc<File>>,
     /// Of parts that were decoded.
     pub(super) sizes: Sizes,
+    /// message/global is told as a message.
+    pub(super) global: bool,
 }
 
 /// Why a message is not in the answer.
@@ -56,8 +60,8 @@ impl<'a> Opened<'a> {
                 pieces.text(&format!("SAVEDATE \"{}\"", format_internal(stamp)));
             }
             Item::Envelope => pieces.named(b"ENVELOPE ", self.entry().envelope()),
-            Item::Body => pieces.named(b"BODY ", self.entry().body()),
-            Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", self.entry().bodystructure()),
+            Item::Body => pieces.named(b"BODY ", &self.structure(Entry::body)),
+            Item::BodyStructure => pieces.named(b"BODYSTRUCTURE ", &self.structure(Entry::bodystructure)),
             Item::Rfc822 => self.range("RFC822", 0, message.size, pieces)?,
             Item::Rfc822Header => self.range("RFC822.HEADER", 0, message.header_size, pieces)?,
             Item::Rfc822Text => self.range("RFC822.TEXT", message.header_size, message.size, pieces)?,
@@ -93,6 +97,16 @@ impl<'a> Opened<'a> {
 
     fn entry(&mut self) -> &Entry<'a> {
         self.entry.get_or_insert_with(Entry::default)
+    }
+
+    /// BODY or BODYSTRUCTURE, in the form that the client knows.
+    fn structure(&mut self, which: for<'e> fn(&'e Entry<'a>) -> &'e [u8]) -> Cow<'_, [u8]> {
+        let has_global = !self.global && structure::may_have_global(which(self.entry()));
+        if has_global && self.parts().is_some() {
+            let text = self.entry.as_ref().map(which).unwrap_or_default();
+            return self.parts.as_ref().map_or(text.into(), |parts| structure::without_global(text, parts));
+        }
+        which(self.entry()).into()
     }
 
     pub(super) fn parts(&mut self) -> Option<&Part> {

@@ -44,7 +44,7 @@ pub struct SortRun {
 
 enum Part {
     Search(Box<SearchRun>),
-    Keys { walk: Walk, runs: Vec<Run>, searched: u64 },
+    Keys { walk: Walk<Gathered>, runs: Vec<Run>, searched: u64 },
     Merge { merge: Merge, all: u64 },
 }
 

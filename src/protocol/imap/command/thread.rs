@@ -23,7 +23,7 @@ pub struct ThreadRun {
 
 enum Part {
     Search(Box<SearchRun>),
-    Messages { walk: Walk, by: Box<By>, searched: u64 },
+    Messages { walk: Walk<Letters>, by: Box<By>, searched: u64 },
     Write(Threads),
 }
 
