@@ -80,6 +80,8 @@ pub struct Line {
     peer: SocketAddr,
     /// It came to a socket of this host.
     local: bool,
+    /// Where the connection came from, whomever it stands for.
+    origin: SocketAddr,
     terms: Arc<Terms>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -120,6 +122,7 @@ impl Line {
             local: matches!(stream, Stream::Local(_)),
             stream,
             peer,
+            origin: peer,
             terms,
             workers,
             stop,
@@ -181,6 +184,16 @@ impl Line {
         self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
         self.local = false;
         self.place.pass_to(self.peer.ip(), &self.terms.rules)
+    }
+
+    /// The connection stands for nobody but where it came from, which was let in by its door.
+    ///
+    /// # Errors
+    /// Too many others came from there meanwhile.
+    pub fn stands_for_itself(&mut self) -> Result<(), Refusal> {
+        self.peer = self.origin;
+        self.local = matches!(self.stream, Stream::Local(_));
+        self.place.move_to(self.peer.ip(), &self.terms.rules)
     }
 
     /// Takes what was read and is not used.

@@ -136,6 +136,14 @@ impl Place {
         if !rules.filters.permit(rules.service, client) {
             return Err(Refusal::Denied);
         }
+        self.move_to(client, rules)
+    }
+
+    /// As [`Place::pass_to`], whatever the access filters say.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`]: it stays where it was.
+    pub fn move_to(&mut self, client: IpAddr, rules: &Rules) -> Result<(), Refusal> {
         let (before, address) = (self.address, site(client));
         if address != before {
             let mut sites = self.sites.lock().unwrap_or_else(PoisonError::into_inner);

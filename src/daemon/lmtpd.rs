@@ -143,7 +143,10 @@ impl Connection {
                 Next::More => {}
                 Next::Quit => return Err(End::Said),
                 Next::Origin(client) => {
-                    let stays = client.map_or(Ok(()), |client| self.line.stands_for(client.into()));
+                    let stays = match client {
+                        Some(client) => self.line.stands_for(client.into()),
+                        None => self.line.stands_for_itself(),
+                    };
                     if let Err(refusal) = stays {
                         log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), self.line.name()));
                         self.line.write_last(refusal.words(Server::NAMES.words)).await;

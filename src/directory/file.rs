@@ -23,9 +23,14 @@ use crate::log::{self, Category};
 struct Version(u64, u64, u64, i64, i64, i64, i64);
 
 impl Version {
-    /// Another content of the same file: whoever replaces the file as a whole makes another one.
-    fn rewrites(&self, before: &Version) -> bool {
-        (self.0, self.1) == (before.0, before.1) && (self.2, self.3, self.4) != (before.2, before.3, before.4)
+    /// Another content of the same file, or a smaller file in its place: whoever replaces the file as a whole makes another one, and whoever
+    /// removes it and writes it anew begins with less.
+    fn may_grow(&self, before: &Version) -> bool {
+        if (self.0, self.1) == (before.0, before.1) {
+            (self.2, self.3, self.4) != (before.2, before.3, before.4)
+        } else {
+            self.2 < before.2
+        }
     }
 
     fn changed_s(&self) -> i64 {
@@ -45,7 +50,8 @@ struct Known {
     groups: Vec<Group>,
     default_domain: Option<String>,
     problems: Vec<String>,
-    /// It looks like the half of a file: its end is missing or broken, or it is another content of the file that was there before.
+    /// It looks like the half of a file: it is empty, its end is missing or broken, or it is another content of the file that was there before,
+    /// or less than was there before.
     half: bool,
 }
 
@@ -101,7 +107,7 @@ impl LdifFile {
         }
         let text = fs::read(&self.path).map_err(failed)?;
         let mut known = self.understand(&text);
-        known.half |= cache.as_ref().is_some_and(|(before, _)| version.rewrites(before));
+        known.half |= cache.as_ref().is_some_and(|(before, _)| version.may_grow(before));
         let known = Arc::new(known);
         for problem in &known.problems {
             log::error(Category::Ldap, format!("directory: {problem}"));
@@ -147,7 +153,7 @@ impl LdifFile {
         let parsed = ldif::parse(text);
         let last_entry = parsed.entries.last().map_or(0, |entry| entry.line);
         let broken_at_end = parsed.problems.last().is_some_and(|problem| problem.line > last_entry);
-        let half = !(text.is_empty() || text.ends_with(b"\n")) || broken_at_end;
+        let half = !text.ends_with(b"\n") || broken_at_end;
         let mut known = Known { default_domain: self.site.default_domain.clone(), half, ..Known::default() };
         let place = |line: usize, text: &str| format!("{}:{line}: {text}", self.path.display());
         for problem in &parsed.problems {

@@ -268,6 +268,8 @@ impl LocalDelivery<'_> {
         let home = self.directory.recipient(&whole)?;
         match local.split_once('+') {
             Some((user, detail)) if home == Home::Nowhere && !user.is_empty() => {
+                // Somebody may have the whole address in a moment.
+                self.directory.settled(now_s)?;
                 let user = self.here(&whole, self.directory.recipient(&address(user))?, now_s)?;
                 self.place_in(&user, &folders_of(detail), now_s)
             }
@@ -513,32 +515,24 @@ impl LocalDelivery<'_> {
             internal_date_s: now_s,
             internal_zone_min: 0,
         };
-        let admitted = self.admitted_by_domains(staged.size(), places);
-        let to: Vec<Delivery> = places
-            .iter()
-            .zip(&admitted)
-            .filter(|(_, admitted)| admitted.is_ok())
-            .map(|(place, _)| Delivery {
-                account: place.account,
-                folder: place.folder,
-                ignore_quota: self.policy.ignore_quota,
-                once_s: self.policy.once_s,
-            })
-            .collect();
-        let mut done = self.store.deliver(&item, &to, now_s).into_iter();
-        crate::crash_point!("deliver.after-commit");
-        let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
-        let mut results = Vec::with_capacity(places.len());
-        for (place, admitted) in places.iter().zip(admitted) {
-            let one = match admitted {
-                Err(error) => Err(error),
-                Ok(()) => {
-                    let one = done.next().unwrap_or_else(unfinished);
-                    self.mind_quota(place, &one, now_s);
-                    one
+        let mut outcomes = self.deliver_admitted(&item, places, now_s);
+        // Room in a domain that was kept for somebody who took nothing is there for the others.
+        if outcomes.iter().any(|one| matches!(one, Ok(Ok(None) | Err(_)))) {
+            let refused: Vec<usize> =
+                (0..places.len()).filter(|at| matches!(outcomes.get(*at), Some(Err(_)))).collect();
+            let there: Vec<&Place> = refused.iter().filter_map(|at| places.get(*at).copied()).collect();
+            for (at, again) in refused.into_iter().zip(self.deliver_admitted(&item, &there, now_s)) {
+                if let Some(one) = outcomes.get_mut(at) {
+                    *one = again;
                 }
-            };
-            results.push(match one {
+            }
+        }
+        let mut results = Vec::with_capacity(places.len());
+        for (place, one) in places.iter().zip(outcomes) {
+            if let Ok(done) = &one {
+                self.mind_quota(place, done, now_s);
+            }
+            results.push(match one.flatten() {
                 Ok(Some(_)) => Ok(Done::Delivered),
                 Ok(None) => {
                     self.tell_dropped(staged, place);
@@ -550,6 +544,32 @@ impl LocalDelivery<'_> {
         results
     }
 
+    /// Delivers to the places whose domains have room for it. `Err`: that the domain has none; `Ok`: what the store said.
+    fn deliver_admitted(
+        &self,
+        item: &NewMessage<'_>,
+        places: &[&Place],
+        now_s: i64,
+    ) -> Vec<Result<Result<Option<Appended>, StoreError>, StoreError>> {
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let delivery = |place: &&Place| Delivery {
+            account: place.account,
+            folder: place.folder,
+            ignore_quota: self.policy.ignore_quota,
+            once_s: self.policy.once_s,
+        };
+        let all: Vec<Delivery> = places.iter().map(delivery).collect();
+        let admitted = self.admitted_by_domains(item.staged, places, &all, now_s);
+        let to: Vec<Delivery> =
+            all.into_iter().zip(&admitted).filter(|(_, admitted)| admitted.is_ok()).map(|(one, _)| one).collect();
+        let mut done = self.store.deliver(item, &to, now_s).into_iter();
+        crate::crash_point!("deliver.after-commit");
+        let unfinished = || Err(StoreError::Internal { what: "a delivery was not finished".into() });
+        admitted.into_iter().map(|one| one.map(|()| done.next().unwrap_or_else(unfinished))).collect()
+    }
+
     fn tell_dropped(&self, staged: &Staged, place: &Place) {
         let id = staged.scanned.message_id.as_deref().unwrap_or_default();
         let path = self.store.view(place.account).ok().and_then(|view| view.path(place.folder).ok());
@@ -559,19 +579,28 @@ impl LocalDelivery<'_> {
         log::notice(Category::Store, words);
     }
 
-    /// Which places the quotas of their domains let a message of `bytes` into, those before them counted in.
-    fn admitted_by_domains(&self, bytes: u64, places: &[&Place]) -> Vec<Result<(), StoreError>> {
+    /// Which places the quotas of their domains let a message into, those before them counted in. Where it came already it takes no room.
+    fn admitted_by_domains(
+        &self,
+        staged: &Staged,
+        places: &[&Place],
+        to: &[Delivery],
+        now_s: i64,
+    ) -> Vec<Result<(), StoreError>> {
+        let limited = !self.policy.ignore_quota && places.iter().any(|place| place.domain.is_some());
+        let came = if limited { self.store.came_already(staged, to, now_s) } else { Vec::new() };
+        let size = Usage { bytes: staged.size(), messages: 1 };
         let mut coming: HashMap<String, Usage> = HashMap::new();
-        let admit = |place: &&Place| match &place.domain {
-            Some(limit) if !self.policy.ignore_quota => {
-                let more = coming.get(&limit.name).copied().unwrap_or_default().and(Usage { bytes, messages: 1 });
+        let admit = |(at, place): (usize, &&Place)| match &place.domain {
+            Some(limit) if limited && !came.get(at).copied().unwrap_or_default() => {
+                let more = coming.get(&limit.name).copied().unwrap_or_default().and(size);
                 limit.admit(self.store, more)?;
                 coming.insert(limit.name.clone(), more);
                 Ok(())
             }
             _ => Ok(()),
         };
-        places.iter().map(admit).collect()
+        places.iter().enumerate().map(admit).collect()
     }
 
     /// What a delivery, done or refused, means for the quota of its place: the clock of the grace period, the warning. That it fails is no failure of

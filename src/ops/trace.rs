@@ -4,6 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::message::{header, scan};
 use crate::store::{Staged, StoreError};
+use crate::text::domain;
 
 /// How often a message may have been somewhere; 0: as often as it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum Looping {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     received: usize,
-    /// The addresses, in small letters.
+    /// The addresses, as [`compared`] has them.
     delivered_to: Vec<String>,
 }
 
@@ -66,8 +67,8 @@ impl Trace {
             if field.is("Received") {
                 trace.received += 1;
             } else if field.is("Delivered-To") {
-                let value = String::from_utf8_lossy(&field.unfolded()).to_lowercase();
-                trace.delivered_to.push(value.trim_matches(['<', '>']).to_owned());
+                let value = field.unfolded();
+                trace.delivered_to.push(compared(String::from_utf8_lossy(&value).trim().trim_matches(['<', '>'])));
             }
         }
         trace
@@ -82,12 +83,20 @@ impl Trace {
         if exceeds(self.received, bounds.received) {
             return Err(Looping::Received(self.received));
         }
-        let wanted = address.to_lowercase();
+        let wanted = compared(address);
         let times = self.delivered_to.iter().filter(|known| **known == wanted).count();
         if exceeds(times, bounds.delivered_to) {
             return Err(Looping::DeliveredTo { address: address.to_owned(), times });
         }
         Ok(())
+    }
+}
+
+/// An address in small letters, its domain in ASCII.
+fn compared(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{}", local.to_lowercase(), domain::ascii(domain)),
+        None => address.to_lowercase(),
     }
 }
 
@@ -108,5 +117,9 @@ mod tests {
         let address = "JOE@example.org".to_owned();
         assert_eq!(check(0, 1, &address), Err(Looping::DeliveredTo { address: address.clone(), times: 2 }));
         assert_eq!(check(0, 1, "jane@example.org"), Ok(()));
+        // A domain has two forms.
+        let trace = Trace::read("Delivered-To: joe@b\u{fc}cher.example\r\n\r\n".as_bytes());
+        let other = Trace::read(b"Delivered-To: joe@XN--bcher-kva.example\r\n\r\n");
+        assert_eq!(trace, other);
     }
 }

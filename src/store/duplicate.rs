@@ -52,6 +52,17 @@ impl Staged {
 }
 
 impl Store {
+    /// To which places a message came already ([`Delivery::once_s`]): for who has to know before [`Store::deliver`], which looks itself.
+    /// Where that cannot be read it did not; the delivery tells what is wrong.
+    pub fn came_already(&self, staged: &Staged, to: &[Delivery], now_s: i64) -> Vec<bool> {
+        let identity = if to.iter().any(|one| one.once_s > 0) { staged.identity() } else { Ok(None) };
+        let Ok(Some(identity)) = identity else { return vec![false; to.len()] };
+        let came = |one: &Delivery| -> Result<bool, StoreError> {
+            came_within(&self.shard_of(one.account)?.env()?.read()?, one, identity, now_s)
+        };
+        to.iter().map(|one| came(one).unwrap_or(false)).collect()
+    }
+
     /// Forgets the deliveries before `before_s` (seconds since 1970); returns how many.
     ///
     /// # Errors
@@ -84,9 +95,7 @@ impl Tx<'_, '_> {
         if let Some(identity) = identity {
             let row = self.open_folder(to.account, to.folder)?;
             self.demand(to.account, &row, Rights::INSERT)?;
-            // A clock that was put back by far does not make everything a duplicate.
-            let came = delivered(self.txn, to.account, to.folder, identity)?;
-            if came.is_some_and(|at_s| now_s.abs_diff(at_s) < u64::from(to.once_s)) {
+            if came_within(self.txn, to, identity, now_s)? {
                 return Ok(None);
             }
         }
@@ -109,12 +118,19 @@ impl Tx<'_, '_> {
             self.txn.del(&one.key)?;
             // The same message may have come again since, after its time: that is remembered by another row.
             let newest = delivered(self.txn, one.account, one.folder, one.identity)?;
-            if newest.is_some_and(|at_s| at_s <= one.at_s) {
+            // One that cannot be read is of no use.
+            if newest.is_none_or(|at_s| at_s <= one.at_s) {
                 self.txn.del(&schema::delivered(one.account, one.folder, &one.identity.0))?;
             }
         }
         Ok(old.len())
     }
+}
+
+/// Whether a message came to a place within its time. A clock that was put back by far does not make everything a duplicate.
+fn came_within<R: Rows + ?Sized>(rows: &R, to: &Delivery, identity: Identity, now_s: i64) -> Result<bool, StoreError> {
+    let came = delivered(rows, to.account, to.folder, identity)?;
+    Ok(came.is_some_and(|at_s| now_s.abs_diff(at_s) < u64::from(to.once_s)))
 }
 
 /// When a message was delivered to a folder last, as far as that is remembered.

@@ -59,3 +59,38 @@ pub fn a_message_that_goes_round_is_given_up() {
     assert_eq!(err.matches("mail loop: 2 Received lines").count(), 2, "{err}");
     it.run_with("deliver", &[joe], &round(50)).ok();
 }
+
+#[test]
+fn what_takes_no_room_in_a_domain_keeps_nobody_out() {
+    let it = Instance::new();
+    it.accounts(&["bob@siroe.com", "eve@siroe.com"]);
+    let path = it.base().join("config/directory.ldif");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let domain = |messages: u32| {
+        let entry = "dn: o=siroe.com,o=isp\nobjectClass: organization\nobjectClass: mailDomain\no: siroe.com\n";
+        std::fs::write(&path, format!("{text}\n{entry}mailDomainMsgQuota: {messages}\n")).unwrap();
+    };
+    set(&it, "local.delivery.duplicatewindow", "600");
+    set(&it, "store.quotaenforcement", "on");
+    domain(1);
+    let lmtpd = Lmtpd::start(&it);
+    let (bob, eve) = ("bob@siroe.com", "eve@siroe.com");
+    let good = |user: &str| format!("250 2.1.5 Delivered <{user}>");
+    assert_eq!(lmtpd.connect().deliver(&[bob], ONE), [good(bob)]);
+    // The domain is full, by this very message.
+    assert_eq!(lmtpd.connect().deliver(&[bob], ONE), [good(bob)]);
+    let full = |user: &str| format!("452 4.2.2 Over quota <{user}>");
+    assert_eq!(lmtpd.connect().deliver(&[bob, eve], ONE), [good(bob), full(eve)]);
+    // There is room for one more, and Bob, who is asked first, takes nothing: he has it, or is full himself.
+    domain(2);
+    assert_eq!(lmtpd.connect().deliver(&[bob, eve], ONE), [good(bob), good(eve)]);
+    domain(3);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mail = format!("mail: {bob}\n");
+    assert!(text.contains(&mail), "{text}");
+    std::fs::write(&path, text.replace(&mail, &format!("{mail}mailMsgQuota: 0\n"))).unwrap();
+    let two = ONE.replace("one", "two");
+    assert_eq!(lmtpd.connect().deliver(&[bob, eve], &two), [full(bob), good(eve)]);
+    assert_eq!([bob, eve].map(|user| it.uids(&format!("user/{user}/INBOX")).len()), [1, 2]);
+    lmtpd.stop();
+}

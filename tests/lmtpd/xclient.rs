@@ -85,6 +85,37 @@ pub fn a_trusted_mail_system_names_its_client() {
 }
 
 #[test]
+fn of_a_client_that_is_not_known_any_more_the_connection_counts() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    set(&it, "service.lmtp.xclientnetworks", "127.0.0.1");
+    set(&it, "service.lmtp.domainnotallowed", "lmtp: 192.0.2.66");
+    set(&it, "service.lmtp.maxsessionsperaddress", "3");
+    let lmtpd = Lmtpd::start(&it);
+    for own in ["127.0.0.1", "local"] {
+        let mut client = if own == "local" { lmtpd.dial_local().greeted() } else { lmtpd.connect() };
+        let named = || {
+            let mut other = lmtpd.connect();
+            let answer = other.ask("XCLIENT ADDR=192.0.2.10");
+            (other, answer.starts_with("220 "))
+        };
+        assert!(client.ask("XCLIENT ADDR=192.0.2.10").starts_with("220 "));
+        assert!(client.ask("XCLIENT ADDR=[UNAVAILABLE]").starts_with("220 "));
+        offers(&mut client);
+        assert_eq!(client.deliver(&["joe"], "Subject: x\r\n"), ["250 2.1.5 Delivered <joe>"]);
+        // Its place at the other address is free.
+        wait_until("its place is not given back", || {
+            let there = [named(), named(), named()];
+            there.iter().all(|(_, stays)| *stays)
+        });
+        drop(client);
+        let line = format!("close [{own}] 1 messages, 1 delivered");
+        wait_until("no line with the connection's own name", || log(&it).contains(&line));
+    }
+    lmtpd.stop();
+}
+
+#[test]
 fn swaks_names_its_client() {
     let Some(swaks) = counterpart("swaks") else { return };
     let it = Instance::new();

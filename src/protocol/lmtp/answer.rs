@@ -19,6 +19,19 @@ pub(super) fn say_utf8(out: &mut Vec<u8>, line: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Longest reply line without its end, bytes (RFC 5321 section 4.5.3.1.5).
+const REPLY_MAX: usize = 510;
+
+/// The answer for a recipient: the address is behind it, cut where the line would be too long.
+pub(super) fn for_recipient(answer: &str, address: &str) -> String {
+    let line = format!("{answer} <{address}>");
+    if line.len() <= REPLY_MAX {
+        return line;
+    }
+    let end = line.floor_char_boundary(REPLY_MAX - "...>".len());
+    format!("{}...>", line.get(..end).unwrap_or_default())
+}
+
 /// The last word to a client that is sent away: `421`, with the enhanced code.
 pub fn closing(code: &str, words: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -46,5 +59,23 @@ pub(super) fn failed(whose: &str, error: &DeliveryError) -> String {
         Class::NoSpace => "452 4.3.1 No space left".to_owned(),
         Class::Suspended => "450 4.2.1 The mailbox takes no mail now".to_owned(),
         Class::Temporary => "451 4.3.0 Temporary failure".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_address_is_cut() {
+        let answer = "250 2.1.5 Delivered";
+        assert_eq!(for_recipient(answer, "joe@b"), "250 2.1.5 Delivered <joe@b>");
+        for letter in ["x", "\u{fc}", "\u{20ac}"] {
+            let line = for_recipient(answer, &letter.repeat(512));
+            assert!(
+                (REPLY_MAX - 3..=REPLY_MAX).contains(&line.len()) && line.ends_with(&format!("{letter}...>")),
+                "{line}"
+            );
+        }
     }
 }

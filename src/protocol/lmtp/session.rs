@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 
-use super::answer::{failed, say, say_utf8};
+use super::answer::{failed, for_recipient, say, say_utf8};
 use super::chunk;
 use super::data::Decoder;
 use super::path::Mailbox;
@@ -68,8 +68,8 @@ pub enum Next {
     More,
     /// Send the replies, then make TLS of the connection ([`Session::secured`]).
     StartTls,
-    /// Send the replies; the session goes on for another client, whose address and port this is where they are known: greet it
-    /// ([`Session::greet`]), or send it away.
+    /// Send the replies; the session goes on for another client, whose address and port this is; where they are not known, for
+    /// the one the connection came from: greet it ([`Session::greet`]), or send it away.
     Origin(Option<(IpAddr, u16)>),
     /// Send the replies and close.
     Quit,
@@ -381,7 +381,7 @@ impl Session {
                 self.counts.refused += 1;
             }
             let answer = answer.err().unwrap_or_else(|| "250 2.1.5 Delivered".to_owned());
-            let line = format!("{answer} <{}>", recipient.address);
+            let line = for_recipient(&answer, &recipient.address.to_string());
             if utf8 { say_utf8(out, &line) } else { say(out, &line) }
         }
         let all: Vec<Place> = recipients.into_iter().map(|one| one.place).collect();
