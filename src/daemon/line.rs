@@ -80,8 +80,8 @@ pub struct Line {
     peer: SocketAddr,
     /// It came to a socket of this host.
     local: bool,
-    /// Where the connection came from, whomever it stands for.
-    origin: SocketAddr,
+    /// Where the connection came from, once it stands for somebody else. Boxed: few do.
+    origin: Option<Box<SocketAddr>>,
     terms: Arc<Terms>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -122,7 +122,7 @@ impl Line {
             local: matches!(stream, Stream::Local(_)),
             stream,
             peer,
-            origin: peer,
+            origin: None,
             terms,
             workers,
             stop,
@@ -181,6 +181,8 @@ impl Line {
     /// # Errors
     /// The rules are against that client. The line is called by its address all the same.
     pub fn stands_for(&mut self, client: SocketAddr) -> Result<(), Refusal> {
+        let peer = self.peer;
+        self.origin.get_or_insert_with(|| Box::new(peer));
         self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
         self.local = false;
         self.place.pass_to(self.peer.ip(), &self.terms.rules)
@@ -191,7 +193,9 @@ impl Line {
     /// # Errors
     /// Too many others came from there meanwhile.
     pub fn stands_for_itself(&mut self) -> Result<(), Refusal> {
-        self.peer = self.origin;
+        if let Some(origin) = self.origin.take() {
+            self.peer = *origin;
+        }
         self.local = matches!(self.stream, Stream::Local(_));
         self.place.move_to(self.peer.ip(), &self.terms.rules)
     }

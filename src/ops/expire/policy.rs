@@ -76,8 +76,11 @@ impl Judge<'_, '_> {
             *slot = self.first_of(&order, at, whole);
         }
         let by_age = self.by_age();
-        for rule in &order {
-            self.crowd_out(*rule, &by_age, &mut taken);
+        // Limits need no header: they come in the order of loading, those of rules that file behind the others.
+        let mut limits = order;
+        limits.sort_by_key(|at| (self.rules.get(*at).map(|rule| matches!(rule.action, Action::FileInto(_))), *at));
+        for rule in limits {
+            self.crowd_out(rule, &by_age, &mut taken);
         }
         judged.taken = self.verdicts(&taken);
         for rule in self.order(|action| *action == Action::Report) {
