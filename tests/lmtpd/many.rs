@@ -138,8 +138,8 @@ fn deliveries_that_wait_share_their_commits() {
     });
     let commits = commits() - before;
     println!("figures: {} deliveries by 16 connections: {commits} commits", 16 * each);
-    // By far fewer, whatever the machine does meanwhile; without sharing it would be one each, and those of settling.
-    assert!(commits < 16 * each, "{commits}");
+    // By far fewer, whatever the machine does meanwhile (68 where this was written); without sharing it would be one each, and those of settling.
+    assert!(commits < 16 * each / 2, "{commits}");
     assert_eq!(it.uids("user/joe/INBOX").len(), 1 + 16 * each as usize);
     lmtpd.stop();
 }
