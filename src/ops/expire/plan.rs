@@ -24,6 +24,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// A folder and where it lies; no directory: the partition is not there.
 type Here = (FolderPath, Folder, Option<PathBuf>);
+/// With the rules in its directory, where those count.
+type Ruled = (Here, Option<Loaded>);
 
 /// What is planned for one mailbox.
 #[derive(Clone, Debug)]
@@ -69,12 +71,12 @@ impl Run<'_> {
 
     fn plan_folders(&self, plan: &mut AccountPlan) -> Result<(), StoreError> {
         let expires = self.settings.expire;
-        let (userid, folders, read) = self.folders_with_rules(plan.id, expires)?;
+        let (userid, folders) = self.folders_with_rules(plan.id, expires)?;
         plan.userid = userid;
         let expires = expires && !self.rules.excludes(&plan.userid);
         // The rules in the directory of each folder; those of INBOX's are the account's.
         let mut found: BTreeMap<FolderPath, Loaded> = BTreeMap::new();
-        for ((path, row, dir), loaded) in folders.into_iter().zip(read) {
+        for ((path, row, dir), loaded) in folders {
             if let Some(loaded) = loaded.filter(|_| expires) {
                 plan.faults.extend(loaded.faults.iter().map(ToString::to_string));
                 plan.warnings.extend(loaded.warnings.iter().cloned());
@@ -116,21 +118,18 @@ impl Run<'_> {
     }
 
     /// The folders of an account, and the rules in their directories, none of which was moved while they were read.
-    fn folders_with_rules(
-        &self,
-        id: AccountId,
-        expires: bool,
-    ) -> Result<(String, Vec<Here>, Vec<Option<Loaded>>), StoreError> {
+    fn folders_with_rules(&self, id: AccountId, expires: bool) -> Result<(String, Vec<Ruled>), StoreError> {
         let local_rules = |dir: &Option<PathBuf>| dir.as_deref().map_or_else(unreachable_rules, local);
         for _ in 0..TRIES {
             let before = self.folders_now(id)?;
             let wanted = expires && self.rules.local;
-            let read = before.1.iter().map(|(_, _, dir)| wanted.then(|| local_rules(dir))).collect();
+            let read: Vec<Option<Loaded>> =
+                before.1.iter().map(|(_, _, dir)| wanted.then(|| local_rules(dir))).collect();
             let after = self.folders_now(id)?;
             let place = |(path, row, dir): &Here| (path.clone(), row.id, dir.clone());
             let same = before.0 == after.0 && before.1.iter().map(place).eq(after.1.iter().map(place));
             if same && !before.2 && !after.2 {
-                return Ok((before.0, before.1, read));
+                return Ok((before.0, before.1.into_iter().zip(read).collect()));
             }
             std::thread::sleep(PAUSE);
         }
