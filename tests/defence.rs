@@ -5,9 +5,9 @@
 use std::time::{Duration, Instant};
 
 use crate::bad_input::send_anyway;
-use crate::imap::{Client, PATIENCE};
-use crate::instance::Instance;
+use crate::imap::Client;
 use crate::instance::imapd::Imapd;
+use crate::instance::{Instance, wait_until};
 
 const FULL: &str = "* BYE Too many connections, try again later";
 
@@ -41,14 +41,6 @@ fn greeted(imapd: &Imapd, address: &str) -> Client {
     let (client, line) = from(imapd, address);
     assert!(line.starts_with("* OK "), "{address}: {line}");
     client
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn log(it: &Instance) -> String {

@@ -16,8 +16,8 @@ use crate::bad_input::send_anyway;
 use crate::defence;
 use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate};
-use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::instance::{Instance, wait_until};
 use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
@@ -211,14 +211,6 @@ pub fn own_places() -> ([String; 2], [u16; 2]) {
     let mut free = (20_000..30_000).filter(|port| std::net::TcpStream::connect((hosts[0].as_str(), *port)).is_err());
     let ports = [(); 2].map(|()| free.next().unwrap());
     (hosts, ports)
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

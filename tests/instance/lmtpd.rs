@@ -80,6 +80,20 @@ impl Lmtpd {
         self.dial().greeted()
     }
 
+    /// The same where connections that are gone may count still: one that is refused for that is made again.
+    pub fn connect_in_turn(&self) -> Wire {
+        let mut client = self.dial();
+        super::wait_until("no place is free", || {
+            let free = client.line().starts_with("220 ");
+            if !free {
+                client = self.dial();
+            }
+            free
+        });
+        client.ask("LHLO client.example");
+        client
+    }
+
     /// The most memory it ever had, in MiB.
     pub fn peak_mb(&self) -> u64 {
         super::peak_mb(&self.child)

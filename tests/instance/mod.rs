@@ -31,6 +31,16 @@ use crate::imap::PATIENCE;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_msgstore");
 
+/// Waits until something has come; says what has not when it does not come.
+#[track_caller]
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// The time that messages of [`Instance::append`] arrive at: 2026-11-18 09:46:40 UTC.
 pub const ARRIVED_S: i64 = 1_794_995_200;
 

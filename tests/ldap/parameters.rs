@@ -8,9 +8,8 @@ use super::data;
 use super::outages::slow;
 use super::slapd::{ADMIN, ADMIN_PASSWORD, Slapd};
 use super::tools::instance;
-use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
-use crate::lmtpd::wait_until;
+use crate::instance::{Instance, wait_until};
 
 fn set(it: &Instance, name: &str, value: &str) {
     it.run("configutil", &["-o", name, "-v", value]).ended(0);

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::lmtpd::{counterpart, wait_until};
+use crate::instance::wait_until;
+use crate::lmtpd::counterpart;
 
 /// Who may read and change everything there, and the password.
 pub const ADMIN: &str = "cn=admin,o=isp";

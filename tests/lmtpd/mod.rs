@@ -11,13 +11,11 @@ pub mod xclient;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::time::Instant;
 
 use msgstore::store::layout::message_file;
 
-use crate::imap::PATIENCE;
-use crate::instance::Instance;
 use crate::instance::lmtpd::{Lmtpd, Wire};
+use crate::instance::{Instance, wait_until};
 
 const DELIVERED: &str = "250 2.1.5 Delivered";
 
@@ -38,14 +36,6 @@ fn set(it: &Instance, name: &str, value: &str) {
 
 fn log(it: &Instance) -> String {
     std::fs::read_to_string(it.base().join("data/log/lmtp")).unwrap()
-}
-
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
 }
 
 /// The messages of a mailbox, in the order of their UIDs.

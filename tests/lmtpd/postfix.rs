@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use msgstore::message::mbox;
 use msgstore::store::Uid;
 
-use super::{counterpart, log, set, wait_until};
+use super::{counterpart, log, set};
 use crate::bad_input::disk::{SmallDisk, fill};
 use crate::imap::PATIENCE;
-use crate::instance::Instance;
 use crate::instance::lmtpd::Lmtpd;
+use crate::instance::{Instance, wait_until};
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::{counterpart, log, set, wait_until};
-use crate::instance::Instance;
+use super::{counterpart, log, set};
 use crate::instance::lmtpd::{Lmtpd, Wire};
+use crate::instance::{Instance, wait_until};
 
 const OFFER: &str = "250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 
@@ -60,7 +60,7 @@ pub fn a_trusted_mail_system_names_its_client() {
     }
     // The rules are those for the client.
     let named = |address: &str| {
-        let mut client = lmtpd.connect();
+        let mut client = lmtpd.connect_in_turn();
         let answer = client.ask(&format!("XCLIENT ADDR={address}"));
         (client, answer)
     };
@@ -97,7 +97,7 @@ fn of_a_client_that_is_not_known_any_more_the_connection_counts() {
     for own in ["127.0.0.1", "local"] {
         let mut client = if own == "local" { lmtpd.dial_local().greeted() } else { lmtpd.connect() };
         let named = || {
-            let mut other = lmtpd.connect();
+            let mut other = lmtpd.connect_in_turn();
             let answer = other.ask("XCLIENT ADDR=192.0.2.10");
             (other, answer.starts_with("220 "))
         };

@@ -7,8 +7,8 @@ use msgstore::os::process::{Order, tell};
 
 use crate::bad_input::send_anyway;
 use crate::imap::{Client, PATIENCE};
-use crate::instance::Instance;
 use crate::instance::popd::{Popd, list, say};
+use crate::instance::{Instance, wait_until};
 use crate::parameters::{other_network, own_places};
 use crate::tls::{Offer, certificate};
 
@@ -21,14 +21,6 @@ fn with_joe() -> Instance {
     let it = Instance::new();
     it.accounts(&["joe"]);
     it
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Makes the service read its settings again; the greeting, which is changed as well, tells when it has.
