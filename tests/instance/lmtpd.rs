@@ -82,16 +82,12 @@ impl Lmtpd {
 
     /// The same where connections that are gone may count still: one that is refused for that is made again.
     pub fn connect_in_turn(&self) -> Wire {
-        let mut client = self.dial();
-        super::wait_until("no place is free", || {
-            let free = client.line().starts_with("220 ");
-            if !free {
-                client = self.dial();
-            }
-            free
-        });
-        client.ask("LHLO client.example");
-        client
+        greeted_in_turn(|| self.dial())
+    }
+
+    /// The same at its socket file.
+    pub fn connect_local_in_turn(&self) -> Wire {
+        greeted_in_turn(|| self.dial_local())
     }
 
     /// The most memory it ever had, in MiB.
@@ -126,6 +122,19 @@ impl Drop for Lmtpd {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn greeted_in_turn(dial: impl Fn() -> Wire) -> Wire {
+    let mut client = dial();
+    super::wait_until("no place is free", || {
+        let free = client.line().starts_with("220 ");
+        if !free {
+            client = dial();
+        }
+        free
+    });
+    client.ask("LHLO client.example");
+    client
 }
 
 /// A client: lines in, lines out.

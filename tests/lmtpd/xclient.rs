@@ -79,7 +79,7 @@ pub fn a_trusted_mail_system_names_its_client() {
         both.iter_mut().all(|client| client.line().starts_with("220 "))
     });
     // The socket file counts as this host.
-    let mut local = lmtpd.dial_local().greeted();
+    let mut local = lmtpd.connect_local_in_turn();
     assert!(local.ask("XCLIENT ADDR=192.0.2.9").starts_with("220 "));
     drop(local);
     wait_until("no line with the client", || log(&it).contains("close [192.0.2.9] 0 messages"));
@@ -95,7 +95,7 @@ fn of_a_client_that_is_not_known_any_more_the_connection_counts() {
     set(&it, "service.lmtp.maxsessionsperaddress", "3");
     let lmtpd = Lmtpd::start(&it);
     for own in ["127.0.0.1", "local"] {
-        let mut client = if own == "local" { lmtpd.dial_local().greeted() } else { lmtpd.connect() };
+        let mut client = if own == "local" { lmtpd.connect_local_in_turn() } else { lmtpd.connect_in_turn() };
         let named = || {
             let mut other = lmtpd.connect_in_turn();
             let answer = other.ask("XCLIENT ADDR=192.0.2.10");
