@@ -52,7 +52,10 @@ mod tests {
         let command = |name, value| job(name, value).map(|job| job.map(|job| job.command));
         assert_eq!(command("local.schedule.expire", "0 23 * * *"), Ok(Some("sbin/imexpire".to_owned())));
         assert_eq!(command("Local.Schedule.Purge", "0 4 * * *"), Ok(Some("lib/purge -num=5".to_owned())));
-        assert_eq!(command("local.schedule.expire", "0 23 * * * sbin/imexpire -e"), Ok(Some("sbin/imexpire -e".to_owned())));
+        assert_eq!(
+            command("local.schedule.expire", "0 23 * * * sbin/imexpire -e"),
+            Ok(Some("sbin/imexpire -e".to_owned()))
+        );
         assert_eq!(command("local.schedule.mine", "0 23 * * * true"), Ok(Some("true".to_owned())));
         assert_eq!(command("local.schedule.mine", " "), Ok(None));
         assert!(command("local.schedule.mine", "0 23 * * *").unwrap_err().contains("no command"));

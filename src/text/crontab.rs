@@ -188,9 +188,10 @@ fn numbers(field: &str, name: &'static str, low: u32, high: u32) -> Result<u64, 
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(form());
             }
-            text.parse::<u32>().ok().filter(|number| (low..=high).contains(number)).ok_or_else(|| {
-                CrontabError::Bounds { field: name, given: text.to_owned(), low, high }
-            })
+            text.parse::<u32>()
+                .ok()
+                .filter(|number| (low..=high).contains(number))
+                .ok_or_else(|| CrontabError::Bounds { field: name, given: text.to_owned(), low, high })
         };
         let (span, step) = match given.split_once('/') {
             Some((span, step)) => (span, Some(step)),
