@@ -15,8 +15,8 @@ use msgstore::config::works::{Status, WORKS, status};
 use crate::bad_input::send_anyway;
 use crate::defence;
 use crate::expire::tool as expire;
-use crate::imsched;
 use crate::imap::{Client, PATIENCE, acl, immediate};
+use crate::imsched;
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
 use crate::ldap;
@@ -646,11 +646,7 @@ fn files_of_a_log() {
 fn what_changes_nothing_says_so() {
     let it = Instance::stopped(&[]);
     // One of each reason, and a member of a family that works for others.
-    for (name, value) in [
-        ("service.http.port", "1080"),
-        ("store.umask", "077"),
-        ("logfile.http.loglevel", "Debug"),
-    ] {
+    for (name, value) in [("service.http.port", "1080"), ("store.umask", "077"), ("logfile.http.loglevel", "Debug")] {
         let Some(row) = catalogue::find(name) else { panic!("{name}") };
         if status(row) == Status::Works && !name.starts_with("logfile.") {
             continue; // it works by now

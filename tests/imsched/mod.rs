@@ -54,7 +54,10 @@ impl Site {
 
     fn start(&mut self, environment: &[(&str, &str)]) {
         let mut command = self.it.command("imsched", &[]);
-        command.env("CLOCK_FILE", self.clock_file()).env("SECRET", "of the scheduler").envs(environment.iter().copied());
+        command
+            .env("CLOCK_FILE", self.clock_file())
+            .env("SECRET", "of the scheduler")
+            .envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         self.daemon = Some(child);
@@ -79,8 +82,15 @@ impl Site {
         assert!(self.daemon.take().unwrap().wait().unwrap().success());
     }
 
+    /// All of the log: it begins a new file with each day.
     fn log(&self) -> String {
-        fs::read_to_string(self.it.base().join("data/log/default")).unwrap_or_default()
+        let names = fs::read_dir(self.it.base().join("data/log")).unwrap().map(|entry| entry.unwrap().path());
+        let is_part = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().split('.').next() == Some("default");
+        let mut names: Vec<PathBuf> =
+            names.filter(is_part).filter(|path| path.extension().is_none_or(|e| e != "lock")).collect();
+        // default.1.TIME before default.
+        names.sort_by_key(|path| std::cmp::Reverse(path.to_str().unwrap().len()));
+        names.iter().map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
     }
 
     /// Waits until the log has a text so many times.
@@ -149,7 +159,7 @@ fn a_task_runs_once_when_it_is_due_in_a_place_of_its_own() {
     site.clock(MIDNIGHT);
     site.clock(MIDNIGHT + 60);
     site.clock(MIDNIGHT + 86_400);
-    site.logged("begins", 2);
+    site.logged("task mine (pid ", 4);
     site.stop();
     assert_eq!(site.lines("ran").len(), 2);
     assert!(site.log().contains("imsched ends") && site.state() == ServiceState::Stopped);
@@ -214,7 +224,8 @@ fn death_at_the_worst_moment_is_told() {
 
 #[test]
 fn a_task_that_hangs_runs_alone_and_ends_with_the_scheduler() {
-    let mut site = Site::new(&[("stuck", "* * * * * echo $$ >> pids; sleep 6000"), ("other", "* * * * * echo ran >> ran")]);
+    let mut site =
+        Site::new(&[("stuck", "* * * * * echo $$ >> pids; sleep 6000"), ("other", "* * * * * echo ran >> ran")]);
     site.clock(MIDNIGHT - 100);
     site.start(&[]);
     site.clock(MIDNIGHT);
@@ -232,7 +243,10 @@ fn a_task_that_hangs_runs_alone_and_ends_with_the_scheduler() {
     site.kill();
     site.it.run("configutil", &["-o", "local.schedule.stuck.enable", "-v", "yes"]).ok();
     site.start(&[]);
-    site.logged(&format!("task stuck (pid {stuck}), due 2030-01-01 00:00 +0000, still runs since before this start"), 1);
+    site.logged(
+        &format!("task stuck (pid {stuck}), due 2030-01-01 00:00 +0000, still runs since before this start"),
+        1,
+    );
     site.clock(MIDNIGHT + 180);
     site.logged(&format!("is left out, the one before (pid {stuck}) still runs"), 2);
     assert!(process.is_alive());
@@ -302,7 +316,10 @@ fn a_task_that_is_wrong_hinders_no_other() {
 
 #[test]
 fn bad_input_is_refused() {
-    let mut site = Site::new(&[("mine", "0 0 * * * echo ran >> ran"), ("loud", "0 0 * * * yes 'x y' | head -n 1500; printf '%9000d' 1")]);
+    let mut site = Site::new(&[
+        ("mine", "0 0 * * * echo ran >> ran"),
+        ("loud", "0 0 * * * yes 'x y' | head -n 1500; printf '%9000d' 1"),
+    ]);
     for words in [&["--next", "0"][..], &["--json"], &["--next", "x"], &["now"], &["--next=100001"]] {
         site.it.run("imsched", words).ended(64);
     }
@@ -343,12 +360,12 @@ fn what_comes_is_listed_where_clocks_change() {
     // Berlin, by its rule: 28 March 2026, the clock is put forward on the 29th.
     let berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
     assert_eq!(
-        listed(1_774_656_000, berlin, "3"),
+        listed(1_774_684_800, berlin, "3"),
         "2026-03-29 03:00 +0200  night  true\n2026-03-30 02:30 +0200  night  true\n2026-03-31 02:30 +0200  night  true\n"
     );
     // 24 October, it is put back on the 25th.
     assert_eq!(
-        listed(1_792_800_000, berlin, "6"),
+        listed(1_792_828_800, berlin, "6"),
         "2026-10-25 01:00 +0200  often  true\n2026-10-25 01:30 +0200  often  true\n2026-10-25 02:00 +0200  often  true\n\
          2026-10-25 02:30 +0200  night  true\n2026-10-25 02:30 +0200  often  true\n2026-10-26 02:30 +0100  night  true\n"
     );
@@ -377,7 +394,8 @@ fn the_account_of_the_services_runs_the_tasks() {
     let mut site = Site::new(&[("mine", "0 0 * * * id -un > data/who; id -gn >> data/who")]);
     fs::set_permissions(site.it.base(), fs::Permissions::from_mode(0o711)).unwrap();
     for dir in ["config", "data"] {
-        let chown = std::process::Command::new("chown").args(["-R", "nobody:daemon"]).arg(site.it.base().join(dir)).status();
+        let chown =
+            std::process::Command::new("chown").args(["-R", "nobody:daemon"]).arg(site.it.base().join(dir)).status();
         assert!(chown.unwrap().success());
     }
     site.set("local.serveruid", "nobody");

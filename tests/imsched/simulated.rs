@@ -25,8 +25,16 @@ struct Clock {
 /// quarters; a zone that changes at midnight; Samoa, which left out 30 December 2011.
 const CLOCKS: &[Clock] = &[
     Clock { name: "no change", changes: &[(i64::MIN, -5 * HOUR)], from: 1_774_742_400 - 3 * DAY },
-    Clock { name: "Berlin, forward", changes: &[(i64::MIN, HOUR), (1_774_746_000, 2 * HOUR)], from: 1_774_746_000 - 3 * DAY },
-    Clock { name: "Berlin, back", changes: &[(i64::MIN, 2 * HOUR), (1_792_890_000, HOUR)], from: 1_792_890_000 - 3 * DAY },
+    Clock {
+        name: "Berlin, forward",
+        changes: &[(i64::MIN, HOUR), (1_774_746_000, 2 * HOUR)],
+        from: 1_774_746_000 - 3 * DAY,
+    },
+    Clock {
+        name: "Berlin, back",
+        changes: &[(i64::MIN, 2 * HOUR), (1_792_890_000, HOUR)],
+        from: 1_792_890_000 - 3 * DAY,
+    },
     Clock {
         name: "Lord Howe, back",
         changes: &[(i64::MIN, 11 * HOUR), (1_775_314_800, 10 * HOUR + 30 * MINUTE)],
@@ -37,9 +45,21 @@ const CLOCKS: &[Clock] = &[
         changes: &[(i64::MIN, 10 * HOUR + 30 * MINUTE), (1_791_041_400, 11 * HOUR)],
         from: 1_791_041_400 - 3 * DAY,
     },
-    Clock { name: "midnight, forward", changes: &[(i64::MIN, -3 * HOUR), (1_792_897_200, -2 * HOUR)], from: 1_792_897_200 - 3 * DAY },
-    Clock { name: "midnight, back", changes: &[(i64::MIN, -2 * HOUR), (1_792_893_600, -3 * HOUR)], from: 1_792_893_600 - 3 * DAY },
-    Clock { name: "a day is left out", changes: &[(i64::MIN, -10 * HOUR), (1_325_239_200, 14 * HOUR)], from: 1_325_239_200 - 3 * DAY },
+    Clock {
+        name: "midnight, forward",
+        changes: &[(i64::MIN, -3 * HOUR), (1_792_897_200, -2 * HOUR)],
+        from: 1_792_897_200 - 3 * DAY,
+    },
+    Clock {
+        name: "midnight, back",
+        changes: &[(i64::MIN, -2 * HOUR), (1_792_893_600, -3 * HOUR)],
+        from: 1_792_893_600 - 3 * DAY,
+    },
+    Clock {
+        name: "a day is left out",
+        changes: &[(i64::MIN, -10 * HOUR), (1_325_239_200, 14 * HOUR)],
+        from: 1_325_239_200 - 3 * DAY,
+    },
 ];
 
 impl Clock {
@@ -92,7 +112,8 @@ fn expected(text: &str, clock: &Clock, from: i64, to: i64) -> Vec<i64> {
     let every_hour = (0..24).all(|hour| belongs(fields[1], hour, 0));
     let wall = |at: i64| at + clock.offset(at);
     // What the wall showed since two days before.
-    let mut shown: HashSet<i64> = (from / MINUTE - 2 * 1_440..=from / MINUTE).map(|minute| wall(minute * MINUTE)).collect();
+    let mut shown: HashSet<i64> =
+        (from / MINUTE - 2 * 1_440..=from / MINUTE).map(|minute| wall(minute * MINUTE)).collect();
     let mut runs = Vec::new();
     for at in (from / MINUTE + 1..=to / MINUTE).map(|minute| minute * MINUTE) {
         let (before, now) = (wall(at - MINUTE), wall(at));
@@ -100,7 +121,8 @@ fn expected(text: &str, clock: &Clock, from: i64, to: i64) -> Vec<i64> {
             matches(&fields, now)
         } else {
             let mut passed = (before / MINUTE + 1..=now / MINUTE).map(|minute| minute * MINUTE);
-            passed.any(|wall| matches(&fields, wall)) || (!shown.contains(&now) && matches(&fields, now))
+            passed.any(|wall| !shown.contains(&wall) && matches(&fields, wall))
+                || (!shown.contains(&now) && matches(&fields, now))
         };
         if runs_now {
             runs.push(at);
@@ -173,7 +195,7 @@ fn field(low: u32, high: u32) -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn random_fields_run_when_they_should(
@@ -182,7 +204,7 @@ proptest! {
         day in prop_oneof![3 => Just("*".to_owned()), 2 => field(1, 28)],
         month in prop_oneof![3 => Just("*".to_owned()), 1 => field(1, 12)],
         weekday in prop_oneof![2 => Just("*".to_owned()), 2 => field(0, 6)],
-        step in 1i64..=59,
+        step in 20i64..=59,
     ) {
         compare(&format!("{minute} {hour} {day} {month} {weekday}"), step);
     }
