@@ -19,7 +19,7 @@ pub enum Due {
     /// A task is to run now.
     Run {
         /// The task.
-        task: Task,
+        task: Box<Task>,
         /// When it was due, seconds since 1970.
         due_s: i64,
     },
@@ -137,7 +137,7 @@ fn come(task: &Task, next_s: &mut Option<i64>, now_s: i64, offset: Offset<'_>, d
         *next_s = task.crontab.next(at_s, offset);
     }
     due.extend(missed.map(|(first_s, last_s, count)| Due::Missed { task: task.name.clone(), first_s, last_s, count }));
-    due.extend(run_s.map(|due_s| Due::Run { task: task.clone(), due_s }));
+    due.extend(run_s.map(|due_s| Due::Run { task: Box::new(task.clone()), due_s }));
 }
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn run(due_s: i64, schedule: &str) -> Due {
-        Due::Run { task: task("a", schedule), due_s }
+        Due::Run { task: Box::new(task("a", schedule)), due_s }
     }
 
     #[test]
