@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 use regex::Regex;
 
 /// What the lines of later releases wait for; configutil has the same words.
-const CAPABILITIES: &[&str] =
-    &["quota", "alarms", "repair", "backup", "shared folders", "the list of connected users", "the scheduler"];
+const CAPABILITIES: &[&str] = &["quota", "alarms", "repair", "backup", "shared folders", "the list of connected users"];
 
 /// What a tool must do, and when.
 #[derive(Debug, Default, Clone)]

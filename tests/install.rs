@@ -222,6 +222,7 @@ fn a_package_is_installed_demonstrated_and_removed_without_a_trace() {
         "sbin/start-msg",
         "sbin/stop-msg",
         "lib/imapd",
+        "lib/imsched",
         "lib/stored",
     ] {
         assert!(generate::links().iter().any(|known| known == link), "{link}");

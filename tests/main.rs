@@ -15,6 +15,7 @@ mod generated;
 mod hashdir;
 mod imap;
 mod imquotacheck;
+mod imsched;
 mod imsimport;
 mod install;
 mod instance;

@@ -16,6 +16,7 @@ use crate::bad_input::send_anyway;
 use crate::defence;
 use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate};
+use crate::imsched;
 use crate::instance::imapd::Imapd;
 use crate::instance::{Instance, wait_until};
 use crate::ldap;
@@ -24,7 +25,7 @@ use crate::pop;
 use crate::quota;
 use crate::tls;
 
-/// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imap::acl` or `imap::immediate`, that changes it.
+/// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imsched`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
 const TESTED: &[(&str, fn())] = &[
     ("encryption.nscertfile", tls::a_certificate_is_changed_under_running_sessions),
@@ -36,6 +37,16 @@ const TESTED: &[(&str, fn())] = &[
     ("local.ldappoolrefreshinterval", ldap::parameters::how_long_is_waited),
     ("local.ldapsearchtimeout", ldap::parameters::how_long_is_waited),
     ("local.ldaptrace", ldap::parameters::what_is_kept),
+    ("local.sched.enable", imsched::the_scheduler_is_started_with_the_services),
+    ("local.schedule.<taskname>", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.<taskname>.enable", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.expire", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.msprobe", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.mspurge", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.purge", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.return_job", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.snapshot", imsched::each_job_has_its_schedule_and_its_switch),
+    ("local.schedule.snapshotverify", imsched::each_job_has_its_schedule_and_its_switch),
     ("local.servergid", the_account_of_the_services),
     ("local.serveruid", the_account_of_the_services),
     ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
@@ -149,6 +160,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.expirerule.<rulename>.regexp", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.savedays", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.seen", expire::every_attribute_can_be_a_setting),
+    ("store.expirestart", imsched::the_old_hour_of_the_expiry_counts),
     ("store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
@@ -182,9 +194,10 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("lmtpd/mod.rs")
         + include_str!("lmtpd/duplicates.rs")
         + include_str!("lmtpd/xclient.rs")
+        + include_str!("imsched/mod.rs")
         + include_str!("quota/mod.rs");
     for (name, _) in TESTED {
-        let member = ["<nickname>", "<service>", "<rulename>", "<attribute>", "<headername>"]
+        let member = ["<nickname>", "<service>", "<taskname>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()
             .fold(regex::escape(name), |name, part| name.replace(part, "[A-Za-z]+"));
         let member = regex::Regex::new(&format!("\"{}\"", member.replace("<name>", "[a-z]+"))).unwrap();
@@ -625,12 +638,7 @@ fn files_of_a_log() {
 fn what_changes_nothing_says_so() {
     let it = Instance::stopped(&[]);
     // One of each reason, and a member of a family that works for others.
-    for (name, value) in [
-        ("service.http.port", "1080"),
-        ("store.expirestart", "21"),
-        ("store.umask", "077"),
-        ("logfile.http.loglevel", "Debug"),
-    ] {
+    for (name, value) in [("service.http.port", "1080"), ("store.umask", "077"), ("logfile.http.loglevel", "Debug")] {
         let Some(row) = catalogue::find(name) else { panic!("{name}") };
         if status(row) == Status::Works && !name.starts_with("logfile.") {
             continue; // it works by now

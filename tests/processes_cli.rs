@@ -42,7 +42,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for service in ["pop", "imap", "store"] {
+        for service in ["sched", "pop", "imap", "store"] {
             if let Ok(state) = service_state(&self.base().join("data/proc"), service)
                 && let Some(pid) = state.pid()
             {

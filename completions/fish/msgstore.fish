@@ -33,6 +33,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IM
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imexpire" -d 'Expire messages by rules, and purge'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "iminitquota" -d 'Take quota limits over from the directory and count usage anew'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imquotacheck" -d 'Report quota usage, tell users who come near their quota, enforce domain quotas'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsched" -d 'The scheduler'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LMTP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
@@ -135,6 +136,10 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l table
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s h -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l next -d 'List the next N runs, by the settings as they are now: when, which task, which command' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l json -d 'With --next: one JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s u -d 'The user, exactly as the store names the account' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s s -d 'The mbox file, its full path' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s c -d 'The answer to "Do you want to continue?": y or n' -r -f -a "y\t''

@@ -16,7 +16,8 @@ use super::{Tool, args};
 use crate::config::catalogue::{self, Parameter};
 use crate::config::works::{Status, status_of};
 use crate::config::{Change, Conf, ConfigError, Database, Effect, Entry};
-use crate::config::{check_named, unlisted};
+use crate::config::{Kind, check_named, schedule, unlisted};
+use crate::ops::schedule::missing_program;
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -175,6 +176,7 @@ fn set(ui: &mut Ui, files: &Files, name: &str, value: &str, any: bool) -> Result
     let change = Change::Set(name.clone(), value.to_owned());
     files.database().apply(&[change]).map_err(failure)?;
     advise(ui, &name);
+    look_for_program(ui, files, &name, value);
     check_partition(ui, files, &[name])?;
     Ok(Exit::Ok)
 }
@@ -217,6 +219,18 @@ fn advise(ui: &mut Ui, name: &str) {
         ui.warn(format!("{name} is stored, but has no effect in this release: {why}"));
     } else if row.effect == Effect::Creation {
         ui.warn(format!("{name} counts only when a store is created; an existing one keeps what it has"));
+    }
+}
+
+/// Warns about a scheduled job whose program is not there.
+fn look_for_program(ui: &mut Ui, files: &Files, name: &str, value: &str) {
+    let is_job =
+        catalogue::find(name).is_some_and(|row| row.kind == Kind::Cron && status_of(name, row) == Status::Works);
+    if let Ok(Some(job)) = schedule::job(name, value)
+        && is_job
+        && let Some(program) = missing_program(&files.base, &job.command)
+    {
+        ui.warn(format!("{name}: {} is not there", program.display()));
     }
 }
 
@@ -295,6 +309,11 @@ fn import(ui: &mut Ui, files: &Files, from: &Path, any: bool) -> Result<Exit, Fa
     let names: Vec<String> = set.into_iter().map(|(name, _)| name).collect();
     for name in &names {
         advise(ui, name);
+    }
+    for change in &changes {
+        if let Change::Set(name, value) = change {
+            look_for_program(ui, files, name, value);
+        }
     }
     check_partition(ui, files, &names)?;
     Ok(Exit::Ok)

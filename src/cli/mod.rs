@@ -15,6 +15,7 @@ pub mod imapd;
 pub mod imexpire;
 pub mod iminitquota;
 pub mod imquotacheck;
+pub mod imsched;
 pub mod imsimport;
 pub mod instance;
 pub mod lmtpd;
@@ -64,6 +65,7 @@ pub static TOOLS: &[Tool] = &[
     imexpire::TOOL,
     iminitquota::TOOL,
     imquotacheck::TOOL,
+    imsched::TOOL,
     imsimport::TOOL,
     lmtpd::TOOL,
     mboxutil::TOOL,

@@ -8,6 +8,7 @@ use super::start_msg::{chosen, unavailable};
 use super::ui::Ui;
 use super::{Tool, args};
 use crate::daemon::process;
+use crate::ops::schedule;
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -23,7 +24,7 @@ pub const TOOL: Tool = Tool {
 /// Some settings need a restart instead; configutil -m tells which.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
-    /// The service: store, imap, pop, lmtp.
+    /// The service: store, imap, pop, lmtp, sched.
     #[arg(value_name = "SERVICE")]
     service: Option<String>,
 }
@@ -36,6 +37,9 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let instance = instance(ui)?;
     // A wrong configuration is told here, where somebody reads it; the services would keep the old one.
     let conf = instance.conf().map_err(failure)?;
+    for fault in schedule::tasks(&instance, &conf).faults {
+        ui.warn(format!("{}: {}; this task does not run", fault.setting, fault.problem));
+    }
     let words: Vec<String> = args.service.into_iter().collect();
     let mut refreshed = 0;
     for service in chosen(&words, &conf, false)? {

@@ -25,7 +25,7 @@ pub const TOOL: Tool = Tool {
 /// Nothing else starts when the store does not.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
-    /// The services to start: store, imap, pop, lmtp.
+    /// The services to start: store, imap, pop, lmtp, sched.
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     /// How long to wait for a service to be ready.

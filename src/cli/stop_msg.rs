@@ -28,7 +28,7 @@ pub struct Args {
     /// How long a service may take to end before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, conflicts_with = "force")]
     timeout: u64,
-    /// The services to stop: store, imap, pop, lmtp.
+    /// The services to stop: store, imap, pop, lmtp, sched.
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }

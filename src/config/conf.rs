@@ -43,12 +43,15 @@ pub struct Conf {
 impl Conf {
     /// Reads the file of explicit settings and the file of defaults; either may be missing. Relative paths start at `base`.
     ///
+    /// A scheduled job that cannot be understood is no error here: the scheduler names it, and everything else goes on.
+    ///
     /// # Errors
     /// [`ConfigError::Read`]; [`ConfigError::Line`] for what cannot be parsed and for a value outside of its range.
     pub fn load(base: &Path, explicit: &Path, defaults: &Path) -> Result<Conf, ConfigError> {
         let conf = Conf::load_unchecked(base, explicit, defaults)?;
         for (path, entries) in [(explicit, &conf.explicit), (defaults, &conf.defaults)] {
-            for entry in entries.values() {
+            let is_job = |name: &str| catalogue::find(name).is_some_and(|row| row.kind == Kind::Cron);
+            for entry in entries.values().filter(|entry| !is_job(&entry.name)) {
                 value::check_named(&entry.name, &entry.value, true).map_err(|error| ConfigError::Line {
                     path: path.to_path_buf(),
                     line: entry.line,

@@ -93,6 +93,11 @@ impl Instance {
         self.base.join("data/store")
     }
 
+    /// What the scheduler remembers: up to when everything that was due has been seen to.
+    pub fn schedule_record(&self) -> PathBuf {
+        self.base.join("data/sched.state")
+    }
+
     /// The user directory in a file.
     pub fn directory_ldif(&self) -> PathBuf {
         self.config.join("directory.ldif")

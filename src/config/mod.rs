@@ -10,6 +10,7 @@ mod conf;
 mod create;
 pub mod file;
 mod instance;
+pub mod schedule;
 mod value;
 pub mod works;
 

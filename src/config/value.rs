@@ -1,7 +1,7 @@
 //! Values: the check of each kind, and how they are read and printed.
 
 use super::catalogue::{Kind, MAX, Parameter};
-use super::{ConfigError, catalogue};
+use super::{ConfigError, catalogue, schedule};
 
 /// Longest value, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -54,7 +54,7 @@ pub fn check(parameter: &Parameter, value: &str) -> Result<(), ConfigError> {
             Kind::AbsolutePath => value.starts_with('/') || value.starts_with("msg_svr_base/"),
             Kind::Nickname => catalogue::is_nickname(value),
             Kind::Words => value.is_empty() || value.split(' ').all(|word| !word.is_empty()),
-            Kind::Cron => value.is_empty() || is_cron(value),
+            Kind::Cron => schedule::job(parameter.name, value).is_ok(),
             Kind::Port => whole(value).is_some_and(|n| (1..=65535).contains(&n)),
             Kind::Dn => value.is_empty() || value.split(',').all(|part| part.contains('=')),
             Kind::Octal => (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b)),
@@ -65,7 +65,10 @@ pub fn check(parameter: &Parameter, value: &str) -> Result<(), ConfigError> {
     Err(ConfigError::BadValue {
         name: parameter.name.to_owned(),
         value: value.to_owned(),
-        range: range(parameter.kind),
+        range: match (parameter.kind, schedule::job(parameter.name, value)) {
+            (Kind::Cron, Err(problem)) => format!("{}; {problem}", range(Kind::Cron)),
+            _ => range(parameter.kind),
+        },
     })
 }
 
@@ -121,23 +124,6 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// Five fields of `*`, numbers, lists and ranges inside their bounds, then possibly a command.
-fn is_cron(text: &str) -> bool {
-    let bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
-    let mut fields = text.split_ascii_whitespace();
-    bounds.iter().all(|(low, high)| {
-        let Some(field) = fields.next() else {
-            return false;
-        };
-        let inside = |text: &str| whole(text).filter(|n| (*low..=*high).contains(n));
-        field == "*"
-            || field.split(',').all(|item| match item.split_once('-') {
-                None => inside(item).is_some(),
-                Some((from, to)) => inside(from).zip(inside(to)).is_some_and(|(a, b)| a <= b),
-            })
-    })
-}
-
 /// The range in words, for messages and help.
 pub fn range(kind: Kind) -> String {
     match kind {
@@ -148,7 +134,7 @@ pub fn range(kind: Kind) -> String {
         Kind::Text | Kind::Secret => "one line of text".to_owned(),
         Kind::Localised => "one line of text, also per language (;lang-xx)".to_owned(),
         Kind::Words => "words separated by single spaces".to_owned(),
-        Kind::Cron => "minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6 (each *, a number, a list with commas or a range), then a command"
+        Kind::Cron => "minute 0-59, hour 0-23, day 1-31, month 1-12, weekday 0-6 (each *, a number, a list with commas or a range, also with a step), then a command"
             .to_owned(),
         Kind::Path => "a path, absolute or below msg_svr_base".to_owned(),
         Kind::AbsolutePath => "an absolute path, or one that begins with msg_svr_base/".to_owned(),
@@ -218,8 +204,18 @@ mod tests {
         table(Kind::Words, &["", "a", "a b"], &["a  b", " a", "a "]);
         table(
             Kind::Cron,
-            &["", "0 23 * * *", "0 23 * * * sbin/imexpire", "0 1 * * 6 /opt/x -e", "5,15 0-4,8 1 12 0-6 a"],
-            &["x", "60 * * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 7", "0 5-1 * * *", "* * * *"],
+            &["", "0 23 * * * sbin/imexpire", "0 1 * * 6 /opt/x -e", "5,15 0-4,8 1 12 0-6 a"],
+            &[
+                "x",
+                "0 23 * * *",
+                "60 * * * * a",
+                "0 24 * * * a",
+                "0 0 0 * * a",
+                "0 0 * 13 * a",
+                "0 0 * * 7 a",
+                "0 5-1 * * * a",
+                "* * * *",
+            ],
         );
         table(Kind::Port, &["1", "65535"], &["0", "65536", "", "imap"]);
         table(Kind::Dn, &["", "cn=a,o=b", "uid=msg admin, o=x"], &["joe", "cn=a,b"]);

@@ -1,4 +1,4 @@
-//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the services with clients.
+//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the scheduler; the services with clients.
 //! **Not here**: what the maintenance does (`ops`), protocols.
 //! **Start**: [`process::claim`] for a daemon, [`process::start`] for who starts one. [`network::run`] is the life of every service with clients,
 //! [`line::Line`] one connection; what a protocol adds is a [`network::Protocol`], as in `imapd` and `lmtpd`.
@@ -6,6 +6,7 @@
 
 mod deflate;
 mod imapd;
+pub mod imsched;
 pub mod line;
 pub mod listener;
 mod lmtpd;

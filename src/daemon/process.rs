@@ -45,6 +45,7 @@ pub static SERVICES: &[Service] = &[
         enabled_by: &["service.pop.enable", "service.pop.enablesslport"],
     },
     Service { name: "lmtp", tool: "lmtpd", arguments: &[], enabled_by: &["service.lmtp.enable"] },
+    Service { name: "sched", tool: "imsched", arguments: &[], enabled_by: &["local.sched.enable"] },
 ];
 
 impl Service {

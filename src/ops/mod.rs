@@ -15,5 +15,6 @@ pub mod maintenance;
 pub mod placement;
 pub mod quota;
 pub mod quotacheck;
+pub mod schedule;
 pub mod store;
 mod trace;

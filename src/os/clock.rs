@@ -2,10 +2,17 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{Local, Offset, TimeZone};
+
 /// Seconds since 1970-01-01 00:00 UTC. With the feature `failpoints` the file that the environment variable `CLOCK_FILE` names says how many seconds
 /// are added, so that a test moves the clock of processes that run.
 pub fn now_s() -> i64 {
     system_s().saturating_add(moved_s())
+}
+
+/// Seconds that local time (TZ, else /etc/localtime) is ahead of UTC at a time, seconds since 1970.
+pub fn utc_offset_s(at_s: i64) -> i64 {
+    Local.timestamp_opt(at_s, 0).single().map_or(0, |time| i64::from(time.offset().fix().local_minus_utc()))
 }
 
 #[cfg(feature = "failpoints")]

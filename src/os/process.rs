@@ -184,6 +184,18 @@ pub enum Order {
 /// # Errors
 /// What `kill(2)` said; `InvalidInput` for a pid below 2.
 pub fn tell(pid: i32, order: Order) -> io::Result<()> {
+    told(pid, order, signal::kill)
+}
+
+/// The same to all processes of a process group, which has the pid of the one that began it.
+///
+/// # Errors
+/// As [`tell`].
+pub fn tell_group(pid: i32, order: Order) -> io::Result<()> {
+    told(pid, order, signal::killpg)
+}
+
+fn told(pid: i32, order: Order, tell: impl Fn(Pid, Signal) -> nix::Result<()>) -> io::Result<()> {
     if pid < 2 {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
@@ -192,7 +204,7 @@ pub fn tell(pid: i32, order: Order) -> io::Result<()> {
         Order::Kill => Signal::SIGKILL,
         Order::Refresh => Signal::SIGHUP,
     };
-    match signal::kill(Pid::from_raw(pid), signal) {
+    match tell(Pid::from_raw(pid), signal) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
         Err(errno) => Err(io::Error::from(errno)),
     }

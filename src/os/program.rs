@@ -1,6 +1,8 @@
-//! A program that is run to its end: with input, with a bound for its output, and with a limit of time.
+//! Programs: one that is run to its end, with input, with a bound for its output, and with a limit of time; and a command of the shell that is
+//! begun and goes on by itself.
 
-use std::io::{self, Read, Write};
+use std::ffi::OsStr;
+use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -53,6 +55,21 @@ pub fn run(program: &Path, input: &[u8], most_bytes: usize, patience: Duration) 
     })
 }
 
+/// Begins a command of `/bin/sh` in `directory`, in a process group of its own, with this environment and no other, without input. What it and all
+/// it starts print, to standard output or error, can be read from the pipe that comes back.
+///
+/// # Errors
+/// What starting the shell said.
+pub fn begin(command: &str, environment: &[(&str, &OsStr)], directory: &Path) -> io::Result<(Child, PipeReader)> {
+    let (reader, writer) = io::pipe()?;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).env_clear().envs(environment.iter().copied()).current_dir(directory).process_group(0);
+    shell.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    // With the value `shell` this process's ends for writing go, so that the pipe ends with the command.
+    let child = shell.spawn()?;
+    Ok((child, reader))
+}
+
 fn collect(child: &mut Child, stdout: Option<impl Read>, most_bytes: usize, group: Pid) -> io::Result<Ended> {
     let mut output = Vec::new();
     let read = stdout.map_or(Ok(0), |stdout| stdout.take(most_bytes as u64 + 1).read_to_end(&mut output));
@@ -85,6 +102,19 @@ mod tests {
         assert!(!run(Path::new("/bin/false"), &long, 10, Duration::from_secs(600)).unwrap().status.success());
         let missing = run(Path::new("/no/such/program"), b"", 10, Duration::from_secs(600));
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_command_is_begun_with_its_environment_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().canonicalize().unwrap();
+        let environment = [("X", OsStr::new("a b")), ("PATH", OsStr::new("/usr/bin:/bin"))];
+        let command = "echo $X; pwd >&2; env | grep -c CARGO; ps -o pgid= -p $$ | tr -d ' '; cat; exit 7";
+        let (mut child, mut output) = begin(command, &environment, dir.path()).unwrap();
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+        assert_eq!(text, format!("a b\n{}\n0\n{}\n", place.display(), child.id()));
     }
 
     #[test]

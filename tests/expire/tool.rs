@@ -509,6 +509,35 @@ pub fn a_scheduled_run_may_be_bound_to_the_purge() {
 }
 
 #[test]
+fn a_scheduled_run_leaves_the_purge_to_its_own_schedule() {
+    let it = site();
+    it.rules(OLD);
+    set(&it, "store.cleanupage", "0");
+    let scheduled = |words: &[&str]| {
+        let out = it.command("imexpire", words).env("SCHED_TASK", "expire").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        files(&it, "user/ann/INBOX")
+    };
+    it.settle();
+    set(&it, "local.schedule.purge", "0 4 * * * lib/purge -num=5");
+    assert_eq!(scheduled(&[]), 2);
+    assert_eq!(left(&it), [1, 1, 1, 1], "it has expired");
+    // Where that cannot run, or is switched off, nobody else would do it.
+    set(&it, "local.schedule.purge.enable", "no");
+    assert_eq!(scheduled(&["-e"]), 2);
+    assert_eq!(scheduled(&[]), 1);
+    set(&it, "local.schedule.purge.enable", "yes");
+    // Who types it means it, and -c is a purge whoever calls it.
+    it.put("user/ann/INBOX", &[letter("old").old(20)]);
+    it.settle();
+    assert_eq!(scheduled(&[]), 2);
+    assert_eq!(scheduled(&["-c"]), 1);
+    it.put("user/ann/INBOX", &[letter("old").old(20)]);
+    it.run("imexpire", &[]).ok();
+    assert_eq!(files(&it, "user/ann/INBOX"), 1);
+}
+
+#[test]
 fn flags_restrict_and_suffice() {
     let it = Instance::new();
     it.accounts(&["joe"]);

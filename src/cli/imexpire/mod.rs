@@ -19,6 +19,7 @@ use crate::log;
 use crate::ops::expire::install::Running;
 use crate::ops::expire::{Ended, Rules, Run, Settings};
 use crate::ops::instance::log_settings;
+use crate::ops::schedule;
 use crate::os::clock;
 use crate::store::Store;
 use report::{Form, Report};
@@ -155,7 +156,7 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
     let began = Instant::now();
     let store = ready_store(instance, conf)?;
     log::init(log_settings(instance, conf, "default", ui.tool()));
-    let settings = settings(ui, conf, &store, &wanted)?;
+    let settings = settings(ui, instance, conf, &store, &wanted)?;
     let _running = Running::begin(&instance.proc_dir())
         .map_err(|error| Failure::new(Exit::IoErr, format!("cannot say that a run begins: {error}")))?;
     let file = wanted.file.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
@@ -200,7 +201,7 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
     Ok(report.end(began.elapsed()))
 }
 
-fn settings(ui: &mut Ui, conf: &Conf, store: &Store, wanted: &Wanted) -> anyhow::Result<Settings> {
+fn settings(ui: &mut Ui, instance: &Instance, conf: &Conf, store: &Store, wanted: &Wanted) -> anyhow::Result<Settings> {
     let common = &wanted.common;
     if let Some(partition) = &common.partition {
         match store.partitions().into_iter().find(|(nickname, _)| nickname == partition) {
@@ -218,10 +219,13 @@ fn settings(ui: &mut Ui, conf: &Conf, store: &Store, wanted: &Wanted) -> anyhow:
         ui.warn("local.store.expire.cleanonly is set: nothing expires, -e expires all the same");
         expire = false;
     }
+    // What the scheduler runs leaves the purge to the task of that name; who types a command means what it says.
+    let is_task = std::env::var_os(schedule::TASK_VARIABLE).is_some();
+    let elsewhere = is_task && expire && schedule::purges_by_itself(instance, conf);
     let bound = u8::try_from(conf.int("local.store.expire.maxpercent")).ok().filter(|percent| *percent > 0);
     Ok(Settings {
         expire,
-        purge: !wanted.expire,
+        purge: !wanted.expire && !elsewhere,
         dry_run: common.dry_run,
         partition: common.partition.clone(),
         user,

@@ -21,7 +21,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.autorestart", Bool, "no", "", Restart, "Restart failed or unresponsive servers automatically."),
     row("local.autorestart.timeout", Int(1, MAX), "600", "seconds", Restart, "Window in which a repeated failure of a service stops further restarts."),
     row("local.probe.<service>.timeout", Int(1, MAX), "", "seconds", Restart, "Response time of a service after which the probe has it restarted."),
-    row("local.sched.enable", Bool, "", "", Restart, "Start the scheduler with the server."),
+    row("local.sched.enable", Bool, "yes", "", Restart, "Start the scheduler with the server."),
     row("local.snmp.enable", Bool, "", "", Restart, "Start the SNMP agent with the server."),
     row("local.imta.enable", Bool, "", "", Restart, "Start the mail transport with the server."),
     row("local.mmp.enable", Bool, "", "", Restart, "Start the access proxy with the server."),

@@ -63,6 +63,7 @@ pub(super) static DEFAULTS: &[&str] = &[
     "nsserversecurity",
     "service.dnsresolveclient",
     "service.loginseparator",
+    "local.sched.enable",
     "local.schedule.purge",
     "local.schedule.return_job",
     "local.schedule.snapshot",

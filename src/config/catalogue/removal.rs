@@ -40,7 +40,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("store.expirerule.<rulename>.action", Text, "discard", "", Immediate, "What to do with the selected messages: discard, report, archive, or fileinto:<folder>."),
     row("store.expirerule.<rulename>.savedays", Int(0, MAX), "", "days", Immediate, "Age in the folder, counted from when the message was saved there, above which it is removed."),
     // schedule
-    row("local.schedule.<taskname>", Cron, "", "", Refresh, "A job: five crontab fields, then a command; day of month and weekday must both match."),
+    row("local.schedule.<taskname>", Cron, "", "", Refresh, "A job: five crontab fields, then a shell command; day of month and weekday must both match."),
     row("local.schedule.<taskname>.enable", Bool, "1", "", Refresh, "Switch one job on or off without losing its schedule."),
     row("local.schedule.expire", Cron, "0 23 * * * sbin/imexpire", "", Refresh, "Schedule and command of message expiry."),
     row("local.schedule.purge", Cron, "", "", Refresh, "Schedule and command of a purge of its own; unset, the expiry run purges after it has expired."),

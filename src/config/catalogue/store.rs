@@ -19,7 +19,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("store.umask", Choice(&["077"]), "077", "", Restart, "File-creation mask of the store processes; fixed."),
     row("store.dbcachesize", Bytes(1, MAX), "", "bytes", Restart, "Memory given to the cache of the mailbox database."),
     row("store.dbtmpdir", Path, "", "", Restart, "Directory for temporary and shared-memory files of the mailbox database."),
-    row("store.expirestart", Int(0, 23), "23", "hour of day", Restart, "Hour of the daily expiry, for old configurations; local.schedule.expire supersedes it."),
+    row("store.expirestart", Int(0, 23), "23", "hour of day", Refresh, "Hour of the daily expiry, for old configurations; local.schedule.expire supersedes it."),
     row("store.cleanupage", Int(0, MAX), "24", "hours", Immediate, "Age at which the purge frees an expunged message; until then it can be brought back. 0: at once."),
     row("store.cleanupsize", Int(1, MAX), "", "messages", Restart, "Number of expunged messages that must pile up in a mailbox before their files are removed."),
     row("store.maxcachefilesize", Bytes(1, 2_147_483_648), "500M", "bytes", Restart, "Size at which a mailbox's cache file is closed and a new one started."),
