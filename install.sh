@@ -175,7 +175,7 @@ put_program() {
 install_all() {
     provide_binary
     if [ -z "$binary" ]; then
-        say "would install bin/msgstore, a link for each tool, manual pages and completions in $(quoted "$root")"
+        say "would install bin/msgstore, a link for each tool, manual pages, completions and systemd units in $(quoted "$root")"
         return 0
     fi
     scratch=$(mktemp -d)
@@ -184,12 +184,18 @@ install_all() {
     "$binary" generate links >"$scratch/links"
     "$binary" generate man "$scratch/man" >"$scratch/man.list"
     "$binary" generate completions "$scratch/completions" >"$scratch/completions.list"
+    mkdir "$scratch/systemd"
+    for unit in "$source_dir"/packaging/systemd/*; do
+        sed "s|@PREFIX@|$(printf '%s' "$prefix" | sed 's/[&|\\]/\\&/g')|" "$unit" >"$scratch/systemd/${unit##*/}"
+        echo "${unit##*/}" >>"$scratch/systemd.list"
+    done
     {
         echo bin/msgstore
         cat "$scratch/links"
         sed 's|^|share/man/man8/|' "$scratch/man.list"
         sed -e 's|^bash/|share/bash-completion/completions/|' -e 's|^zsh/|share/zsh/site-functions/|' \
             -e 's|^fish/|share/fish/vendor_completions.d/|' "$scratch/completions.list"
+        sed 's|^|share/msgstore/systemd/|' "$scratch/systemd.list"
     } >"$scratch/files"
 
     refuse_foreign "$scratch/files"
@@ -216,6 +222,7 @@ install_all() {
     copy_listed "$scratch/completions" "$scratch/completions.list" bash/ share/bash-completion/completions/
     copy_listed "$scratch/completions" "$scratch/completions.list" zsh/ share/zsh/site-functions/
     copy_listed "$scratch/completions" "$scratch/completions.list" fish/ share/fish/vendor_completions.d/
+    copy_listed "$scratch/systemd" "$scratch/systemd.list" '' share/msgstore/systemd/
     # What an older version installed and this one does not have goes.
     if [ -f "$root/$manifest" ]; then
         while read -r file; do

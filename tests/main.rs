@@ -39,3 +39,4 @@ mod store;
 mod strace;
 mod stress;
 mod tls;
+mod watcher;

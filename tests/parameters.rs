@@ -24,6 +24,7 @@ use crate::lmtpd;
 use crate::pop;
 use crate::quota;
 use crate::tls;
+use crate::watcher;
 
 /// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imsched`, `imap::acl` or `imap::immediate`, that changes it.
 #[rustfmt::skip]
@@ -139,6 +140,9 @@ const TESTED: &[(&str, fn())] = &[
     ("service.pop.sslport", pop::the_port_with_tls),
     ("service.pop.sslusessl", pop::the_greeting_and_what_may_be_said),
     ("service.proxyprotocol.networks", defence::a_proxy_names_the_client),
+    ("local.autorestart", watcher::what_dies_is_started_again_until_it_dies_too_often),
+    ("local.autorestart.timeout", watcher::what_dies_is_started_again_until_it_dies_too_often),
+    ("local.watcher.enable", watcher::without_it_nothing_is_watched),
     ("store.admins", the_greeting_and_what_may_be_said),
     ("store.cleanupage", expire::purge_takes_what_is_old_enough),
     ("store.defaultmailboxquota", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
@@ -195,7 +199,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("lmtpd/duplicates.rs")
         + include_str!("lmtpd/xclient.rs")
         + include_str!("imsched/mod.rs")
-        + include_str!("quota/mod.rs");
+        + include_str!("quota/mod.rs")
+        + include_str!("watcher.rs");
     for (name, _) in TESTED {
         let member = ["<nickname>", "<service>", "<taskname>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()

@@ -42,7 +42,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for service in ["sched", "pop", "imap", "store"] {
+        for service in ["watcher", "sched", "pop", "imap", "store"] {
             if let Ok(state) = service_state(&self.base().join("data/proc"), service)
                 && let Some(pid) = state.pid()
             {
@@ -150,7 +150,8 @@ fn nothing_starts_beside_a_store_that_is_not_ready() {
     assert_eq!(it.run(&["stored", "-t", "-v"]), (Some(69), "init\n".into(), String::new()));
     let (code, out, err) = it.run(&["start-msg", "--timeout", "1"]);
     assert_eq!(code, Some(69), "{err}");
-    assert_eq!(out, format!("store server is already running, pid {}\n", std::process::id()));
+    let watcher = "Connecting to watcher ...\nLaunching watcher ...\n";
+    assert_eq!(out, format!("{watcher}store server is already running, pid {}\n", std::process::id()));
     assert!(err.contains("not ready after 1 seconds"), "{err}");
     drop(claimed);
 }

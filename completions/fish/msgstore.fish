@@ -45,6 +45,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'St
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stored" -d 'The store daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "user" -d 'Add, change, list and delete the accounts of the user directory'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "watcher" -d 'Notice services that died, and start them again'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l base -d 'The directory of the instance (msg_svr_base)' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l domain -d 'The default mail domain: its users have plain userids' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand configure" -l user -d 'The system account of the services, and its group; by default who runs this' -r
@@ -241,3 +242,6 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -l yes -d 'Do not ask'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -s n -l dry-run -d 'Only say what would be deleted (exit code 2)'
 complete -c msgstore -n "__fish_msgstore_using_subcommand user; and __fish_seen_subcommand_from delete" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand watcher" -l ha -d 'Start services again whatever is configured, and end when one dies too often, for another host to take over'
+complete -c msgstore -n "__fish_msgstore_using_subcommand watcher" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand watcher" -l version -d 'Print the version'

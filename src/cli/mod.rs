@@ -32,6 +32,7 @@ pub mod stop_msg;
 pub mod stored;
 pub mod ui;
 pub mod user;
+pub mod watcher;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -77,6 +78,7 @@ pub static TOOLS: &[Tool] = &[
     stop_msg::TOOL,
     stored::TOOL,
     user::TOOL,
+    watcher::TOOL,
 ];
 
 /// Runs the tool that `argv` names and returns the exit code of the process.

@@ -24,7 +24,7 @@ pub const TOOL: Tool = Tool {
 /// Some settings need a restart instead; configutil -m tells which.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
-    /// The service: store, imap, pop, lmtp, sched.
+    /// The service: watcher, store, imap, pop, lmtp, sched.
     #[arg(value_name = "SERVICE")]
     service: Option<String>,
 }

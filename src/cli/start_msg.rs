@@ -9,7 +9,11 @@ use super::ui::Ui;
 use super::{Tool, args};
 use crate::config::{Conf, Instance};
 use crate::daemon::process::{self, ProcessError, SERVICES, Service};
+use crate::daemon::watcher;
 use crate::os::process::ServiceState;
+
+/// The word that starts everything for a cluster.
+const HA: &str = "ha";
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -20,12 +24,12 @@ pub const TOOL: Tool = Tool {
     run,
 };
 
-/// Start the services: without a name all that are switched on, the store first.
+/// Start the services: without a name all that are switched on, the watcher and the store first.
 ///
-/// Nothing else starts when the store does not.
+/// Nothing else starts when the store does not. `ha` starts all of them for a cluster: the watcher starts what dies again, and ends when it gives up.
 #[derive(Debug, clap::Parser)]
 pub struct Args {
-    /// The services to start: store, imap, pop, lmtp, sched.
+    /// The services to start: watcher, store, imap, pop, lmtp, sched; or ha.
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
     /// How long to wait for a service to be ready.
@@ -40,8 +44,21 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     };
     let instance = instance(ui)?;
     let conf = instance.conf().map_err(failure)?;
-    let services = chosen(&args.services, &conf, true)?;
-    let needs_store = services.iter().any(|service| service.name != "store");
+    let ha = args.services.iter().any(|word| word == HA);
+    let mut words = args.services;
+    words.retain(|word| word != HA);
+    if ha && !words.is_empty() {
+        return Err(Failure::new(Exit::Usage, "ha starts all services, it takes no other name")
+            .hint("start-msg ha")
+            .into());
+    }
+    if ha && !conf.bool("local.watcher.enable") {
+        return Err(Failure::new(Exit::Config, "ha needs the watcher: local.watcher.enable is off")
+            .hint("configutil -o local.watcher.enable -v on")
+            .into());
+    }
+    let services = chosen(&words, &conf, true)?;
+    let needs_store = services.iter().any(|service| !matches!(service.name, "store" | watcher::SERVICE));
     if needs_store && !services.iter().any(|service| service.name == "store") {
         let state = process_state(&instance, "store")?;
         if !matches!(state, ServiceState::Ready(_)) {
@@ -51,14 +68,39 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         }
     }
     for service in services {
-        start(ui, &instance, service, Duration::from_secs(args.timeout))?;
+        let time = Duration::from_secs(args.timeout);
+        match service.name {
+            watcher::SERVICE => launch(ui, &instance, service, ha, time)?,
+            _ => start(ui, &instance, service, time)?,
+        }
     }
     Ok(Exit::Ok)
 }
 
+/// The watcher, with the lines that the manual shows for it.
+fn launch(ui: &mut Ui, instance: &Instance, service: &'static Service, ha: bool, time: Duration) -> anyhow::Result<()> {
+    ui.line("Connecting to watcher ...");
+    ui.flush();
+    let more: &[&str] = if ha { &["--ha"] } else { &[] };
+    match process::start(instance, service, more) {
+        Ok(starting) => {
+            ui.line("Launching watcher ...");
+            ui.flush();
+            starting.wait(instance, time).map_err(unavailable)
+        }
+        Err(ProcessError::Running { pid, .. }) => {
+            if ha {
+                ui.warn(format!("the watcher is already running, pid {pid}, and goes on as it was started"));
+            }
+            process::wait_ready(instance, service, time).map_err(unavailable)
+        }
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
 fn start(ui: &mut Ui, instance: &Instance, service: &'static Service, time: Duration) -> anyhow::Result<()> {
     let name = service.name;
-    let starting = match process::start(instance, service) {
+    let starting = match process::start(instance, service, &[]) {
         Ok(starting) => starting,
         Err(ProcessError::Running { pid, .. }) => {
             ui.line(format!("{name} server is already running, pid {pid}"));

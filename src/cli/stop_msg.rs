@@ -9,6 +9,7 @@ use super::start_msg::{chosen, unavailable};
 use super::ui::Ui;
 use super::{Tool, args};
 use crate::daemon::process::{self, Stopped};
+use crate::daemon::watcher;
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -28,7 +29,7 @@ pub struct Args {
     /// How long a service may take to end before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, conflicts_with = "force")]
     timeout: u64,
-    /// The services to stop: store, imap, pop, lmtp, sched.
+    /// The services to stop: watcher, store, imap, pop, lmtp, sched.
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 }
@@ -42,7 +43,11 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let conf = instance.conf().map_err(failure)?;
     let patience = Duration::from_secs(if args.force { 0 } else { args.timeout });
     let mut exit = Exit::Ok;
-    for service in chosen(&args.services, &conf, false)?.into_iter().rev() {
+    let mut services = chosen(&args.services, &conf, false)?;
+    // The last started first; the watcher before all, which would miss them.
+    services.reverse();
+    services.sort_by_key(|service| service.name != watcher::SERVICE);
+    for service in services {
         let name = service.name;
         match process::stop(&instance, service, patience) {
             // One that is switched off is not missed, unless somebody asks about it.

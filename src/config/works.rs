@@ -159,6 +159,9 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.ldappoolsize", ""),
     ("service.dcroot", ""),
     ("store.serviceadmingroupdn", ""),
+    ("local.watcher.enable", ""),
+    ("local.autorestart", ""),
+    ("local.autorestart.timeout", ""),
 ];
 
 /// Why the rest is inert: the first row whose text begins the name counts.
@@ -206,8 +209,7 @@ const WAITS: &[(&str, &str)] = &[
     ("local.msgtrace", "waits for message tracing"),
     ("local.ug", "there is no central configuration in this product"),
     ("local.enduser", "waits for users who change their own entries"),
-    ("local.watcher", "waits for the watcher"),
-    ("local.autorestart", "waits for the watcher"),
+    ("local.watcher.port", "the watcher has no port: it looks at the pid files"),
     ("local.probe", "waits for the probe"),
     ("local.snmp", "there is no SNMP agent in this product"),
     ("local.imta", "there is no mail transport in this product"),

@@ -20,4 +20,5 @@ pub mod stored;
 pub mod stream;
 pub mod throttle;
 pub mod tls;
+pub mod watcher;
 pub mod workers;

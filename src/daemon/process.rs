@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::{Conf, Instance};
 use crate::os::process::{self, Order, PidFile, ServiceState};
-use crate::os::user;
+use crate::os::{self, user};
 
 /// One service: a process that `start-msg` starts.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct Service {
 
 /// The services in the order in which they start.
 pub static SERVICES: &[Service] = &[
+    Service { name: "watcher", tool: "watcher", arguments: &[], enabled_by: &["local.watcher.enable"] },
     Service { name: "store", tool: "stored", arguments: &["-d"], enabled_by: &[] },
     Service {
         name: "imap",
@@ -250,17 +251,17 @@ pub struct Starting {
     output: PathBuf,
 }
 
-/// Starts a service detached from this process and its terminal. Its program is `lib/<tool>` of the instance, else this program
-/// with the name of the tool.
+/// Starts a service detached from this process and its terminal, with `more` arguments than it always has. Its program is `lib/<tool>` of the
+/// instance, else this program with the name of the tool.
 ///
 /// # Errors
 /// [`ProcessError::Running`], [`ProcessError::Spawn`], [`ProcessError::State`].
-pub fn start(instance: &Instance, service: &'static Service) -> Result<Starting, ProcessError> {
+pub fn start(instance: &Instance, service: &'static Service, more: &[&'static str]) -> Result<Starting, ProcessError> {
     if let Some(pid) = service.state(instance)?.pid() {
         return Err(ProcessError::Running { service: service.name.to_owned(), pid });
     }
     let link = instance.base().join("lib").join(service.tool);
-    let mut arguments = service.arguments.to_vec();
+    let mut arguments = [service.arguments, more].concat();
     let program = if link.exists() {
         link
     } else {
@@ -292,10 +293,7 @@ fn open_output(path: &Path) -> io::Result<File> {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         file.set_len(0)?;
-        if user::is_root() {
-            let dir = fs::metadata(path.parent().unwrap_or(path))?;
-            std::os::unix::fs::fchown(&file, Some(dir.uid()), Some(dir.gid()))?;
-        }
+        user::give_to_owner(&file, path)?;
         Ok(file)
     };
     open().or_else(|_: io::Error| OpenOptions::new().write(true).open("/dev/null"))
@@ -305,6 +303,12 @@ impl Starting {
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its pid and whether it ended in good order, when it has ended.
+    pub fn ended(&mut self) -> Option<(i32, bool)> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some((i32::try_from(self.child.id()).unwrap_or(0), status.success()))
     }
 
     /// Waits until the service is ready, at most `time`.
@@ -389,6 +393,8 @@ pub fn stop(instance: &Instance, service: &Service, patience: Duration) -> Resul
     let Some(pid) = service.state(instance)?.pid() else {
         return Ok(Stopped::NotRunning);
     };
+    // Where the mark cannot be written, the service may not be signalled either.
+    drop(os::durable::replace(&mark(instance, service), format!("{pid}\n").as_bytes(), 0o644));
     if !patience.is_zero() {
         tell(service, pid, Order::Stop)?;
         if gone(instance, service, pid, patience)? {
@@ -400,6 +406,30 @@ pub fn stop(instance: &Instance, service: &Service, patience: Duration) -> Resul
         return Ok(Stopped::Killed(pid));
     }
     Err(ProcessError::Running { service: service.name.to_owned(), pid })
+}
+
+/// Where [`stop`] notes which process it ends.
+fn mark(instance: &Instance, service: &Service) -> PathBuf {
+    instance.proc_dir().join(format!("{}.stopped", service.name))
+}
+
+/// True when somebody wanted this process of a service to end.
+pub fn was_stopped(instance: &Instance, service: &Service, pid: i32) -> bool {
+    fs::read_to_string(mark(instance, service)).is_ok_and(|text| text.trim() == pid.to_string())
+}
+
+/// True when this process of a service, which is gone, ended neither in good order nor because somebody wanted it to.
+///
+/// # Errors
+/// [`ProcessError::State`].
+pub fn died(instance: &Instance, service: &Service, pid: i32) -> Result<bool, ProcessError> {
+    let path = instance.proc_dir().join(service.name);
+    let left = match fs::read_to_string(&path) {
+        Ok(text) => text.lines().next().is_some_and(|line| line.trim() == pid.to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(source) => return Err(ProcessError::State { service: service.name.to_owned(), source }),
+    };
+    Ok(left && !was_stopped(instance, service, pid))
 }
 
 fn gone(instance: &Instance, service: &Service, pid: i32, time: Duration) -> Result<bool, ProcessError> {

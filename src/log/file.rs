@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Category, Level, Settings, line};
 use crate::os::lock::LockFile;
+use crate::os::user;
 
 /// The current file of a log.
 pub(super) struct LogFile {
@@ -192,8 +193,23 @@ impl LogFile {
     }
 }
 
+/// Opens the current file. As root (the watcher stays it) no link is followed that the owner of the directory may have put there, and a new file is
+/// the owner's.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o640);
+    if !user::is_root() {
+        return options.open(path);
+    }
+    let file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() || found.nlink() > 1 {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    if found.len() == 0 {
+        user::give_to_owner(&file, path)?;
+    }
+    Ok(file)
 }
 
 /// When a file was begun, from its first line.

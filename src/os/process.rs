@@ -92,7 +92,15 @@ impl PidFile {
     pub fn claim(path: &Path) -> io::Result<Option<PidFile>> {
         // Somebody who asks for the state holds the lock for a moment: a few tries.
         for _ in 0..20 {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)?;
+            // Whoever owns the directory may have put a link there.
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o644)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(fs::TryLockError::WouldBlock) => {
@@ -105,6 +113,7 @@ impl PidFile {
             let ours = file.metadata()?;
             let same = fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
             if same {
+                super::user::give_to_owner(&file, path)?;
                 file.set_len(0)?;
                 let text = format!("{}\ninit\n", std::process::id());
                 file.write_all_at(text.as_bytes(), 0)?;

@@ -1,6 +1,9 @@
 //! System accounts: names to numbers, and becoming the mail server's account for good.
 
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::unistd::{self, Gid, Group, Uid, User};
 
@@ -81,6 +84,18 @@ pub fn current() -> SystemAccount {
         _ => uid.as_raw().to_string(),
     };
     SystemAccount { user, group: group_name(gid), uid: uid.as_raw(), gid: gid.as_raw() }
+}
+
+/// Gives a new file to the owner of the directory that it lies in, where this process is root and may.
+///
+/// # Errors
+/// What `stat(2)` or `fchown(2)` said.
+pub fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    if is_root() {
+        let dir = fs::metadata(path.parent().unwrap_or(path))?;
+        std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+    }
+    Ok(())
 }
 
 /// What this process makes from now on is for its own account only, unless it says otherwise (umask 077).
