@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use super::instance::{ARRIVED_S, Instance, Ran};
 use msgstore::directory::edit;
@@ -599,41 +598,18 @@ fn accounts_up_to(it: &Instance, from: usize, to: usize) {
     });
 }
 
-/// The most memory of its own that `imquotacheck -i` had while it wrote its lines, and the most with the pages of the mapped database, KiB; the
-/// lines.
-fn memory(it: &Instance) -> (u64, u64, usize) {
-    let mut child = it.command("imquotacheck", &["-i"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = child.stdout.take().unwrap();
-    let (mut own, mut all, mut lines) = (0, 0, 0);
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let field = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-        };
-        own = field("RssAnon:").max(own);
-        all = field("VmHWM:").max(all);
-        match out.read(&mut buffer).unwrap() {
-            0 => break,
-            read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count(),
-        }
-    }
-    assert!(child.wait().unwrap().success());
-    (own, all, lines)
-}
-
 /// Ten times as many accounts take no more memory. `MSGSTORE_QUOTA_ACCOUNTS` sets how many.
 #[test]
 fn memory_does_not_grow_with_the_accounts() {
     let many = std::env::var("MSGSTORE_QUOTA_ACCOUNTS").map_or(300, |text| text.parse().unwrap());
     let it = Instance::new();
     accounts_up_to(&it, 0, many / 10);
-    let few = memory(&it);
+    let memory = || it.memory("imquotacheck", &["-i"]);
+    let few = memory();
     accounts_up_to(&it, many / 10, many);
-    memory(&it);
+    memory();
     let begun = std::time::Instant::now();
-    let all = memory(&it);
+    let all = memory();
     let took = begun.elapsed();
     eprintln!(
         "figures: {} accounts: {} KiB of its own, {} KiB with the mapped database; {many}: {} KiB, {} KiB, {took:.2?} warm",

@@ -10,6 +10,9 @@ use super::name::FolderPath;
 use super::record::{Gone, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, rows, schema};
 
+/// How often a restore begins again because a purge was faster with some of its messages.
+const RESTORE_TRIES: u32 = 20;
+
 /// What an expunge removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expunged {
@@ -155,6 +158,17 @@ impl Store {
     /// # Errors
     /// The folder does not exist or is locked, or the disk fails.
     pub fn restore(&self, account: AccountId, folder: FolderId, since_s: i64, now_s: i64) -> Result<u32, StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.restore_once(account, folder, since_s, now_s) {
+                // A purge has marked some of them since they were read: the others come back.
+                Err(StoreError::Expunged { .. }) if tries < RESTORE_TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn restore_once(&self, account: AccountId, folder: FolderId, since_s: i64, now_s: i64) -> Result<u32, StoreError> {
         let place = std::sync::Arc::new(self.folder_place(account, folder)?);
         let dir = place.path();
         let view = self.view(account)?;

@@ -67,7 +67,7 @@ pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
-pub use purge::{Purged, Removed};
+pub use purge::{Links, Purged, Removed};
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,

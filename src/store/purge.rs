@@ -1,9 +1,10 @@
 //! Purge: the files of expunged messages go, and those of deleted folders and accounts.
 //!
 //! Three steps a batch: rows marked and committed, files removed, directories flushed and rows dropped. A purge that was killed is carried on by the
-//! next one: marked rows are always due.
+//! next one: marked rows are always due, and so is that of a file that could not be removed.
 
-use std::fs;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, Metadata};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use super::{Store, Tx, View, layout, rows, schema};
 
 /// Messages purged in one transaction: a few milliseconds of the shard's writer.
 const BATCH: usize = 200;
+/// Directories of them, at most.
+const DIRS: usize = 8;
 /// As many runs of expunged UIDs a folder remembers after it has forgotten some.
 const RUNS_KEPT: usize = RUNS_MOST / 2;
 /// As many it may have before it forgets any.
@@ -41,6 +44,41 @@ impl std::ops::AddAssign for Purged {
     }
 }
 
+/// Files with several names that [`Links`] follows; the space of those beyond counts as kept.
+const FOLLOWED_MOST: usize = 1 << 18;
+
+/// What becomes free as names of files go, one after the other: of a file with several names nothing before the last of them.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// How many names a file still has, by device and inode.
+    left: HashMap<(u64, u64), u64>,
+}
+
+impl Links {
+    /// One more name of this file goes; gives the bytes that become free by that.
+    fn without(&mut self, meta: &Metadata) -> u64 {
+        let file = (meta.dev(), meta.ino());
+        if meta.nlink() <= 1 {
+            return meta.len();
+        }
+        if self.left.len() >= FOLLOWED_MOST && !self.left.contains_key(&file) {
+            return 0;
+        }
+        let left = self.left.entry(file).or_insert(meta.nlink());
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return 0;
+        }
+        self.left.remove(&file);
+        meta.len()
+    }
+
+    /// The same of a message file.
+    fn without_message(&mut self, dir: &Path, uid: Uid) -> u64 {
+        fs::symlink_metadata(dir.join(layout::message_file(uid))).map_or(0, |meta| self.without(&meta))
+    }
+}
+
 /// The files of a deleted folder or account, set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
@@ -56,11 +94,11 @@ fn is_due(row: &Gone, before_s: i64) -> bool {
 }
 
 impl View<'_> {
-    /// What a purge of the folder would remove now: what was expunged before `before_s`.
+    /// What a purge of the folder would remove now: what was expunged before `before_s`. `links` is one for all that would be purged together.
     ///
     /// # Errors
     /// The folder does not exist, or a row is damaged.
-    pub fn purge_due(&self, folder: FolderId, before_s: i64) -> Result<Purged, StoreError> {
+    pub fn purge_due(&self, folder: FolderId, before_s: i64, links: &mut Links) -> Result<Purged, StoreError> {
         let dir = self.folder_dir(folder)?;
         let mut due = Purged::default();
         self.gone(folder, &mut |row| {
@@ -68,12 +106,26 @@ impl View<'_> {
                 due += Purged {
                     messages: 1,
                     bytes: row.message.size,
-                    freed_bytes: sole_bytes(&dir.join(layout::message_file(row.message.uid))),
+                    freed_bytes: links.without_message(&dir, row.message.uid),
                 };
             }
             ControlFlow::Continue(())
         })?;
         Ok(due)
+    }
+
+    /// The bytes that would become free if the files of these messages went.
+    ///
+    /// # Errors
+    /// The folder does not exist.
+    pub fn would_free(
+        &self,
+        folder: FolderId,
+        uids: impl IntoIterator<Item = Uid>,
+        links: &mut Links,
+    ) -> Result<u64, StoreError> {
+        let dir = self.folder_dir(folder)?;
+        Ok(uids.into_iter().map(|uid| links.without_message(&dir, uid)).sum())
     }
 
     /// The modification sequence up to which the folder should forget what was expunged: half of its runs, when it remembers too many.
@@ -96,8 +148,26 @@ impl Store {
     /// expunged UIDs forgets the older half of them.
     ///
     /// # Errors
-    /// The folder does not exist, or the disk fails; the next purge goes on.
+    /// The folder does not exist, or the disk fails; the next purge goes on. A file that cannot be removed keeps no other one.
     pub fn purge(&self, account: AccountId, folder: FolderId, before_s: i64) -> Result<Purged, StoreError> {
+        let mut first = None;
+        let purged = self.purge_what_can(account, folder, before_s, &mut |error| {
+            first.get_or_insert(error);
+        })?;
+        first.map_or(Ok(purged), Err)
+    }
+
+    /// [`Store::purge`] that gives what was purged also when files could not be removed; `failed` gets each of those.
+    ///
+    /// # Errors
+    /// The folder does not exist, or the disk fails.
+    pub fn purge_what_can(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        before_s: i64,
+        failed: &mut dyn FnMut(StoreError),
+    ) -> Result<Purged, StoreError> {
         let view = self.view(account)?;
         let mut due: Vec<Uid> = Vec::new();
         view.gone(folder, &mut |row| {
@@ -109,10 +179,12 @@ impl Store {
         let forgotten = view.too_old(account, folder)?;
         drop(view);
         let mut purged = Purged::default();
-        for batch in due.chunks(BATCH) {
+        for batch in batches(&due) {
             self.change(account, |tx| tx.mark_purging(account, folder, batch, before_s))?;
             crate::crash_point!("purge.after-mark");
-            purged += self.change(account, |tx| tx.unlink_purged(account, folder, batch))?;
+            let (done, failures) = self.change(account, |tx| tx.unlink_purged(account, folder, batch))?;
+            purged += done;
+            failures.into_iter().for_each(&mut *failed);
         }
         if let Some(modseq) = forgotten {
             self.forget_expunged(account, folder, modseq)?;
@@ -120,48 +192,40 @@ impl Store {
         Ok(purged)
     }
 
-    /// The files of deleted folders and accounts that were set aside before `before_s`, in one partition or in all, by path.
+    /// The files of deleted folders and accounts that were set aside in a partition before `before_s`, by path.
     ///
     /// # Errors
-    /// A partition cannot be read.
-    pub fn removed(&self, partition: Option<&str>, before_s: i64) -> Result<Vec<Removed>, StoreError> {
-        let mut found = Vec::new();
-        for nickname in self.inner.partitions() {
-            if partition.is_some_and(|wanted| wanted != nickname) {
-                continue;
-            }
-            let Ok(root) = self.inner.partition(&nickname) else {
-                continue;
-            };
-            let dir = root.join(REMOVED);
-            let entries = match fs::read_dir(&dir) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(StoreError::io("read", &dir, error)),
-            };
-            for entry in entries.filter_map(Result::ok) {
-                // A directory that got its place here by a rename keeps the time of its content, but not that of its own inode.
-                if entry.metadata().is_ok_and(|meta| meta.ctime().max(meta.mtime()) < before_s) {
-                    let mut holds = Purged::default();
-                    measure(&entry.path(), &mut holds);
-                    found.push(Removed { path: entry.path(), holds });
-                }
+    /// The partition is not mounted, or cannot be read.
+    pub fn removed(&self, partition: &str, before_s: i64, links: &mut Links) -> Result<Vec<Removed>, StoreError> {
+        let dir = self.inner.partition(partition)?.join(REMOVED);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io("read", &dir, error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| StoreError::io("read", &dir, error))?;
+            // A directory that got its place here by a rename keeps the time of its content, but not that of its own inode.
+            if entry.metadata().is_ok_and(|meta| meta.ctime().max(meta.mtime()) < before_s) {
+                paths.push(entry.path());
             }
         }
-        found.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(found)
+        paths.sort();
+        let measured = paths.into_iter().map(|path| {
+            let mut holds = Purged::default();
+            measure(&path, links, &mut holds);
+            Removed { path, holds }
+        });
+        Ok(measured.collect())
     }
 
     /// Removes the files of a deleted folder or account for good. One that was killed is carried on by the next.
     ///
     /// # Errors
-    /// What the system said.
+    /// What the system said of the first file that stays; the others go all the same.
     pub fn purge_removed(&self, removed: &Removed) -> Result<(), StoreError> {
-        match fs::remove_dir_all(&removed.path) {
-            // Somebody else was faster.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|error| StoreError::io("remove", &removed.path, error)),
-        }
+        remove_tree(&removed.path)
     }
 }
 
@@ -187,52 +251,101 @@ impl Tx<'_, '_> {
     }
 
     /// Removes the files of messages marked for purge, then, when that is durable (before the commit), their rows. In a write transaction: a folder
-    /// that is renamed, or deleted and created again, must not give its directory to another one in between.
-    fn unlink_purged(&mut self, account: AccountId, folder: FolderId, batch: &[Uid]) -> Result<Purged, StoreError> {
+    /// that is renamed, or deleted and created again, must not give its directory to another one in between, and an empty directory that goes must
+    /// not be one in which a message gets its place. The row of a file that cannot be removed stays.
+    fn unlink_purged(
+        &mut self,
+        account: AccountId,
+        folder: FolderId,
+        batch: &[Uid],
+    ) -> Result<(Purged, Vec<StoreError>), StoreError> {
         super::lock::respect(self, account, folder)?;
         let row = rows::need_folder(self.txn, account, folder)?;
         let userid = rows::need_account(self.txn, account)?.userid;
         let dir = self.folder_dir(account, &userid, &row)?;
         let mut purged = Purged::default();
+        let mut failures = Vec::new();
+        let mut emptier: BTreeSet<PathBuf> = BTreeSet::new();
         for uid in batch {
             let Some(row) = rows::gone(self.txn, account, folder, *uid)?.filter(|row| row.purging) else {
                 continue;
             };
             let file = dir.join(layout::message_file(*uid));
-            let freed_bytes = sole_bytes(&file);
+            let freed_bytes = Links::default().without_message(&dir, *uid);
             match fs::remove_file(&file) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("remove", &file, error)),
+                Err(error) => {
+                    failures.push(StoreError::io("remove", &file, error));
+                    continue;
+                }
             }
-            let nn = file.parent().filter(|nn| nn.exists());
-            if let Some(nn) = nn.filter(|nn| self.extra.dirs.last().map(PathBuf::as_path) != Some(nn)) {
-                self.extra.dirs.push(nn.to_owned());
-            }
+            emptier.extend(file.parent().map(Path::to_owned));
             self.txn.del(&schema::gone(account, folder, *uid))?;
             purged += Purged { messages: 1, bytes: row.message.size, freed_bytes };
         }
         crate::crash_point!("purge.after-unlink");
-        Ok(purged)
+        for nn in emptier {
+            // One with files stays. Of one that has gone, now or before, nothing but that is to be flushed.
+            if fs::remove_dir(&nn).is_err() && nn.exists() {
+                self.extra.dirs.push(nn);
+            } else {
+                self.extra.dirs.retain(|other| *other != nn);
+                self.extra.dirs.push(dir.clone());
+            }
+        }
+        crate::crash_point!("purge.after-rmdir");
+        Ok((purged, failures))
     }
 }
 
-/// The bytes that become free when this name goes: none while the file has another one.
-fn sole_bytes(file: &Path) -> u64 {
-    fs::symlink_metadata(file).map_or(0, |meta| if meta.nlink() == 1 { meta.len() } else { 0 })
+/// The messages that are purged together: not too many, in not too many directories, each of which is flushed.
+fn batches(mut due: &[Uid]) -> impl Iterator<Item = &[Uid]> {
+    std::iter::from_fn(move || {
+        let (mut dirs, mut count) = (BTreeSet::new(), 0);
+        for uid in due.iter().take(BATCH) {
+            dirs.insert(layout::message_file(*uid).parent().map(Path::to_owned));
+            if dirs.len() > DIRS {
+                break;
+            }
+            count += 1;
+        }
+        let (batch, rest) = due.split_at(count);
+        due = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
 }
 
 /// Counts the message files below a directory.
-fn measure(dir: &Path, holds: &mut Purged) {
+fn measure(dir: &Path, links: &mut Links, holds: &mut Purged) {
     for entry in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_dir() {
-            measure(&entry.path(), holds);
+            measure(&entry.path(), links, holds);
         } else if entry.path().extension().is_some_and(|ext| ext == "msg") {
-            let freed_bytes = if meta.nlink() == 1 { meta.len() } else { 0 };
-            *holds += Purged { messages: 1, bytes: meta.len(), freed_bytes };
+            *holds += Purged { messages: 1, bytes: meta.len(), freed_bytes: links.without(&meta) };
         }
     }
+}
+
+/// Removes a directory with all that is in it, or what of that can be removed; gives the first error.
+fn remove_tree(dir: &Path) -> Result<(), StoreError> {
+    let error = match fs::remove_dir_all(dir) {
+        Ok(()) => return Ok(()),
+        // Somebody else was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => StoreError::io("remove", dir, error),
+    };
+    let mut first = None;
+    for entry in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        let gone = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => remove_tree(&path),
+            false => fs::remove_file(&path).map_err(|error| StoreError::io("remove", &path, error)),
+        };
+        first = first.or(gone.err());
+    }
+    Err(first.unwrap_or(error))
 }
 
 #[cfg(test)]
@@ -242,6 +355,48 @@ mod tests {
     use super::super::check::Depth;
     use super::super::{NewMessage, Settings, UidSet};
     use super::*;
+
+    #[test]
+    fn sparse_messages_are_purged_in_few_directories_at_once() {
+        let sizes = |due: &[Uid]| batches(due).map(<[Uid]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&(1..=450).collect::<Vec<_>>()), [200, 200, 50]);
+        let sparse: Vec<Uid> = (0..20).map(|at| at * 100 + 1).collect();
+        assert_eq!(sizes(&sparse), [8, 8, 4]);
+        assert_eq!(batches(&sparse).flatten().copied().collect::<Vec<_>>(), sparse);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_of_a_tree_keeps_nothing_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        let names = ["=a", "=b", "=c"];
+        for name in names {
+            fs::create_dir_all(tree.join(name).join("00")).unwrap();
+            fs::File::create(tree.join(name).join("00/1.msg")).unwrap();
+        }
+        // root may everything: the test is somebody else then.
+        let other = nix::unistd::geteuid().is_root().then_some(nix::unistd::Uid::from_raw(65_534));
+        if let Some(other) = other {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+            let below = names.iter().flat_map(|name| [tree.join(name), tree.join(name).join("00")]);
+            below.chain([tree.clone()]).for_each(|dir| nix::unistd::chown(&dir, Some(other), None).unwrap());
+        }
+        let mode = |mode| fs::set_permissions(tree.join("=b/00"), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o500);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                other.map(nix::unistd::setfsuid);
+                let error = remove_tree(&tree).unwrap_err().to_string();
+                assert!(error.contains("=b/00"), "{error}");
+            });
+        });
+        assert_eq!(names.map(|name| tree.join(name).exists()), [false, true, false]);
+        mode(0o700);
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && remove_tree(&tree).is_ok());
+    }
 
     #[test]
     fn a_purge_forgets_the_older_half_of_very_many_expunges() {

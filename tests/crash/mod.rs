@@ -66,6 +66,7 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("store.after-commit", "maildrop", 1),
     ("purge.after-mark", "purge", 1),
     ("purge.after-unlink", "purge", 1),
+    ("purge.after-rmdir", "purge", 1),
     ("create.after-rows", "create", 1),
     ("account.after-map", "ucreate", 1),
     ("account.after-rows", "ucreate", 1),

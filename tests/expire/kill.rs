@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use msgstore::store::{Flags, UidSet};
+use msgstore::store::{Flags, Links, UidSet};
 
 use super::letter;
 use crate::crash::Chance;
@@ -73,7 +73,11 @@ fn killed_at_any_moment() {
     for (mailbox, kept) in &stay {
         assert_eq!(it.uids(mailbox), *kept, "{mailbox}");
         let (account, folder) = it.mailbox(mailbox);
-        assert_eq!(it.store().view(account).unwrap().purge_due(folder, i64::MAX).unwrap().messages, 0, "{mailbox}");
+        assert_eq!(
+            it.store().view(account).unwrap().purge_due(folder, i64::MAX, &mut Links::default()).unwrap().messages,
+            0,
+            "{mailbox}"
+        );
     }
     it.run("imexpire", &["-n"]).ended(0);
     eprintln!("figures: imexpire: {killed} kills in {runs} runs, seed {seed}");

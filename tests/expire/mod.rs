@@ -4,6 +4,8 @@
 
 mod golden;
 mod kill;
+mod memory;
+mod races;
 mod reference;
 pub mod tool;
 

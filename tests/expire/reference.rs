@@ -299,7 +299,8 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
             now_s: NOW,
             clock: || NOW,
         };
-        let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched };
+        let links = Default::default();
+        let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched, links };
         let mut done = Vec::new();
         run.run(run.accounts().unwrap(), &mut |outcome| {
             assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);

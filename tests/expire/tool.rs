@@ -289,6 +289,7 @@ fn a_partition_that_is_not_mounted() {
     fs::create_dir(it.base().join("disk2")).unwrap();
     let (_, err) = it.run("imexpire", &[]).ended(1);
     assert!(err.contains("user/joe/Work: partition second is not mounted, or not one of this store"), "{err}");
+    assert!(err.contains("imexpire: the files of deleted mailboxes in partition second: "), "{err}");
     it.run("imexpire", &["-p", "second"]).ended(69);
     fs::remove_dir(it.base().join("disk2")).unwrap();
     fs::rename(it.base().join("elsewhere"), it.base().join("disk2")).unwrap();
@@ -662,4 +663,85 @@ fn every_attribute_is_in_the_catalogue() {
         let row = catalogue::find(&format!("store.expirerule.r.{name}")).unwrap();
         assert_eq!(row.name, format!("store.expirerule.<rulename>.{name}"));
     }
+}
+
+#[test]
+fn the_pattern_under_a_misspelt_name_is_missed() {
+    let it = site();
+    it.rules("Trsh.folderpattern: user/%/Trash\nTrash.messagedays: 2\n");
+    it.run("imexpire", &["-e"]).ended(1);
+    assert_eq!(left(&it), [2, 2, 2, 2]);
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_keeps_no_other() {
+    let it = site();
+    it.settle();
+    it.put("user/ann/Work", &[letter("third")]);
+    it.settle();
+    let (account, folder) = it.mailbox("user/ann/Work");
+    let uids = msgstore::store::UidSet::from_ranges(vec![(1, 3)]);
+    it.store().remove(account, folder, &uids, 1).unwrap();
+    let in_the_way = [1, 2].map(|uid| it.directory_of("user/ann/Work").join(format!("00/{uid}.msg")));
+    for file in &in_the_way {
+        fs::remove_file(file).unwrap();
+        fs::create_dir(file).unwrap();
+    }
+    let (out, err) = it.run("purge", &["-v"]).ended(1);
+    let left = files(&it, "user/ann/Work");
+    assert_eq!(left, 2, "{out}{err}");
+    let named = format!("purge: user/ann/Work: cannot remove {}: ", in_the_way[0].display());
+    assert!(err.contains(&named) && err.contains("; so it is with 1 more of its files\n"), "{err}");
+    assert!(err.contains("purged 1 message, 41 bytes, 41 bytes free") && err.contains("1 mailbox failed"), "{err}");
+    // The next purge tries again.
+    for file in &in_the_way {
+        fs::remove_dir(file).unwrap();
+    }
+    fs::write(&in_the_way[1], "x").unwrap();
+    let (_, err) = it.run("purge", &["-v"]).ended(0);
+    assert!(err.contains("purged 2 messages, 78 bytes, 1 byte free"), "{err}");
+    assert!(!in_the_way[0].parent().unwrap().exists());
+}
+
+#[test]
+fn a_trial_run_frees_what_the_run_frees() {
+    let it = site();
+    it.rules(&format!("{OLD}File.folderpattern: user/ann/*\nFile.Subject: new\nFile.action: fileinto:Filed\n"));
+    it.settle();
+    let (account, work) = it.mailbox("user/ann/Work");
+    let store = it.store();
+    // One file with three names that all go, another one of which one name stays.
+    let first = msgstore::store::UidSet::one(1);
+    let copy = |uids: &msgstore::store::UidSet, to: &str| {
+        store.copy((account, work), uids, (account, it.mailbox(to).1), 1).unwrap();
+    };
+    copy(&first, "user/ann/Copies");
+    copy(&first, "user/ann/INBOX");
+    copy(&msgstore::store::UidSet::one(2), "user/ann/Copies");
+    let (_, copies) = it.mailbox("user/ann/Copies");
+    store.remove(account, copies, &first, 1).unwrap();
+    store.remove(account, work, &first, 1).unwrap();
+    // What is set aside counts with the others.
+    copy(&msgstore::store::UidSet::one(2), "user/ann/Deleted");
+    it.run("mboxutil", &["-d", "user/ann/Deleted"]).ok();
+    set(&it, "store.cleanupage", "0");
+    let now = msgstore::os::clock::now_s();
+    while msgstore::os::clock::now_s() <= now {
+        std::thread::yield_now();
+    }
+    let purges = |out: &str| -> Vec<(String, u64, u64)> {
+        let rows = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let purges = rows.filter(|row| row["action"] == "purge");
+        purges
+            .map(|row| {
+                let number = |name: &str| row[name].as_u64().unwrap();
+                (row["mailbox"].as_str().unwrap().to_owned(), number("messages"), number("freed_bytes"))
+            })
+            .collect()
+    };
+    let would = purges(&it.run("imexpire", &["-n", "--json"]).ended(2).0);
+    let did = purges(&it.run("imexpire", &["--json"]).ok());
+    assert_eq!(would, did);
+    assert!(would.iter().any(|(_, messages, freed)| *messages > 0 && *freed == 0), "{would:?}");
+    assert!(would.iter().map(|(_, _, freed)| freed).sum::<u64>() >= 39 * 4, "{would:?}");
 }

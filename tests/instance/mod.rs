@@ -18,7 +18,7 @@ pub mod imapd;
 pub mod lmtpd;
 pub mod popd;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -170,6 +170,30 @@ impl Instance {
     /// Runs a tool without input.
     pub fn run(&self, tool: &str, words: &[&str]) -> Ran {
         self.run_with(tool, words, "")
+    }
+
+    /// The most memory of its own that a tool had while it wrote its lines, and the most with the pages of the mapped database, KiB; the lines.
+    pub fn memory(&self, tool: &str, words: &[&str]) -> (u64, u64, usize) {
+        let mut child = self.command(tool, words).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let (mut own, mut all, mut lines) = (0, 0, 0);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let field = |name: &str| -> u64 {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+            };
+            own = field("RssAnon:").max(own);
+            all = field("VmHWM:").max(all);
+            match out.read(&mut buffer).unwrap() {
+                0 => break,
+                read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count(),
+            }
+        }
+        // 2: a trial run that would change something.
+        assert!(matches!(child.wait().unwrap().code(), Some(0 | 2)));
+        (own, all, lines)
     }
 
     /// Runs a tool with `input` on standard input.

@@ -83,8 +83,8 @@ part large 20 store::large
 export MSGSTORE_DAY_KILLS=60
 part day 5 quota::day::the_figures
 # Once each, whatever the budget.
-export MSGSTORE_EXPIRE_KILLS=100
-part expiry 0 expire::kill expire::reference
+export MSGSTORE_EXPIRE_KILLS=100 MSGSTORE_EXPIRE_ACCOUNTS=1000
+part expiry 0 expire::kill expire::memory expire::reference
 export MSGSTORE_QUOTA_ACCOUNTS=100000
 part quota 0 imquotacheck::memory
 export MSGSTORE_LMTP_MEBIBYTES=50 MSGSTORE_LMTP_ONE_MEBIBYTES=1000

@@ -1,6 +1,6 @@
 //! Readers whose folder goes elsewhere meanwhile.
 
-use msgstore::store::{Flags, FolderPath, Kind, Message};
+use msgstore::store::{Flags, FolderId, FolderPath, Kind, Message, UidSet};
 
 use super::{Fixture, NOW};
 
@@ -41,4 +41,30 @@ fn a_deleted_folder_has_no_messages() {
     assert_eq!(index.entry(&row).unwrap_err().kind(), Kind::Expunged);
     assert_eq!(f.store.open_body(joe, folder, 1).unwrap_err().kind(), Kind::Expunged);
     assert_eq!(f.store.bodies(joe, folder).open(1).unwrap_err().kind(), Kind::Expunged);
+}
+
+/// A purge takes one of the messages that somebody brings back: the others come back all the same.
+#[test]
+fn a_purge_is_faster_with_one_of_the_messages_that_are_brought_back() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    f.fill(joe, FolderId::INBOX, 2);
+    f.store.settle().unwrap();
+    f.store.remove(joe, FolderId::INBOX, &UidSet::one(1), NOW).unwrap();
+    f.store.remove(joe, FolderId::INBOX, &UidSet::one(2), NOW + 10).unwrap();
+    // Who reads the second file waits until somebody writes to it.
+    let file = f.file(joe, FolderId::INBOX, 2);
+    let kept = file.with_extension("kept");
+    std::fs::rename(&file, &kept).unwrap();
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    std::thread::scope(|scope| {
+        let restored = scope.spawn(|| f.store.restore(joe, FolderId::INBOX, NOW, NOW + 20).unwrap());
+        let writer = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        assert_eq!(f.store.purge(joe, FolderId::INBOX, NOW + 1).unwrap().messages, 1);
+        std::fs::rename(&kept, &file).unwrap();
+        drop(writer);
+        assert_eq!(restored.join().unwrap(), 1);
+    });
+    assert_eq!(f.uids(joe, FolderId::INBOX), [3]);
+    assert_eq!(f.store.view(joe).unwrap().message(FolderId::INBOX, 3).unwrap().unwrap().size, 22);
 }

@@ -137,6 +137,26 @@ fn expunge_and_bring_back() {
 }
 
 #[test]
+fn a_purge_leaves_no_empty_directory() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    f.fill(joe, INBOX, 102);
+    f.store.settle().unwrap();
+    let there = || [1, 100].map(|uid| f.file(joe, INBOX, uid).parent().unwrap().exists());
+    let purge = |first, last| {
+        f.store.remove(joe, INBOX, &UidSet::from_ranges([(first, last)]), NOW).unwrap();
+        f.store.purge(joe, INBOX, NOW + 1).unwrap().messages
+    };
+    assert_eq!((purge(2, 101), there()), (100, [true, true]));
+    assert_eq!((purge(102, 102), there()), (1, [true, false]));
+    // What comes next makes it again.
+    f.append(joe, INBOX, "Subject: x\r\n\r\n", Flags::NONE);
+    assert_eq!((there(), f.uids(joe, INBOX)), ([true, true], vec![1, 103]));
+    f.store.settle().unwrap();
+    assert_eq!((purge(1, 103), there()), (2, [false, false]));
+}
+
+#[test]
 fn copies_are_links_and_moves_leave_nothing() {
     use std::os::unix::fs::MetadataExt;
     let f = Fixture::new();

@@ -1,7 +1,7 @@
 //! Folders and accounts: create, rename, delete, move to another partition.
 
 use super::{Fixture, NOW};
-use msgstore::store::{FlagChange, FlagOp, Flags, FolderId, FolderPath, Kind, UidSet};
+use msgstore::store::{FlagChange, FlagOp, Flags, FolderId, FolderPath, Kind, Links, UidSet};
 
 fn path(text: &str) -> FolderPath {
     FolderPath::parse(text).unwrap()
@@ -71,12 +71,62 @@ fn delete_keeps_the_name_while_folders_lie_below() {
     f.store.folder_delete_tree(joe, &path("Work"), NOW).unwrap();
     assert_eq!(names(&f, joe), ["INBOX"]);
     assert_eq!(f.store.view(joe).unwrap().account().unwrap().usage_messages, 0);
-    assert_eq!(f.store.removed(None, 0).unwrap(), []);
-    let removed = f.store.removed(None, i64::MAX).unwrap();
+    let removed_before = |before_s| f.store.removed("primary", before_s, &mut Links::default()).unwrap();
+    assert_eq!(removed_before(0), []);
+    let removed = removed_before(i64::MAX);
     assert_eq!(removed.len(), 3);
     assert_eq!(removed.iter().map(|tree| tree.holds.messages).sum::<u64>(), 3);
     removed.iter().for_each(|tree| f.store.purge_removed(tree).unwrap());
-    assert_eq!(f.store.removed(None, i64::MAX).unwrap(), []);
+    assert_eq!(removed_before(i64::MAX), []);
+}
+
+#[test]
+fn what_was_deleted_in_a_partition_that_is_not_there_is_missed() {
+    let f = Fixture::new();
+    f.account("joe");
+    let root = f.store.partitions().into_iter().find(|(nickname, _)| nickname == "second").unwrap().1.unwrap();
+    let elsewhere = root.with_extension("elsewhere");
+    std::fs::rename(&root, &elsewhere).unwrap();
+    let error = f.store.removed("second", i64::MAX, &mut Links::default()).unwrap_err();
+    std::fs::rename(&elsewhere, &root).unwrap();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert_eq!(f.store.removed("second", i64::MAX, &mut Links::default()).unwrap(), []);
+}
+
+#[test]
+fn the_last_of_several_names_frees_the_space() {
+    let f = Fixture::new();
+    let joe = f.account("joe");
+    let inbox = (joe, FolderId::INBOX);
+    let works = ["A", "B"].map(|name| (joe, f.folder(joe, name)));
+    f.fill(joe, FolderId::INBOX, 1);
+    f.store.settle().unwrap();
+    for work in works {
+        f.store.copy(inbox, &UidSet::one(1), work, NOW).unwrap();
+    }
+    let bytes = f.store.view(joe).unwrap().message(FolderId::INBOX, 1).unwrap().unwrap().size;
+    f.store.remove(joe, works[0].1, &UidSet::one(1), NOW).unwrap();
+    f.store.remove(joe, works[1].1, &UidSet::one(1), NOW).unwrap();
+    let mut links = Links::default();
+    let mut due = |folder| {
+        let due = f.store.view(joe).unwrap().purge_due(folder, NOW + 1, &mut links).unwrap();
+        (due.messages, due.freed_bytes)
+    };
+    assert_eq!(works.map(|work| due(work.1)), [(1, 0), (1, 0)]);
+    f.store.remove(joe, FolderId::INBOX, &UidSet::one(1), NOW).unwrap();
+    let mut links = Links::default();
+    let mut due = |folder| f.store.view(joe).unwrap().purge_due(folder, NOW + 1, &mut links).unwrap();
+    let planned = [works[0].1, works[1].1, FolderId::INBOX].map(&mut due);
+    let done = [works[0].1, works[1].1, FolderId::INBOX].map(|folder| f.store.purge(joe, folder, NOW + 1).unwrap());
+    assert_eq!(planned, done);
+    assert_eq!(done.map(|purged| purged.freed_bytes), [0, 0, bytes]);
+    // A tree that holds two names of one file.
+    f.fill(joe, works[0].1, 1);
+    f.store.settle().unwrap();
+    f.store.copy(works[0], &UidSet::one(2), works[0], NOW).unwrap();
+    f.store.folder_delete(joe, &path("A"), NOW).unwrap();
+    let removed = f.store.removed("primary", i64::MAX, &mut Links::default()).unwrap();
+    assert_eq!((removed[0].holds.messages, removed[0].holds.freed_bytes * 2), (2, removed[0].holds.bytes));
 }
 
 #[test]

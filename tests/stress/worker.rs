@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use msgstore::store::{
-    AccountId, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, Kind, Message, NewMessage, Staged,
-    Store, StoreError, Uid, UidSet,
+    AccountId, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath, Kind, Links, Message, NewMessage,
+    Staged, Store, StoreError, Uid, UidSet,
 };
 
 use crate::crash::child::{NOW, content, item, marker_of, path, say, stage};
@@ -271,14 +271,23 @@ impl Writer<'_> {
     }
 }
 
+/// Removes the files of all that was deleted.
+fn purge_removed(store: &Store) -> Result<(), StoreError> {
+    for (partition, _) in store.partitions() {
+        for tree in store.removed(&partition, 0, &mut Links::default())? {
+            store.purge_removed(&tree)?;
+        }
+    }
+    Ok(())
+}
+
 /// What stored does all the time.
 pub fn settle(store: &Store, until: Instant) {
     while Instant::now() < until {
         let done = store
             .settle()
             .and_then(|_| store.sweep_staging(std::time::SystemTime::now()))
-            .and_then(|_| store.removed(None, 0))
-            .and_then(|removed| removed.iter().try_for_each(|tree| store.purge_removed(tree)))
+            .and_then(|_| purge_removed(store))
             .and_then(|_| store.reap_readers())
             .and_then(|_| store.finish_intents());
         if let Err(error) = done {

@@ -5,6 +5,7 @@ mod rules;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -163,7 +164,8 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
     let rules = if settings.expire { rules::load(instance, conf, &store, file)? } else { Rules::default() };
     let matched: Vec<AtomicBool> = rules.global.rules.iter().map(|_| AtomicBool::new(false)).collect();
     let stop = AtomicBool::new(false);
-    let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched };
+    let links = Mutex::default();
+    let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched, links };
     let accounts = run.accounts().map_err(store_failure)?;
     let form = match &wanted.common {
         Common { json: true, .. } => Form::Json,
@@ -195,8 +197,8 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
         report.too_many(messages, of, settings.max_percent.unwrap_or_default());
         return Ok(report.end(began.elapsed()));
     }
-    if let Err(error) = run.purge_removed(&mut |removed, failed| report.removed(removed, failed)) {
-        report.failed("the files of deleted mailboxes", &error.to_string());
+    for (partition, error) in run.purge_removed(&mut |removed, failed| report.removed(removed, failed)) {
+        report.failed(&format!("the files of deleted mailboxes in partition {partition}"), &error.to_string());
     }
     Ok(report.end(began.elapsed()))
 }

@@ -65,8 +65,13 @@ pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Ru
     // What a pattern means must be known before the patterns are read.
     let (first, others): (Vec<&Given>, Vec<&Given>) =
         given.iter().partition(|line| line.attribute.eq_ignore_ascii_case("regexp"));
+    // Of an unreadable line nothing is known.
+    let (mut unsure_exclusive, mut unsure_pattern) = (!broken.is_empty(), !broken.is_empty());
     for line in first.into_iter().chain(others) {
         if let Err(what) = builder.take(line) {
+            let meant = meant(&line.attribute);
+            unsure_exclusive |= meant == Some("exclusive");
+            unsure_pattern |= matches!(meant, Some("folderpattern" | "regexp"));
             faults.push(Fault { origin: line.origin.clone(), what });
         }
     }
@@ -83,16 +88,9 @@ pub(super) fn build(name: &str, given: &[Given], broken: &[Fault]) -> (Option<Ru
         return (Some(rule), faults);
     }
     faults.sort_by_key(|fault| fault.origin.line);
-    // Where it cannot be told whether it is exclusive, others would remove what it may have protected.
-    let may_be_exclusive = |line: &Given| {
-        let lower = line.attribute.to_ascii_lowercase();
-        match lower == "exclusive" {
-            true => boolean(&line.value).is_none(),
-            false => !is_attribute(&lower) && slip(&lower) == Some("exclusive"),
-        }
-    };
-    let unsure = !rule.exclusive && (!broken.is_empty() || given.iter().any(may_be_exclusive));
-    let stays = (rule.exclusive || unsure).then(|| Rule::exempting(rule.name, rule.origin, rule.pattern));
+    // Where it cannot be told whether it is exclusive, or for which mailboxes, others would remove what it may have protected.
+    let pattern = rule.pattern.filter(|_| !unsure_pattern);
+    let stays = (rule.exclusive || unsure_exclusive).then(|| Rule::exempting(rule.name, rule.origin, pattern));
     (stays, faults)
 }
 
@@ -213,6 +211,12 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+/// The attribute that a line is about, or seems to be.
+fn meant(attribute: &str) -> Option<&'static str> {
+    let lower = attribute.to_ascii_lowercase();
+    ATTRIBUTES.into_iter().find(|known| *known == lower).or_else(|| slip(&lower))
 }
 
 /// The attribute that a name may be a slip of.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Run;
 use super::plan::{AccountPlan, FolderPlan};
-use super::policy::Verdict;
-use super::rule::{Action, Reason, Rule};
+use super::policy::{Judged, Verdict};
+use super::pool::Weighed;
+use super::rule::{Action, Fill, Reason, Rule};
 use crate::ops::mailbox::show_name;
 use crate::store::{AccountId, Chosen, Flags, Folder, FolderId, FolderPath, Kind, Purged, StoreError, Uid, UidSet};
 
@@ -28,6 +29,14 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// Mailboxes in which something could not be done, and why.
     pub failures: Vec<(String, String)>,
+}
+
+impl Outcome {
+    /// With the number of messages that it names.
+    pub(super) fn weighed(self) -> Weighed<Outcome> {
+        let weight = self.mailboxes.iter().map(|done| done.taken.len() + done.reported.len()).sum();
+        (self, weight)
+    }
 }
 
 /// What was done in one mailbox.
@@ -58,6 +67,11 @@ impl Done {
 
 /// The messages that leave a folder in the same way: where to, and which flags they must still have.
 type Way = (Option<FolderPath>, u8);
+
+/// Does a message go because of how full its folder is?
+fn by_fill(verdict: &Verdict) -> bool {
+    matches!(verdict.reason, Reason::Count | Reason::Bytes | Reason::Both | Reason::All)
+}
 
 impl Run<'_> {
     /// Carries a plan out, or tells what that would do.
@@ -92,20 +106,22 @@ impl Run<'_> {
         if !self.settings.dry_run && !taken.is_empty() {
             let partition = row.partition.clone();
             let chosen = Chosen { userid: userid.to_owned(), path, partition, flags: Flags::NONE };
-            match self.still_too_full(id, &row, &rules, taken) {
-                Ok(still) => taken = still,
-                Err(error) => {
-                    fail(error);
-                    taken = Vec::new();
-                }
-            }
-            let gone = self.take(id, row.id, &rules, &taken, &chosen, &mut fail);
+            let judged = Judged { taken, reported: Vec::new(), fill: judged.fill };
+            let still = self.still_too_full(id, &row, &rules, judged).unwrap_or_else(|error| {
+                fail(error);
+                Judged::default()
+            });
+            let gone = self.take(id, row.id, &rules, &still, &chosen, &mut fail);
+            taken = still.taken;
             taken.retain(|verdict| gone.contains(verdict.facts.uid));
         }
         let mut purged = Purged::default();
         if self.settings.purge {
-            match self.purge_folder(id, row.id, &taken) {
-                Ok(done) => purged = done,
+            match self.purge_folder(id, row.id, &rules, &taken) {
+                Ok((done, failed)) => {
+                    purged = done;
+                    failures.extend(failed.map(|text| (mailbox.clone(), text)));
+                }
                 Err(error) => fail(error),
             }
         }
@@ -113,58 +129,80 @@ impl Run<'_> {
         Done { mailbox, partition, uidvalidity, rules, taken, reported: judged.reported, purged }
     }
 
-    /// What is to go from a folder that had to be made smaller, if somebody has made it smaller since: it is judged again.
+    /// What is to go from a folder that had to be made smaller, if somebody has made it smaller since: what goes by a second judgement as well.
     fn still_too_full(
         &self,
         id: AccountId,
         row: &Folder,
         rules: &[Arc<Rule>],
-        taken: Vec<Verdict>,
-    ) -> Result<Vec<Verdict>, StoreError> {
-        let crowded =
-            |verdict: &Verdict| matches!(verdict.reason, Reason::Count | Reason::Bytes | Reason::Both | Reason::All);
-        if !taken.iter().any(crowded) {
-            return Ok(taken);
+        judged: Judged,
+    ) -> Result<Judged, StoreError> {
+        if !judged.taken.iter().any(by_fill) || self.is_as_full(id, row.id, judged.fill)? {
+            return Ok(judged);
         }
-        let now =
-            self.store.view(id)?.folder(row.id)?.ok_or_else(|| StoreError::NotFound { what: "the mailbox".into() })?;
-        if now.exists >= row.exists && now.bytes >= row.bytes {
-            return Ok(taken);
-        }
+        let planned: UidSet = judged.taken.iter().map(|verdict| verdict.facts.uid).collect();
         let mut failed = None;
-        let judged = self.judge(id, &now, rules, &mut failed)?;
+        let mut judged = self.judge(id, row, rules, &mut failed)?;
+        judged.taken.retain(|verdict| planned.contains(verdict.facts.uid));
         match failed {
             Some(error) => Err(error),
-            None => Ok(judged.taken),
+            None => Ok(judged),
         }
     }
 
-    /// Expunges and moves; returns the messages that really went.
+    /// Is as much in the folder as there was?
+    fn is_as_full(&self, id: AccountId, folder: FolderId, was: Fill) -> Result<bool, StoreError> {
+        let now = self.store.view(id)?.folder(folder)?;
+        let now = now.ok_or_else(|| StoreError::NotFound { what: "the mailbox".into() })?;
+        Ok(u64::from(now.exists) >= was.messages && now.bytes >= was.bytes)
+    }
+
+    /// Expunges and moves; returns the messages that really went. When somebody else makes the folder smaller meanwhile, the rest of what was to go
+    /// because it is too full is left to the next run.
     fn take(
         &self,
         id: AccountId,
         folder: FolderId,
         rules: &[Arc<Rule>],
-        taken: &[Verdict],
+        judged: &Judged,
         chosen: &Chosen,
         fail: &mut dyn FnMut(StoreError),
     ) -> UidSet {
-        let mut ways: BTreeMap<Way, Vec<Uid>> = BTreeMap::new();
-        for verdict in taken {
+        let mut ways: BTreeMap<Way, Vec<&Verdict>> = BTreeMap::new();
+        for verdict in &judged.taken {
             let Some(rule) = rules.get(verdict.rule) else { continue };
             let to = match &rule.action {
                 Action::FileInto(to) => Some(to.clone()),
                 _ => None,
             };
-            ways.entry((to, rule.required(verdict.reason).0)).or_default().push(verdict.facts.uid);
+            ways.entry((to, rule.required(verdict.reason).0)).or_default().push(verdict);
         }
         let mut gone: Vec<(Uid, Uid)> = Vec::new();
-        for ((to, flags), uids) in ways {
+        let mut left = judged.fill;
+        for ((to, flags), verdicts) in ways {
             let chosen = Chosen { flags: Flags(flags), ..chosen.clone() };
-            for batch in uids.chunks(BATCH) {
-                let batch: UidSet = batch.iter().copied().collect();
-                match self.take_batch(id, folder, &batch, to.as_ref(), &chosen) {
-                    Ok(went) => gone.extend(went.ranges()),
+            for batch in verdicts.chunks(BATCH) {
+                let taken = batch.iter().any(|verdict| by_fill(verdict)).then(|| self.is_as_full(id, folder, left));
+                let as_full = match taken.transpose() {
+                    Ok(as_full) => as_full.unwrap_or(true),
+                    Err(error) => {
+                        fail(error);
+                        break;
+                    }
+                };
+                let uids: UidSet = batch
+                    .iter()
+                    .filter(|verdict| as_full || !by_fill(verdict))
+                    .map(|verdict| verdict.facts.uid)
+                    .collect();
+                match self.take_batch(id, folder, &uids, to.as_ref(), &chosen) {
+                    Ok(went) => {
+                        for verdict in batch.iter().filter(|verdict| went.contains(verdict.facts.uid)) {
+                            left.messages = left.messages.saturating_sub(1);
+                            left.bytes = left.bytes.saturating_sub(verdict.facts.size);
+                        }
+                        gone.extend(went.ranges());
+                    }
                     Err(error) => {
                         fail(error);
                         break;
@@ -197,7 +235,7 @@ impl Run<'_> {
         if let Some(row) = self.store.view(id)?.resolve(to)?.filter(|row| !row.noselect) {
             return Ok(row.id);
         }
-        match self.store.folder_create(id, to, &Default::default(), self.settings.now_s) {
+        match self.store.folder_create(id, to, &Default::default(), (self.settings.clock)()) {
             Ok(row) => Ok(row.id),
             // Somebody else was faster.
             Err(error) if error.kind() == Kind::Exists => {
@@ -208,17 +246,51 @@ impl Run<'_> {
         }
     }
 
-    fn purge_folder(&self, id: AccountId, folder: FolderId, taken: &[Verdict]) -> Result<Purged, StoreError> {
-        let before_s = self.settings.purge_before_s((self.settings.clock)());
-        if !self.settings.dry_run {
-            return self.store.purge(id, folder, before_s);
+    /// Purges a folder; gives what went, and what is to be said of files that could not be removed.
+    fn purge_folder(
+        &self,
+        id: AccountId,
+        folder: FolderId,
+        rules: &[Arc<Rule>],
+        taken: &[Verdict],
+    ) -> Result<(Purged, Option<String>), StoreError> {
+        if self.settings.dry_run {
+            return Ok((self.would_purge(id, folder, rules, taken)?, None));
         }
+        let before_s = self.settings.purge_before_s((self.settings.clock)());
+        let (mut first, mut more) = (None, 0);
+        let purged = self.store.purge_what_can(id, folder, before_s, &mut |error| match &first {
+            None => first = Some(error.to_string()),
+            Some(_) => more += 1,
+        })?;
+        let failed = first.map(|text| match more {
+            0 => text,
+            more => format!("{text}; so it is with {more} more of its files"),
+        });
+        Ok((purged, failed))
+    }
+
+    fn would_purge(
+        &self,
+        id: AccountId,
+        folder: FolderId,
+        rules: &[Arc<Rule>],
+        taken: &[Verdict],
+    ) -> Result<Purged, StoreError> {
         let before_s = self.settings.purge_before_s(self.settings.now_s);
-        let mut due = self.store.view(id)?.purge_due(folder, before_s)?;
+        let view = self.store.view(id)?;
+        let mut links = self.links();
+        let mut due = view.purge_due(folder, before_s, &mut links)?;
         if before_s > self.settings.now_s {
-            // What goes now is purged in the same run. Whether its space becomes free depends on copies, which is not looked at here.
-            due.messages += taken.len() as u64;
-            due.bytes += taken.iter().map(|verdict| verdict.facts.size).sum::<u64>();
+            // What goes now is purged in the same run; the file of a message that is moved has another name then.
+            let is_moved =
+                |verdict: &&Verdict| rules.get(verdict.rule).is_some_and(|rule| rule.action != Action::Discard);
+            let lost = taken.iter().filter(|verdict| !is_moved(verdict)).map(|verdict| verdict.facts.uid);
+            due += Purged {
+                messages: taken.len() as u64,
+                bytes: taken.iter().map(|verdict| verdict.facts.size).sum(),
+                freed_bytes: view.would_free(folder, lost, &mut links)?,
+            };
         }
         Ok(due)
     }

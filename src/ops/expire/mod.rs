@@ -16,14 +16,15 @@ mod rule;
 pub mod source;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use build::Fault;
 pub use carry::{Done, Outcome};
 pub use policy::Verdict;
 pub use rule::{Action, Facts, Origin, Reason, Rule};
 
-use crate::store::{AccountId, Removed, Store, StoreError};
+use crate::store::{AccountId, Links, Removed, Store, StoreError};
 use plan::AccountPlan;
 use pool::Threads;
 use source::Loaded;
@@ -109,6 +110,8 @@ pub struct Run<'a> {
     pub stop: &'a AtomicBool,
     /// One for each global rule: set when there is a mailbox that it is for.
     pub matched: &'a [AtomicBool],
+    /// Names of files that would go in a trial run, those that would have gone before included.
+    pub links: Mutex<Links>,
 }
 
 /// How a run ended.
@@ -145,49 +148,57 @@ impl Run<'_> {
     pub fn run(&self, accounts: Vec<(String, AccountId)>, visit: &mut dyn FnMut(Outcome)) -> Ended {
         let lanes = self.lanes(accounts);
         let Some(percent) = self.settings.max_percent.filter(|_| self.settings.expire) else {
-            let work = |(userid, id): (String, AccountId)| self.carry_out(self.plan(&userid, id));
+            let work = |(userid, id): (String, AccountId)| self.carry_out(self.plan(&userid, id)).weighed();
             pool::run(lanes, self.threads(), self.stop, &work, visit);
             return Ended::Done;
         };
-        // Everything is planned before anything goes.
-        let mut plans: Vec<AccountPlan> = Vec::new();
-        pool::run(lanes, self.threads(), self.stop, &|(userid, id)| self.plan(&userid, id), &mut |plan| {
-            plans.push(plan)
+        // Every account is planned twice: the plans of all of them would not fit into memory.
+        let (mut messages, mut of) = (0, 0);
+        let count = |(userid, id): (String, AccountId)| {
+            let plan = self.plan(&userid, id);
+            ((plan.taken(), plan.folders.iter().map(|folder| u64::from(folder.row.exists)).sum::<u64>()), 1)
+        };
+        pool::run(lanes.clone(), self.threads(), self.stop, &count, &mut |(taken, exist)| {
+            messages += taken;
+            of += exist;
         });
-        let folders = || plans.iter().flat_map(|plan| &plan.folders);
-        let of: u64 = folders().map(|folder| u64::from(folder.row.exists)).sum();
-        let messages: u64 = folders().map(|folder| folder.judged.taken.len() as u64).sum();
-        let too_many = u128::from(messages) * 100 > u128::from(of) * u128::from(percent);
+        let allowed = u64::try_from(u128::from(of) * u128::from(percent) / 100).unwrap_or(u64::MAX);
+        let too_many = messages > allowed;
         if too_many && !self.settings.dry_run {
             return Ended::TooMany { messages, of };
         }
-        let mut lanes: BTreeMap<String, VecDeque<Item<AccountPlan>>> = BTreeMap::new();
-        for (number, plan) in plans.into_iter().enumerate() {
-            let partition = plan.folders.first().map(|folder| folder.row.partition.clone());
-            lanes.entry(partition.unwrap_or_default()).or_default().push_back((number, plan));
-        }
-        let lanes = lanes.into_values().collect();
-        pool::run(lanes, self.threads(), self.stop, &|plan| self.carry_out(plan), visit);
+        let left = AtomicU64::new(if self.settings.dry_run { u64::MAX } else { allowed });
+        let work = |(userid, id): (String, AccountId)| self.carry_out(within(self.plan(&userid, id), &left)).weighed();
+        pool::run(lanes, self.threads(), self.stop, &work, visit);
         if too_many { Ended::TooMany { messages, of } } else { Ended::Done }
     }
 
-    /// Removes the files of folders and accounts that were deleted long enough ago; `visit` gets each, with why it could not be removed.
-    ///
-    /// # Errors
-    /// A partition cannot be read.
-    pub fn purge_removed(&self, visit: &mut dyn FnMut(&Removed, Option<StoreError>)) -> Result<(), StoreError> {
+    /// Removes the files of folders and accounts that were deleted long enough ago; `visit` gets each, with why it could not be removed. Returns the
+    /// partitions that cannot be read, and why.
+    pub fn purge_removed(&self, visit: &mut dyn FnMut(&Removed, Option<StoreError>)) -> Vec<(String, StoreError)> {
+        let mut failures = Vec::new();
         // Nobody can tell any more whose they were.
         if !self.settings.purge || self.settings.user.is_some() {
-            return Ok(());
+            return failures;
         }
-        for removed in self
-            .store
-            .removed(self.settings.partition.as_deref(), self.settings.purge_before_s((self.settings.clock)()))?
-        {
-            let failed = if self.settings.dry_run { None } else { self.store.purge_removed(&removed).err() };
-            visit(&removed, failed);
+        let before_s = self.settings.purge_before_s((self.settings.clock)());
+        for (nickname, _) in self.store.partitions() {
+            if self.settings.partition.as_ref().is_some_and(|wanted| *wanted != nickname) {
+                continue;
+            }
+            match self.store.removed(&nickname, before_s, &mut self.links()) {
+                Ok(found) => found.iter().for_each(|removed| {
+                    let failed = if self.settings.dry_run { None } else { self.store.purge_removed(removed).err() };
+                    visit(removed, failed);
+                }),
+                Err(error) => failures.push((nickname, error)),
+            }
         }
-        Ok(())
+        failures
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn threads(&self) -> Threads {
@@ -204,4 +215,18 @@ impl Run<'_> {
         }
         lanes.into_values().collect()
     }
+}
+
+/// A plan as far as so many messages may still go: of an account from which more would go, because it has changed since all was counted, nothing does.
+fn within(mut plan: AccountPlan, left: &AtomicU64) -> AccountPlan {
+    let taken = plan.taken();
+    let may = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(taken));
+    if let Err(left) = may {
+        plan.folders.iter_mut().for_each(|folder| folder.judged.taken.clear());
+        let text = format!(
+            "{taken} messages would expire, more than the {left} that the bound leaves: there were fewer when they were counted"
+        );
+        plan.failures.push((format!("user/{}", plan.userid), text));
+    }
+    plan
 }

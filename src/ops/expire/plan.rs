@@ -49,6 +49,13 @@ pub(super) struct AccountPlan {
     pub(super) failures: Vec<(String, String)>,
 }
 
+impl AccountPlan {
+    /// How many messages are to go.
+    pub(super) fn taken(&self) -> u64 {
+        self.folders.iter().map(|folder| folder.judged.taken.len() as u64).sum()
+    }
+}
+
 impl Run<'_> {
     /// Plans one account.
     pub(super) fn plan(&self, userid: &str, id: AccountId) -> AccountPlan {
@@ -178,6 +185,9 @@ impl Run<'_> {
         rules: &[Arc<Rule>],
         failed: &mut Option<StoreError>,
     ) -> Result<Judged, StoreError> {
+        // The counters of the same snapshot as the messages.
+        let view = self.store.view(account)?;
+        let row = &view.folder(row.id)?.ok_or_else(|| StoreError::NotFound { what: "the mailbox".into() })?;
         let fill = Fill { messages: u64::from(row.exists), bytes: row.bytes };
         let (seen, deleted) = (u64::from(row.exists.saturating_sub(row.unseen)), u64::from(row.deleted));
         if !rules.iter().any(|rule| rule.may_take(fill, seen, deleted)) {
@@ -187,7 +197,6 @@ impl Run<'_> {
         let mut messages: Vec<Facts> = Vec::with_capacity(row.exists as usize);
         // Whole rows only where store.idx is to be read.
         let mut rows: Vec<Message> = Vec::new();
-        let view = self.store.view(account)?;
         let mut runs = Vec::new();
         view.states(row.id, 0..=Uid::MAX, &mut |run| runs.push(run))?;
         let mut runs = runs.into_iter().peekable();
@@ -214,7 +223,8 @@ impl Run<'_> {
             let row: &Message = rows.get(at)?;
             headers.read(row).map_err(|error| failed.get_or_insert(error)).ok()
         };
-        Ok(Judge { rules, messages: &messages, now_s: self.settings.now_s, read: &mut read }.judge())
+        let judged = Judge { rules, messages: &messages, now_s: self.settings.now_s, read: &mut read }.judge();
+        Ok(Judged { fill, ..judged })
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Judged {
     pub taken: Vec<Verdict>,
     /// Messages that are only named, by rule, then UID.
     pub reported: Vec<Verdict>,
+    /// How full the folder was.
+    pub fill: Fill,
 }
 
 /// The rules that apply to a mailbox, in the order of loading. Where one of them is exclusive, the last such one is the only one.
@@ -69,7 +71,7 @@ impl Judge<'_, '_> {
     /// header before the others. Limits of a folder count what the other criteria have left, rule after rule, and take the oldest messages.
     pub fn judge(mut self) -> Judged {
         let whole = fill(self.messages.iter());
-        let mut judged = Judged::default();
+        let mut judged = Judged { fill: whole, ..Judged::default() };
         let order = self.order(|action| *action != Action::Report);
         let mut taken: Vec<Option<(usize, Reason)>> = self.messages.iter().map(|_| None).collect();
         for (at, slot) in taken.iter_mut().enumerate() {

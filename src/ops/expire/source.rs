@@ -152,7 +152,29 @@ impl Drafts {
             loaded.rules.extend(rule.map(Arc::new));
             loaded.faults.extend(faults);
         }
-        loaded
+        loaded.without_lost_patterns()
+    }
+}
+
+impl Loaded {
+    /// Beside a fault a named rule without a pattern removes nothing: the pattern may stand in the fault, as under a misspelt name.
+    fn without_lost_patterns(mut self) -> Loaded {
+        if self.faults.is_empty() {
+            return self;
+        }
+        for rule in std::mem::take(&mut self.rules) {
+            if rule.name.is_empty() || rule.pattern.is_some() || !rule.has_criteria() {
+                self.rules.push(rule);
+                continue;
+            }
+            let what = "there is no folderpattern, and a fault in this place may be about it".to_owned();
+            self.faults.push(Fault { origin: rule.origin.clone(), what });
+            if rule.exclusive {
+                self.rules.push(Arc::new(Rule::exempting(rule.name.clone(), rule.origin.clone(), None)));
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.origin.line);
+        self
     }
 }
 
@@ -283,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_bad_line_spoils_its_rule_and_no_other() {
-        let text = "A.messagedays: 3\nA.seen: adn\nB.messagedays: 2\nB.seen and\nC.messagedays: x\nD.messagedays: 9\n";
+        let text = "A.messagedays: 3\nA.seen: adn\nB.messagedays: 2\nB.seen and\nC.messagedays: x\nD.messagedays: 9\nD.folderpattern: user/*\n";
         let loaded = global(text);
         assert_eq!(
             faults(&loaded),
@@ -301,11 +323,12 @@ mod tests {
 
     #[test]
     fn an_unreadable_line_lets_no_rule_lose_its_pattern() {
-        let text = "Old.messagedays: 365\nTrash.folderpattern user/%/Trash\nTrash.messagedays: 2\n";
+        let text =
+            "Old.messagedays: 365\nOld.folderpattern: user/*\nTrash.folderpattern user/%/Trash\nTrash.messagedays: 2\n";
         let loaded = global(text);
-        assert_eq!(faults(&loaded), ["F:2: RULE.ATTRIBUTE: VALUE is expected"]);
+        assert_eq!(faults(&loaded), ["F:3: RULE.ATTRIBUTE: VALUE is expected"]);
         let shown: Vec<String> = loaded.rules.iter().map(|rule| rule.shown()).collect();
-        assert_eq!(shown, ["Old (F:1)", "Trash (F:3)"]);
+        assert_eq!(shown, ["Old (F:1)", "Trash (F:4)"]);
         assert!(loaded.rules[1].exclusive && !loaded.rules[1].has_criteria());
         // Nobody knows whose it is: nothing of the file counts.
         for line in
@@ -325,10 +348,13 @@ mod tests {
     #[test]
     fn a_rule_that_may_be_exclusive_protects() {
         for line in ["exclusve: yes", "exclusive yes", "exclusive: yse"] {
-            let loaded = global(&format!("Keep.folderpattern: user/joe/*\nKeep.{line}\nOld.messagedays: 3\n"));
+            let loaded = global(&format!(
+                "Keep.folderpattern: user/joe/*\nKeep.{line}\nOld.folderpattern: user/*\nOld.messagedays: 3\n"
+            ));
             assert_eq!(loaded.faults.len(), 1, "{line}");
             let keep = loaded.rules.iter().find(|rule| rule.name == "Keep").unwrap_or_else(|| panic!("{line}"));
-            assert!(keep.exclusive && keep.pattern.is_some(), "{line}");
+            // The line without a colon may have said how the pattern is meant.
+            assert!(keep.exclusive && keep.pattern.is_some() == line.contains(':'), "{line}");
         }
     }
 
@@ -375,5 +401,39 @@ mod tests {
         assert!(rule.applies("joe", &inbox) && !rule.applies("ann", &inbox));
         // Nobody knows whether this one is.
         assert!(global("A.exclusive: yse\nA.messagedays: 3\n").rules[0].exclusive);
+    }
+
+    /// Whether any rule of the file that removes something is for this mailbox, after exclusive ones have had their say.
+    fn removes(text: &str, owner: &str) -> bool {
+        let loaded = global(text);
+        let inbox = crate::store::FolderPath::inbox();
+        super::super::policy::applicable(loaded.rules.iter(), owner, &inbox).iter().any(|rule| rule.has_criteria())
+    }
+
+    #[test]
+    fn a_pattern_under_a_misspelt_name_is_missed() {
+        assert!(!removes("Trsh.folderpattern: user/%/Trash\nTrash.messagedays: 2\n", "joe"));
+    }
+
+    #[test]
+    fn a_pattern_of_unsure_meaning_protects_every_mailbox() {
+        for line in ["regex: 1", "regexp: yess", "regexp yes"] {
+            let text = format!(
+                "Old.folderpattern: user/*\nOld.messagedays: 3\nKeep.{line}\nKeep.folderpattern: user/(joe|ann)/.*\nKeep.exclusive: yes\n"
+            );
+            assert!(!removes(&text, "joe"), "{line}");
+        }
+    }
+
+    #[test]
+    fn two_patterns_of_an_exclusive_rule_protect_both() {
+        let text = "Old.folderpattern: user/*\nOld.messagedays: 3\nKeep.folderpattern: user/joe/*\nKeep.folderpattern: user/ann/*\nKeep.exclusive: yes\n";
+        assert!(!removes(text, "ann"));
+    }
+
+    #[test]
+    fn exclusive_twice_protects() {
+        let text = "Old.folderpattern: user/*\nOld.messagedays: 3\nKeep.folderpattern: user/joe/*\nKeep.exclusive: no\nKeep.exclusive: yes\n";
+        assert!(!removes(text, "joe"));
     }
 }
