@@ -199,6 +199,7 @@ impl Store {
     pub fn set_acl(&self, account: AccountId, folder: FolderId, acl: &Acl) -> Result<(), StoreError> {
         self.change(account, |tx| {
             let mut row = tx.administered(account, folder)?;
+            tx.follow_acl(account, folder, &row.acl, acl)?;
             row.acl = acl.clone();
             rows::put_folder(tx.txn, account, &row)
         })
@@ -228,6 +229,7 @@ impl Store {
                 folder: rows::path(tx.txn, account, &row)?,
             };
             if before != after {
+                let old = row.acl.clone();
                 row.acl.put(identifier, after);
                 if row.acl.0.len() > ENTRIES {
                     return Err(StoreError::Limit { what: "entries in an access control list", limit: ENTRIES as u64 });
@@ -238,6 +240,7 @@ impl Store {
                         limit: LIST_BYTES as u64,
                     });
                 }
+                tx.follow_acl(account, folder, &old, &row.acl)?;
                 rows::put_folder(tx.txn, account, &row)?;
                 crate::crash_point!("acl.after-rows");
             }

@@ -27,6 +27,7 @@ pub mod layout;
 mod listing;
 mod lmdb;
 mod lock;
+mod lookup;
 mod maildrop;
 mod name;
 mod notify;
@@ -64,6 +65,7 @@ pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
 pub use index_file::{Entry, IndexReader, Source};
 pub use listing::{EachAccount, Found};
 pub use lock::FolderLock;
+pub use lookup::Shared;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
@@ -270,8 +272,9 @@ impl Store {
             let env = Env::open(&dir, true)?;
             let known = rows::value(&env.read()?, &key)?.is_some();
             if !known {
-                Group::new(env, Quiet)
-                    .run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
+                Group::new(env, Quiet).run(|txn, ()| {
+                    rows::put(txn, &key, Meta { domains: true, lookups: true, ..meta.clone() }.encode())
+                })?;
             }
         }
         if found_none(common, &key)? {

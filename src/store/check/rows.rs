@@ -292,6 +292,10 @@ fn of_shard(key: &[u8], value: &[u8]) -> Result<(), Malformed> {
     match key.get(8).copied() {
         Some(kind::REDO) => redo::read_redo(key, value).map(|_| ()).ok_or(Malformed),
         Some(kind::META) => Meta::decode(value).map(|_| ()),
+        Some(kind::LOOKUP) => match std::str::from_utf8(value) {
+            Ok(_) if schema::lookup_place(key).is_some() => Ok(()),
+            _ => Err(Malformed),
+        },
         Some(kind::DOMAIN) => DomainUsage::decode(value).map(|_| ()),
         _ => Ok(()),
     }
