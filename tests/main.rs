@@ -33,6 +33,7 @@ mod pop;
 mod processes;
 mod processes_cli;
 mod quota;
+mod readership;
 mod reconstruct;
 mod store;
 mod strace;

@@ -110,13 +110,16 @@ pub(super) fn forget(txn: &mut Write<'_>, account: AccountId) -> Result<(), Stor
     lists.iter().try_for_each(|(id, acl)| follow(txn, (account, *id), Some((&owner, acl)), None))
 }
 
-/// Sees the rows whose keys begin with `prefix`: the key, the identifier as it stands in the list, the folder. The identifier is `None` where the row
-/// cannot be read.
-fn each<R: Rows + ?Sized>(
-    rows: &R,
-    prefix: &[u8],
-    see: &mut dyn FnMut(&[u8], Option<&str>, (AccountId, FolderId)) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+/// True when somebody else than the owner may look a folder with this list up.
+pub(super) fn is_shared(owner: &str, acl: &Acl) -> bool {
+    !wanted(AccountId(0), owner, FolderId::TOP, acl).is_empty()
+}
+
+/// What sees the rows: the key, the identifier as it stands in the list, the folder. The identifier is `None` where the row cannot be read.
+type See<'a> = dyn FnMut(&[u8], Option<&str>, (AccountId, FolderId)) -> Result<(), StoreError> + 'a;
+
+/// Sees the rows whose keys begin with `prefix`.
+fn each<R: Rows + ?Sized>(rows: &R, prefix: &[u8], see: &mut See<'_>) -> Result<(), StoreError> {
     let from = schema::key(SHARD, kind::LOOKUP, FolderId::TOP, prefix);
     rows.scan(&from, &mut |key, stored| {
         if !schema::within_kind(key, SHARD, kind::LOOKUP) || !key.starts_with(&from) {

@@ -34,6 +34,7 @@ mod notify;
 mod partition;
 mod purge;
 mod quota;
+mod reader;
 mod record;
 mod redo;
 mod relocate;
@@ -71,6 +72,7 @@ pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use purge::{Purged, Removed};
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use reader::Readers;
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };

@@ -218,7 +218,7 @@ impl Store {
             let mut owner = rows::need_account(tx.txn, account)?;
             owner.usage_bytes = owner.usage_bytes.saturating_sub(row.bytes);
             owner.usage_messages = owner.usage_messages.saturating_sub(u64::from(row.exists));
-            for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE, kind::DELIVERED] {
+            for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE, kind::DELIVERED, kind::READER] {
                 tx.remove_rows(&schema::key(account, kind, folder, &[]), &|key| {
                     schema::within(key, account, kind, folder)
                 })?;

@@ -21,6 +21,7 @@
 //! | `STATE` | id | chunk (4) | flags, keywords and modseq of up to 128 UIDs |
 //! | `EXPUNGED` | id | modseq (8) first uid (4) | a run of expunged UIDs |
 //! | `GONE` | id | uid (4) | the immutable part of an expunged message whose file waits for purge |
+//! | `READER` | id | account (8) | when that user selected the folder, which is not his, last |
 //! | `DELIVERED` | id | identity (16) | when such a message was delivered, while that is remembered |
 //!
 //! The common environment uses the same keys with account id 0: `META`, `USER` (rest: user id; value: account id, shard), `PARTITION` (rest: nickname).
@@ -48,6 +49,7 @@ pub(crate) mod kind {
     pub(crate) const EXPUNGED: u8 = 50;
     pub(crate) const GONE: u8 = 51;
     pub(crate) const DELIVERED: u8 = 52;
+    pub(crate) const READER: u8 = 53;
 }
 
 /// Version of the on-disk format, kept in the `META` rows.
@@ -82,6 +84,11 @@ pub(crate) fn domain(name: &str) -> Vec<u8> {
 /// The row of a shard about itself.
 pub(crate) fn meta() -> Vec<u8> {
     key(SHARD, kind::META, FolderId::TOP, &[])
+}
+
+/// Somebody else reads a folder.
+pub(crate) fn reader(account: AccountId, folder: FolderId, reader: AccountId) -> Vec<u8> {
+    key(account, kind::READER, folder, &reader.0.to_be_bytes())
 }
 
 /// An identifier, in the form that keys have, may look up a folder.

@@ -8,6 +8,7 @@ use super::super::error::StoreError;
 use super::super::ids::{FolderId, Modseq, Uid};
 use super::super::lmdb::Rows;
 use super::super::name::{FolderPath, LEVELS};
+use super::super::reader;
 use super::super::record::{Account, DomainUsage, Folder, Gone, Message, Meta, decode_runs};
 use super::super::redo;
 use super::super::schema::{self, CHUNK, SHARD, kind};
@@ -105,6 +106,9 @@ impl Looked {
             kind::GONE => {
                 Gone::decode(uid, value)?;
                 self.gone.push((folder, uid));
+            }
+            kind::READER if rest.len() == 8 => {
+                reader::decode(value).ok_or(Malformed)?;
             }
             kind::DELIVERED if rest.len() == 16 => {
                 Reader::new(value, 1)?.i64()?;
