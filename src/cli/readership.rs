@@ -12,7 +12,7 @@ use super::{Tool, args};
 use crate::config::Conf;
 use crate::log::{self, Category};
 use crate::ops::acl;
-use crate::ops::instance::open_directory;
+use crate::ops::instance::{log_settings, open_directory};
 use crate::os::clock;
 use crate::store::{AccountId, AclChange, Folder, MailboxName, Rights, Store};
 
@@ -67,6 +67,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let instance = instance(ui)?;
     let conf = instance.conf().map_err(failure)?;
     let store = ready_store(&instance, &conf)?;
+    log::init(log_settings(&instance, &conf, "default", "readership"));
     let default_domain = Some(conf.string("local.defdomain")).filter(|domain| !domain.is_empty());
     if let Some(words) = &args.set {
         let [folder, identifier, rights] = words.as_slice() else { return Ok(Exit::Usage) };
