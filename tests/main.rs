@@ -34,6 +34,7 @@ mod pop;
 mod processes;
 mod processes_cli;
 mod quota;
+mod readership;
 mod reconstruct;
 mod store;
 mod strace;

@@ -15,7 +15,7 @@ use msgstore::config::works::{Status, WORKS, status};
 use crate::bad_input::send_anyway;
 use crate::defence;
 use crate::expire::tool as expire;
-use crate::imap::{Client, PATIENCE, acl, immediate};
+use crate::imap::{Client, PATIENCE, acl, immediate, shared};
 use crate::imsched;
 use crate::instance::imapd::Imapd;
 use crate::instance::{Instance, wait_until};
@@ -23,6 +23,7 @@ use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
 use crate::quota;
+use crate::readership;
 use crate::tls;
 use crate::watcher;
 
@@ -169,6 +170,8 @@ const TESTED: &[(&str, fn())] = &[
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
+    ("store.publicsharedfolders.user", readership::readers_are_those_who_selected_a_folder_of_somebody_else),
+    ("local.store.sharedfolders", shared::listing_can_be_switched_off),
     ("store.quotaenforcement", quota::mail_waits_for_the_grace_period_and_goes_back_after_it),
     ("store.quotaexceededmsg", quota::owners_are_warned_in_their_language_once_in_an_interval),
     ("store.quotaexceededmsginterval", quota::owners_are_warned_in_their_language_once_in_an_interval),
@@ -192,6 +195,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("defence.rs")
         + include_str!("imap/acl.rs")
         + include_str!("imap/immediate.rs")
+        + include_str!("imap/shared.rs")
+        + include_str!("readership.rs")
         + include_str!("expire/tool.rs")
         + include_str!("ldap/parameters.rs")
         + include_str!("pop/parameters.rs")

@@ -24,6 +24,7 @@ mod network;
 pub mod popd;
 pub mod progress;
 pub mod purge;
+pub mod readership;
 pub mod reconstruct;
 mod recount;
 pub mod refresh;
@@ -72,6 +73,7 @@ pub static TOOLS: &[Tool] = &[
     mboxutil::TOOL,
     popd::TOOL,
     purge::TOOL,
+    readership::TOOL,
     reconstruct::TOOL,
     refresh::TOOL,
     start_msg::TOOL,

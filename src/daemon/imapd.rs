@@ -42,6 +42,7 @@ impl Protocol for Server {
             quota,
             admins: conf.list("store.admins").into_iter().collect(),
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
+            lists_shared: conf.bool("local.store.sharedfolders"),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
             privacy: parameters.privacy(),

@@ -1,6 +1,7 @@
 //! Identifiers of access control lists as people write them: one form for whoever changes a list.
 
 use crate::directory::{canonical_userid, check_userid};
+use crate::store::{AclChanged, Rights};
 
 /// An identifier in the form in which lists hold it: small letters, users of the default domain without it.
 ///
@@ -26,6 +27,13 @@ pub fn identifier(text: &str, default_domain: Option<&str>) -> Result<String, St
     let userid = canonical_userid(name, default_domain);
     check_userid(&userid)?;
     Ok(format!("{minus}{userid}"))
+}
+
+/// The line of the log about a change: `acl: joe at user/joe/Work: fred lrs (was lr)`. `None`: nothing changed.
+pub fn change_line(who: &str, identifier: &str, changed: &AclChanged) -> Option<String> {
+    let AclChanged { mailbox, before, after } = changed;
+    let shown = |rights: &Rights| if *rights == Rights::NONE { "nothing".to_owned() } else { rights.to_string() };
+    (before != after).then(|| format!("acl: {who} at {mailbox}: {identifier} {} (was {})", shown(after), shown(before)))
 }
 
 #[cfg(test)]

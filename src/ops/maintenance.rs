@@ -48,6 +48,9 @@ pub fn startup(instance: &Instance, now_s: i64) -> Result<Maintenance, Maintenan
     if store.count_domains(false)? > 0 {
         log::notice(Category::Store, "usage of domains counted: the store was made by an older release");
     }
+    if store.rebuild_lookups(false)? > 0 {
+        log::notice(Category::Store, "lookup rights of shared folders listed: the store was made by an older release");
+    }
     if settled.relinked > 0 || finished > 0 {
         let text = format!(
             "recovered after an unclean stop: {} messages linked again, {finished} operations finished",

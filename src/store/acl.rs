@@ -65,9 +65,24 @@ impl Acl {
     /// Identifiers: a userid, `anyone`, `anyone@domain`, `group=name`, each with `-` before it to deny. A domain without a dot matches one
     /// whose first label it is.
     pub fn rights_of(&self, authid: &str, groups: &[String], default_domain: &str) -> Rights {
+        let (mut granted, mut denied) = (Rights::NONE, Rights::NONE);
+        for entry in self.of_user(authid, groups, default_domain) {
+            let side = if entry.identifier.starts_with('-') { &mut denied } else { &mut granted };
+            *side = side.with(entry.rights);
+        }
+        granted.without(denied)
+    }
+
+    /// The entries, granting and denying, whose identifier is one of a user's. See [`Acl::rights_of`].
+    pub fn of_user<'a>(
+        &'a self,
+        authid: &'a str,
+        groups: &'a [String],
+        default_domain: &'a str,
+    ) -> impl Iterator<Item = &'a AclEntry> {
         let domain = authid.rsplit_once('@').map_or(default_domain, |(_, domain)| domain);
         let groups: BTreeSet<&str> = groups.iter().map(String::as_str).collect();
-        let matches = |identifier: &str| match identifier {
+        let matches = move |identifier: &str| match identifier {
             "anyone" => true,
             "anonymous" => authid == "anonymous",
             _ => match (identifier.strip_prefix("anyone@"), identifier.strip_prefix("group=")) {
@@ -85,16 +100,7 @@ impl Acl {
                 }
             },
         };
-        let (mut granted, mut denied) = (Rights::NONE, Rights::NONE);
-        for entry in &self.0 {
-            match entry.identifier.strip_prefix('-') {
-                Some(identifier) if matches(identifier) => denied = denied.with(entry.rights),
-                Some(_) => {}
-                None if matches(&entry.identifier) => granted = granted.with(entry.rights),
-                None => {}
-            }
-        }
-        granted.without(denied)
+        self.0.iter().filter(move |entry| matches(entry.identifier.strip_prefix('-').unwrap_or(&entry.identifier)))
     }
 
     /// The rights of the entry with this identifier; none without one.
@@ -199,6 +205,7 @@ impl Store {
     pub fn set_acl(&self, account: AccountId, folder: FolderId, acl: &Acl) -> Result<(), StoreError> {
         self.change(account, |tx| {
             let mut row = tx.administered(account, folder)?;
+            tx.follow_acl(account, folder, &row.acl, acl)?;
             row.acl = acl.clone();
             rows::put_folder(tx.txn, account, &row)
         })
@@ -228,6 +235,7 @@ impl Store {
                 folder: rows::path(tx.txn, account, &row)?,
             };
             if before != after {
+                let old = row.acl.clone();
                 row.acl.put(identifier, after);
                 if row.acl.0.len() > ENTRIES {
                     return Err(StoreError::Limit { what: "entries in an access control list", limit: ENTRIES as u64 });
@@ -238,6 +246,7 @@ impl Store {
                         limit: LIST_BYTES as u64,
                     });
                 }
+                tx.follow_acl(account, folder, &old, &row.acl)?;
                 rows::put_folder(tx.txn, account, &row)?;
                 crate::crash_point!("acl.after-rows");
             }

@@ -7,6 +7,7 @@
 //! | I3 | counters and usage equal the sums over the rows |
 //! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums |
 //! | I5 | every folder has its directory, and every directory with messages its folder |
+//! | I6 | who may look a folder up, by the rows for that, is who its access control list says |
 //! | I7 | no modseq is above its folder's, no folder's above its account's |
 //! | I8 | every account's directory is where the hash rule puts it |
 //! | I9 | no operation of a dead process is unfinished |
@@ -17,8 +18,6 @@
 //! | I14 | every mailbox has one name, every name its mailbox; there is an INBOX; numbers and ids of mailboxes are used once; no message is without mailbox |
 //! | I15 | what is remembered as expunged, or waits for purge, does not exist and has a uid that was given out |
 //! | I16 | keywords of messages have names |
-//!
-//! (I6 would be about lookup hints of shared folders, which there are none of.)
 
 mod rows;
 #[cfg(test)]
@@ -62,6 +61,7 @@ impl Finding {
             "I3" => "counters and usage equal the sums over the messages",
             "I4" => "every entry of store.idx is sound; a bad one is read from the message instead",
             "I5" => "every mailbox has its directory, and every directory with messages its mailbox",
+            "I6" => "who is told of a shared folder is who its access control list says",
             "I7" => "no modification sequence is above that of its mailbox or account",
             "I8" => "every account lies where the hash rule puts it",
             "I9" => "no operation of a dead process is unfinished",
@@ -356,10 +356,12 @@ impl Store {
                 }
             }
         }
-        match self.check_domains() {
-            // The row is among those that cannot be read.
-            Err(error) if error.kind() == Kind::Corrupt => {}
-            other => findings.extend(other?),
+        for checked in [self.check_domains(), self.check_lookups()] {
+            match checked {
+                // The row is among those that cannot be read.
+                Err(error) if error.kind() == Kind::Corrupt => {}
+                other => findings.extend(other?),
+            }
         }
         findings.extend(rows::of_shards(self)?);
         findings.extend(self.unfinished()?.into_iter().map(|(account, what)| {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::check::Finding;
 use super::error::{Kind, StoreError};
-use super::ids::{AccountId, FolderId};
+use super::ids::AccountId;
 use super::lmdb::{Rows, Write};
 use super::record::{Account, DomainUsage, Meta};
 use super::schema::{self, SHARD, kind};
@@ -48,8 +48,8 @@ fn change(txn: &mut Write<'_>, domain: &str, out: DomainUsage, into: DomainUsage
         Ok(usage) => usage.and(into).without(out),
         Err(error) if error.kind() == Kind::Corrupt => {
             // It must not stop the mail of a whole domain: the shard's domains are counted anew, until then by reading accounts.
-            let meta = Meta { domains: false, ..meta(txn)? };
-            rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())?;
+            let meta = Meta { domains: false, ..rows::shard_meta(txn)? };
+            rows::put_shard_meta(txn, &meta)?;
             return txn.del(&key).map(|_| ());
         }
         Err(error) => return Err(error),
@@ -93,15 +93,10 @@ fn counted<R: Rows + ?Sized>(rows: &R) -> Result<BTreeMap<String, DomainUsage>, 
     Ok(found)
 }
 
-fn meta<R: Rows + ?Sized>(rows: &R) -> Result<Meta, StoreError> {
-    let key = schema::key(SHARD, kind::META, FolderId::TOP, &[]);
-    Meta::decode(&rows::value(rows, &key)?.unwrap_or_default()).map_err(|_| codec::damaged(&key))
-}
-
 /// The domains of a shard: its rows, or the sums where an older build has left none.
 fn of_shard(shard: &Shard) -> Result<BTreeMap<String, DomainUsage>, StoreError> {
     let read = shard.env()?.read()?;
-    if meta(&read)?.domains { recorded(&read) } else { counted(&read) }
+    if rows::shard_meta(&read)?.domains { recorded(&read) } else { counted(&read) }
 }
 
 impl Store {
@@ -113,7 +108,7 @@ impl Store {
         let mut sum = DomainUsage::default();
         for shard in &self.inner.shards {
             let read = shard.env()?.read()?;
-            let part = match meta(&read)?.domains {
+            let part = match rows::shard_meta(&read)?.domains {
                 true => self::read(&read, domain)?,
                 false => counted(&read)?.remove(domain).unwrap_or_default(),
             };
@@ -144,7 +139,7 @@ impl Store {
     pub fn count_domains(&self, all: bool) -> Result<usize, StoreError> {
         let mut done = 0;
         for shard in &self.inner.shards {
-            if !all && meta(&shard.env()?.read()?)?.domains {
+            if !all && rows::shard_meta(&shard.env()?.read()?)?.domains {
                 continue;
             }
             shard.group()?.run(|txn, _| {
@@ -163,8 +158,8 @@ impl Store {
                 for (domain, usage) in counted(txn)? {
                     rows::put(txn, &schema::domain(&domain), usage.encode())?;
                 }
-                let meta = Meta { domains: true, ..meta(txn)? };
-                rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())
+                let meta = Meta { domains: true, ..rows::shard_meta(txn)? };
+                rows::put_shard_meta(txn, &meta)
             })?;
             done += 1;
         }
@@ -176,7 +171,7 @@ impl Store {
         let mut findings = Vec::new();
         for shard in &self.inner.shards {
             let read = shard.env()?.read()?;
-            if !meta(&read)?.domains {
+            if !rows::shard_meta(&read)?.domains {
                 continue;
             }
             // A row that cannot be read is a finding of its own, and what it held is unknown.
@@ -238,8 +233,8 @@ mod tests {
             group.run(|txn, _| {
                 txn.del(&schema::domain("siroe.com"))?;
                 rows::put(txn, &schema::domain("gone.com"), right.get("").copied().unwrap_or_default().encode())?;
-                let meta = Meta { domains, ..meta(txn)? };
-                rows::put(txn, &schema::key(SHARD, kind::META, FolderId::TOP, &[]), meta.encode())
+                let meta = Meta { domains, ..rows::shard_meta(txn)? };
+                rows::put_shard_meta(txn, &meta)
             })
         };
         // Rows that are said to be there and are wrong.

@@ -7,7 +7,7 @@ use super::name::FolderPath;
 use super::record::{Account, Acl, AclEntry, Folder, Rights};
 use super::schema::{self, kind};
 use super::special_use::SpecialUse;
-use super::{Store, Tx, body, index_file, random, rows};
+use super::{Store, Tx, body, index_file, lookup, random, rows};
 
 /// How a folder is created.
 #[derive(Clone, Debug, Default)]
@@ -216,6 +216,7 @@ impl Tx<'_, '_> {
             ..Folder::default()
         };
         rows::put(self.txn, &schema::name(account, row.parent, component), row.id.0.to_le_bytes().to_vec())?;
+        lookup::follow(self.txn, (account, row.id), None, Some((&owner.userid, &row.acl)))?;
         self.changed(account, &row)?;
         let dir = self.folder_dir(account, &owner.userid, &row)?;
         let root = self.store.partition(&row.partition)?;
@@ -235,7 +236,9 @@ impl Tx<'_, '_> {
     ) -> Result<Folder, StoreError> {
         row.noselect = false;
         // DELETE has taken the old list with the mailbox (RFC 4314 section 4).
-        row.acl = inherited_acl(owner, above);
+        let acl = inherited_acl(owner, above);
+        lookup::follow(self.txn, (account, row.id), Some((&owner.userid, &row.acl)), Some((&owner.userid, &acl)))?;
+        row.acl = acl;
         row.special_use = self.use_of_new(account, row.parent == FolderId::TOP, &row.component, options)?;
         row.uidvalidity = self.next_uidvalidity(now_s)?;
         row.mailbox_id = MailboxId(random()?);

@@ -27,12 +27,14 @@ pub mod layout;
 mod listing;
 mod lmdb;
 mod lock;
+mod lookup;
 mod maildrop;
 mod name;
 mod notify;
 mod partition;
 mod purge;
 mod quota;
+mod reader;
 mod record;
 mod redo;
 mod relocate;
@@ -64,11 +66,13 @@ pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
 pub use index_file::{Entry, IndexReader, Source};
 pub use listing::{EachAccount, Found};
 pub use lock::FolderLock;
+pub use lookup::Shared;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use purge::{Links, Purged, Removed};
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use reader::Readers;
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
@@ -270,8 +274,9 @@ impl Store {
             let env = Env::open(&dir, true)?;
             let known = rows::value(&env.read()?, &key)?.is_some();
             if !known {
-                Group::new(env, Quiet)
-                    .run(|txn, ()| rows::put(txn, &key, Meta { domains: true, ..meta.clone() }.encode()))?;
+                Group::new(env, Quiet).run(|txn, ()| {
+                    rows::put(txn, &key, Meta { domains: true, lookups: true, ..meta.clone() }.encode())
+                })?;
             }
         }
         if found_none(common, &key)? {

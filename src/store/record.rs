@@ -585,6 +585,8 @@ pub(crate) struct Meta {
     pub(crate) epoch: u64,
     /// The shard has the `DOMAIN` rows of all its accounts.
     pub(crate) domains: bool,
+    /// The shard has the `LOOKUP` rows of all its lists.
+    pub(crate) lookups: bool,
 }
 
 impl Meta {
@@ -596,6 +598,7 @@ impl Meta {
             .u32(self.last_uidvalidity)
             .u64(self.epoch)
             .u8(u8::from(self.domains))
+            .u8(u8::from(self.lookups))
             .finish()
     }
 
@@ -609,6 +612,7 @@ impl Meta {
             epoch: r.u64()?,
             // Older builds had no such rows.
             domains: !r.is_empty() && r.u8()? != 0,
+            lookups: !r.is_empty() && r.u8()? != 0,
         })
     }
 }

@@ -15,7 +15,7 @@ use super::name::FolderPath;
 use super::record::{Acl, Folder};
 use super::schema::{self, SHARD, kind};
 use super::special_use::SpecialUse;
-use super::{Store, Tx, body, index_file, layout, lock, rows};
+use super::{Store, Tx, body, index_file, layout, lock, lookup, rows};
 
 /// Where the files of deleted folders and accounts wait for purge, in each partition.
 pub(super) const REMOVED: &str = ".removed";
@@ -160,7 +160,9 @@ impl Store {
                 let mut owner = rows::need_account(tx.txn, account)?;
                 for (_, mut row) in rows::tree(tx.txn, account)? {
                     row.highest_modseq = Tx::next_modseq(&mut owner);
+                    let before = row.acl.clone();
                     rename_in_acl(&mut row.acl, &old, userid);
+                    lookup::follow(tx.txn, (account, row.id), Some((&old, &before)), Some((userid, &row.acl)))?;
                     tx.changed(account, &row)?;
                 }
                 userid.clone_into(&mut owner.userid);
@@ -216,7 +218,7 @@ impl Store {
             let mut owner = rows::need_account(tx.txn, account)?;
             owner.usage_bytes = owner.usage_bytes.saturating_sub(row.bytes);
             owner.usage_messages = owner.usage_messages.saturating_sub(u64::from(row.exists));
-            for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE, kind::DELIVERED] {
+            for kind in [kind::MESSAGE, kind::STATE, kind::EXPUNGED, kind::GONE, kind::DELIVERED, kind::READER] {
                 tx.remove_rows(&schema::key(account, kind, folder, &[]), &|key| {
                     schema::within(key, account, kind, folder)
                 })?;
@@ -226,6 +228,12 @@ impl Store {
             if keep_name {
                 let above = rows::folder(tx.txn, account, row.parent)?;
                 let acl = inherited_acl(&owner, above.as_ref());
+                lookup::follow(
+                    tx.txn,
+                    (account, folder),
+                    Some((&owner.userid, &row.acl)),
+                    Some((&owner.userid, &acl)),
+                )?;
                 let kept = Folder {
                     noselect: true,
                     exists: 0,
@@ -243,6 +251,7 @@ impl Store {
                 };
                 tx.changed(account, &kept)?;
             } else {
+                lookup::follow(tx.txn, (account, folder), Some((&owner.userid, &row.acl)), None)?;
                 tx.txn.del(&schema::name(account, row.parent, &row.component))?;
                 tx.txn.del(&schema::folder(account, folder))?;
                 tx.extra.changes.push(super::notify::Change { account, folder, modseq: row.highest_modseq });
@@ -269,6 +278,7 @@ impl Store {
         self.change_now(account, |tx| {
             Store::drop_redo(tx, account)?;
             super::domain::follow(tx.txn, account, None)?;
+            lookup::forget(tx.txn, account)?;
             tx.remove_rows(&schema::key(account, 0, FolderId::TOP, &[]), &|key| {
                 key.get(..8) == Some(&account.0.to_be_bytes())
             })?;

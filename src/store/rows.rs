@@ -8,7 +8,7 @@ use super::flags::{Flags, Keywords, UidSet};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::lmdb::{Rows, Write};
 use super::name::{FolderPath, LEVELS};
-use super::record::{Account, Folder, Gone, Message, StateRun, decode_runs, encode_runs};
+use super::record::{Account, Folder, Gone, Message, Meta, StateRun, decode_runs, encode_runs};
 use super::schema::{self, CHUNK, kind};
 use super::special_use::SpecialUse;
 
@@ -386,6 +386,16 @@ pub(crate) fn each_account<R: Rows + ?Sized>(
         let Some(above) = id.0.checked_add(1) else { return Ok(()) };
         from = schema::key(AccountId(above), 0, FolderId::TOP, &[]);
     }
+}
+
+/// The row of a shard about itself.
+pub(crate) fn shard_meta<R: Rows + ?Sized>(rows: &R) -> Result<Meta, StoreError> {
+    let key = schema::meta();
+    Meta::decode(&value(rows, &key)?.unwrap_or_default()).map_err(|_| damaged(&key))
+}
+
+pub(crate) fn put_shard_meta(txn: &mut Write<'_>, meta: &Meta) -> Result<(), StoreError> {
+    put(txn, &schema::meta(), meta.encode())
 }
 
 pub(crate) fn put_folder(txn: &mut Write<'_>, account: AccountId, row: &Folder) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@
 //! | `REDO` | id | account (8) uid (4) | staging file whose link is not durable yet |
 //! | `DELIVERED_AT` | 0 | time (8) account (8) folder (4) identity (16) | - |
 //! | `DOMAIN` | 0 | name | accounts, bytes and messages of the shard's users in a domain; the one without a name: users without a domain |
+//! | `LOOKUP` | 0 | identifier, 0, account (8) folder (4) | who may look a folder up: an identifier of its list, as it is written there |
 //! | `ACCOUNT` | 0 | - | [`Account`](super::record::Account) |
 //! | `KEYWORD` | 0 | number (1) | name |
 //! | `SUBSCRIPTION` | 0 | name | - |
@@ -20,6 +21,7 @@
 //! | `STATE` | id | chunk (4) | flags, keywords and modseq of up to 128 UIDs |
 //! | `EXPUNGED` | id | modseq (8) first uid (4) | a run of expunged UIDs |
 //! | `GONE` | id | uid (4) | the immutable part of an expunged message whose file waits for purge |
+//! | `READER` | id | account (8) | when that user selected the folder, which is not his, last |
 //! | `DELIVERED` | id | identity (16) | when such a message was delivered, while that is remembered |
 //!
 //! The common environment uses the same keys with account id 0: `META`, `USER` (rest: user id; value: account id, shard), `PARTITION` (rest: nickname).
@@ -34,6 +36,7 @@ pub(crate) mod kind {
     pub(crate) const PARTITION: u8 = 4;
     pub(crate) const DELIVERED_AT: u8 = 5;
     pub(crate) const DOMAIN: u8 = 6;
+    pub(crate) const LOOKUP: u8 = 7;
     pub(crate) const ACCOUNT: u8 = 16;
     pub(crate) const KEYWORD: u8 = 17;
     pub(crate) const SUBSCRIPTION: u8 = 18;
@@ -46,6 +49,7 @@ pub(crate) mod kind {
     pub(crate) const EXPUNGED: u8 = 50;
     pub(crate) const GONE: u8 = 51;
     pub(crate) const DELIVERED: u8 = 52;
+    pub(crate) const READER: u8 = 53;
 }
 
 /// Version of the on-disk format, kept in the `META` rows.
@@ -75,6 +79,34 @@ pub(crate) fn account(id: AccountId) -> Vec<u8> {
 
 pub(crate) fn domain(name: &str) -> Vec<u8> {
     key(SHARD, kind::DOMAIN, FolderId::TOP, name.as_bytes())
+}
+
+/// The row of a shard about itself.
+pub(crate) fn meta() -> Vec<u8> {
+    key(SHARD, kind::META, FolderId::TOP, &[])
+}
+
+/// Somebody else reads a folder.
+pub(crate) fn reader(account: AccountId, folder: FolderId, reader: AccountId) -> Vec<u8> {
+    key(account, kind::READER, folder, &reader.0.to_be_bytes())
+}
+
+/// An identifier, in the form that keys have, may look up a folder.
+pub(crate) fn lookup(identifier: &[u8], account: AccountId, folder: FolderId) -> Vec<u8> {
+    let mut rest = identifier.to_vec();
+    rest.extend_from_slice(&account.0.to_be_bytes());
+    rest.extend_from_slice(&folder.0.to_be_bytes());
+    key(SHARD, kind::LOOKUP, FolderId::TOP, &rest)
+}
+
+/// Bytes of the folder's place at the end of a key of [`lookup`].
+pub(crate) const LOOKUP_PLACE: usize = 12;
+
+/// The folder in a key of [`lookup`].
+pub(crate) fn lookup_place(key: &[u8]) -> Option<(AccountId, FolderId)> {
+    let at = rest(key).last_chunk::<LOOKUP_PLACE>()?;
+    let (account, folder) = at.split_first_chunk::<8>()?;
+    Some((AccountId(u64::from_be_bytes(*account)), FolderId(u32::from_be_bytes(folder.try_into().ok()?))))
 }
 
 pub(crate) fn folder(account: AccountId, id: FolderId) -> Vec<u8> {

@@ -19,6 +19,7 @@ mod replace;
 mod resync;
 mod rev2;
 mod sessions;
+pub mod shared;
 mod sort;
 mod special_use;
 mod traces;

@@ -160,6 +160,12 @@ fn shared(path: &FolderPath) -> Option<(&str, &[String])> {
     }
 }
 
+/// The name that others have for a folder of an owner. `None`: it is longer than names may be.
+pub(super) fn name_for(owner: &str, path: &FolderPath) -> Option<FolderPath> {
+    let top = format!("{SHARED}/{USERS}/{}", utf7::encode(owner));
+    FolderPath::parse(&if path.is_inbox() { top } else { format!("{top}/{path}") }).ok()
+}
+
 /// The answer to somebody who knows of the mailbox.
 pub(super) fn denied() -> Answer {
     Answer::no_with(Code::NoPerm, "Permission denied")

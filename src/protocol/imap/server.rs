@@ -24,6 +24,8 @@ pub struct Server {
     pub admins: HashSet<String>,
     /// Only store administrators give rights to everybody (`store.privatesharedfolders.restrictanyone`).
     pub restrict_anyone: bool,
+    /// LIST tells of others' folders (`local.store.sharedfolders`).
+    pub lists_shared: bool,
     /// The domain whose users have plain userids.
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).

@@ -8,6 +8,7 @@ use super::super::error::StoreError;
 use super::super::ids::{FolderId, Modseq, Uid};
 use super::super::lmdb::Rows;
 use super::super::name::{FolderPath, LEVELS};
+use super::super::reader;
 use super::super::record::{Account, DomainUsage, Folder, Gone, Message, Meta, decode_runs};
 use super::super::redo;
 use super::super::schema::{self, CHUNK, SHARD, kind};
@@ -105,6 +106,9 @@ impl Looked {
             kind::GONE => {
                 Gone::decode(uid, value)?;
                 self.gone.push((folder, uid));
+            }
+            kind::READER if rest.len() == 8 => {
+                reader::decode(value).ok_or(Malformed)?;
             }
             kind::DELIVERED if rest.len() == 16 => {
                 Reader::new(value, 1)?.i64()?;
@@ -292,6 +296,10 @@ fn of_shard(key: &[u8], value: &[u8]) -> Result<(), Malformed> {
     match key.get(8).copied() {
         Some(kind::REDO) => redo::read_redo(key, value).map(|_| ()).ok_or(Malformed),
         Some(kind::META) => Meta::decode(value).map(|_| ()),
+        Some(kind::LOOKUP) => match std::str::from_utf8(value) {
+            Ok(_) if schema::lookup_place(key).is_some() => Ok(()),
+            _ => Err(Malformed),
+        },
         Some(kind::DOMAIN) => DomainUsage::decode(value).map(|_| ()),
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::place::denied;
 use crate::protocol::imap::respond;
 use crate::protocol::imap::session::Session;
-use crate::store::{AclChange, AclChanged, Rights};
+use crate::store::{AclChange, Rights};
 use crate::text::quote;
 
 /// Any of these shows that the mailbox is there (RFC 4314 section 4, "Any").
@@ -28,7 +28,9 @@ pub fn set(session: &mut Session, name: &str, identifier: &str, change: AclChang
         return Err(denied());
     }
     let changed = session.store.change_acl(place.account, folder.id, &identifier, change)?;
-    note(session, &identifier, &changed);
+    if let Some(line) = acl::change_line(session.userid().unwrap_or_default(), &identifier, &changed) {
+        log::notice(Category::Store, line);
+    }
     Ok(Answer::completed())
 }
 
@@ -116,24 +118,6 @@ fn canonical(session: &Session, identifier: &str) -> Result<String, Answer> {
 fn is_restricted(session: &Session, identifier: &str) -> bool {
     let everybody = identifier == "anyone" || identifier.starts_with("anyone@");
     everybody && session.server.restrict_anyone && !session.is_admin()
-}
-
-/// Tells the log who changed what: `acl: joe at user/joe/Work: fred lrs (was lr)`.
-fn note(session: &Session, identifier: &str, changed: &AclChanged) {
-    let AclChanged { mailbox, before, after } = changed;
-    if before == after {
-        return;
-    }
-    let shown = |rights: &Rights| if *rights == Rights::NONE { "nothing".to_owned() } else { rights.to_string() };
-    log::notice(
-        Category::Store,
-        format!(
-            "acl: {} at {mailbox}: {identifier} {} (was {})",
-            session.userid().unwrap_or_default(),
-            shown(after),
-            shown(before)
-        ),
-    );
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! LIST (RFC 3501 section 6.3.8) with attributes for children (RFC 3348) and special uses (RFC 6154), the extended form of RFC 5258, and STATUS
 //! (RFC 5819) and MYRIGHTS (RFC 8440) with it. The whole answer is of one snapshot.
 
+mod shared;
+
 use std::collections::{BTreeMap, HashSet};
 
 use super::acl::write_my_rights;
-use super::oldname::has_children;
 use super::status;
 use crate::log::{self, Category};
 use crate::protocol::imap::answer::{Answer, Answered};
@@ -12,7 +13,7 @@ use crate::protocol::imap::parse::{Listing, Selection};
 use crate::protocol::imap::place::SHARED;
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, Folder, FolderPath, Rights, SpecialUse, StoreError, View};
+use crate::store::{AccountId, Folder, FolderPath, Rights, StoreError, View};
 use crate::text::wildcard::Wildcard;
 
 /// Bytes of a pattern: no name is longer, and the time of a match is pattern times name.
@@ -106,7 +107,12 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
     let account = session.account()?;
     let wildcards = wildcards(session, listing)?;
     let view = session.store.view(account)?;
-    let mut names = names(session, &view, listing)?;
+    let mut names = names(
+        session,
+        &view,
+        listing,
+        wildcards.iter().any(|pattern| pattern.matches(SHARED) || pattern.may_match_below(SHARED)),
+    )?;
     for name in &mut names {
         name.selected = name.satisfies(listing.selection);
         // In the form in which the client writes names: modified UTF-7 cannot be cut anywhere.
@@ -139,10 +145,13 @@ pub fn run(session: &mut Session, listing: &Listing, out: &mut Vec<u8>) -> Answe
 }
 
 /// Every name that the selection options could mean, depth first: the folders; where subscriptions select, also those that are subscribed to and are not
-/// there; with RECURSIVEMATCH also the missing ones above these.
-fn names(session: &Session, view: &View<'_>, listing: &Listing) -> Result<Vec<Name>, StoreError> {
+/// there; with RECURSIVEMATCH also the missing ones above these. Folders of others come last, where they can match.
+fn names(session: &Session, view: &View<'_>, listing: &Listing, others: bool) -> Result<Vec<Name>, StoreError> {
     let mut names: Vec<Name> =
         view.folders()?.into_iter().map(|(path, folder)| Name::new(path, Some(folder))).collect();
+    if others && session.server.lists_shared {
+        names.extend(shared::names(session)?);
+    }
     for at in 1..names.len() {
         if let Some([above, below]) = names.get_mut(at - 1..=at) {
             // Depth first: a child stands right behind its parent.
@@ -173,28 +182,13 @@ fn names(session: &Session, view: &View<'_>, listing: &Listing) -> Result<Vec<Na
     }
     if !missing.is_empty() {
         for (path, subscribed) in missing {
-            let there = if subscribed { others(session, &path)? } else { None };
+            let there = if subscribed { shared::subscribed(session, &path)? } else { None };
             names.push(Name { subscribed, ..there.unwrap_or_else(|| Name::new(path, None)) });
         }
         let inbox = |path: &FolderPath| path.components().first().is_some_and(|first| first == "INBOX");
         names.sort_by(|a, b| (!inbox(&a.path), &a.path).cmp(&(!inbox(&b.path), &b.path)));
     }
     Ok(names)
-}
-
-/// A folder of somebody else that the user may know of, by the name that he subscribed to.
-fn others(session: &Session, path: &FolderPath) -> Result<Option<Name>, StoreError> {
-    if path.components().first().is_none_or(|first| first != SHARED) {
-        return Ok(None);
-    }
-    let Ok((place, mut folder)) = session.found(&path.to_string(), Rights::LOOKUP) else {
-        return Ok(None);
-    };
-    let view = session.store.view(place.account)?;
-    let has_children = has_children(session, &view, place.account, &folder)?;
-    // What its owner uses it for is nothing to others.
-    folder.special_use = SpecialUse::default();
-    Ok(Some(Name { owner: Some(place.account), has_children, ..Name::new(path.clone(), Some(folder)) }))
 }
 
 /// Tells the names above each selected one of it. At most one step for each level of each name.

@@ -5,6 +5,7 @@ use super::fetch;
 use super::oldname;
 use super::resync::missed;
 use crate::log::{self, Category};
+use crate::os::clock;
 use crate::protocol::imap::answer::Answer;
 use crate::protocol::imap::parse::Opening;
 use crate::protocol::imap::place::nonexistent;
@@ -89,6 +90,12 @@ pub(in crate::protocol::imap) fn run(
         let words = format!("Mailbox is at {percent}% of quota");
         respond::status(out, "*", Status::No, Some(&Code::Alert), &words);
         log::notice(Category::Account, format!("user {}: {words}", session.userid().unwrap_or_default()));
+    }
+    if account != session.account()?
+        && let Err(error) = session.store.note_reader(account, folder.id, clock::now_s())
+    {
+        // It is read all the same.
+        log::warning(Category::Store, format!("the readers of {}: {error}", place.name));
     }
     session.selected = Some(selected);
     session.counts.selected += 1;
