@@ -44,6 +44,7 @@ impl Protocol for Server {
             restrict_anyone: conf.bool("store.privatesharedfolders.restrictanyone"),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
+            separators: conf.string("service.loginseparator"),
             privacy: parameters.privacy(),
             starttls,
             hidden: hidden(conf),

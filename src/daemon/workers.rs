@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 pub struct Workers {
     store: Arc<Semaphore>,
     passwords: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
 }
 
 /// The work ended in a bug, with these words: what travelled with it is lost.
@@ -33,7 +34,8 @@ impl Workers {
     pub fn new(limit: usize) -> Workers {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let count = limit.clamp(1, THREADS);
-        Workers { store: Arc::new(Semaphore::new(count)), passwords: Arc::new(Semaphore::new(cores.min(count))) }
+        let bound = |count| Arc::new(Semaphore::new(count));
+        Workers { store: bound(count), passwords: bound(cores.min(count)), questions: bound((count / 2).max(1)) }
     }
 
     /// The most threads that are ever used: each piece of work may need one, and one in whose place it runs.
@@ -62,6 +64,16 @@ impl Workers {
         let _permit = self.store.acquire().await.map_err(|error| Lost(error.to_string()))?;
         let done = tokio::task::block_in_place(|| catch_unwind(AssertUnwindSafe(work)));
         done.map_err(|payload| Lost(bug(&*payload).to_owned()))
+    }
+
+    /// As [`Workers::run_here`], for work that asks the directory: at most half of the threads do that, so that a directory that does not answer leaves the
+    /// others to mail that knows its place.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run_question<T>(&self, work: impl FnOnce() -> T) -> Result<T, Lost> {
+        let _one = self.questions.acquire().await.map_err(|error| Lost(error.to_string()))?;
+        self.run_here(work).await
     }
 
     /// Runs work that checks a password: slow, and large in memory.

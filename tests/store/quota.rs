@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use msgstore::store::{
-    AccountId, Delivery, Flags, FolderId, FolderLimit, FolderPath, Kind, Limits, QuotaRules, StoreError, UidSet, Usage,
+    AccountId, Coming, Delivery, Flags, FolderId, FolderLimit, FolderPath, Kind, Limits, QuotaRules, StoreError,
+    UidSet, Usage,
 };
 
 use super::{Fixture, NOW, message};
@@ -72,15 +73,15 @@ fn what_fits_exactly_fits() {
     assert_eq!(f.store.append(joe, INBOX, &two, NOW).unwrap_err().kind(), Kind::OverQuota);
     deliver(&f, joe, INBOX, 10, NOW).unwrap();
     assert!(!bounced(deliver(&f, joe, INBOX, 10, NOW)));
-    let more = Usage { bytes: 1, messages: 1 };
-    assert_eq!(f.store.room_for(joe, INBOX, more).unwrap_err().kind(), Kind::OverQuota);
+    let more = Coming::of([1]);
+    assert_eq!(f.store.room_for(joe, INBOX, more, None).unwrap_err().kind(), Kind::OverQuota);
     assert_eq!(f.store.copy((joe, INBOX), &UidSet::one(1), (joe, INBOX), NOW).unwrap_err().kind(), Kind::OverQuota);
     // A move within the account takes no room.
     let work = f.folder(joe, "Work");
     assert_eq!(f.store.move_messages((joe, INBOX), &UidSet::one(1), (joe, work), NOW).unwrap().pairs.len(), 1);
     // Nothing is enforced: usage is counted all the same.
     rules.lock().unwrap().enforce = false;
-    f.store.room_for(joe, INBOX, more).unwrap();
+    f.store.room_for(joe, INBOX, more, None).unwrap();
     deliver(&f, joe, INBOX, 10, NOW).unwrap();
     assert_eq!(f.store.view(joe).unwrap().account().unwrap().usage(), Usage { bytes: 220, messages: 4 });
     rules.lock().unwrap().enforce = true;

@@ -23,6 +23,8 @@ pub use carry::{Done, Outcome};
 pub use policy::Verdict;
 pub use rule::{Action, Facts, Origin, Reason, Rule};
 
+use crate::directory::Directory;
+use crate::ops::quota::watch;
 use crate::store::{AccountId, Removed, Store, StoreError};
 use plan::AccountPlan;
 use pool::Threads;
@@ -105,6 +107,8 @@ pub struct Run<'a> {
     pub rules: &'a Rules,
     /// What is to be done.
     pub settings: &'a Settings,
+    /// The status of owners follows their usage, as is configured, in that directory.
+    pub quota: (&'a watch::Settings, &'a Directory),
     /// Set by somebody who wants no more.
     pub stop: &'a AtomicBool,
     /// One for each global rule: set when there is a mailbox that it is for.
