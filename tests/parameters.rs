@@ -18,6 +18,7 @@ use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate};
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
+use crate::instance::popd::{self, Popd};
 use crate::ldap;
 use crate::lmtpd;
 use crate::pop;
@@ -41,7 +42,7 @@ const TESTED: &[(&str, fn())] = &[
     ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
     ("local.store.expire.loglevel", expire::how_much_is_told),
     ("local.store.expire.maxpercent", expire::a_bound_stops_before_anything_goes),
-    ("local.store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("local.store.overquotastatus", quota::status::the_status_overquota_comes_and_goes_with_the_usage),
     ("local.store.quotaoverdraft", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("local.store.shards", shards_of_a_new_store),
     ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
@@ -66,6 +67,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.authfailpause", pauses_and_limits_of_time),
     ("service.dcroot", ldap::parameters::domains_and_administrators),
     ("service.defaultdomain", domains_of_logins),
+    ("service.loginseparator", separators_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
     ("service.imap.domainallowed", defence::access_filters),
@@ -149,7 +151,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.expirerule.<rulename>.regexp", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.savedays", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.seen", expire::every_attribute_can_be_a_setting),
-    ("store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("store.overquotastatus", quota::status::the_status_overquota_comes_and_goes_with_the_usage),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
@@ -492,6 +494,33 @@ fn domains_of_logins() {
     check([no, ok, ok, ok]);
     it.user("bob");
     assert!(it.run("user", &["show", "bob"]).ok().contains("bob@siroe.com"));
+}
+
+#[test]
+fn separators_of_logins() {
+    let it = Instance::new();
+    for user in ["joe", "ann@siroe.com"] {
+        it.user(user);
+    }
+    let (ok, no) = ("OK User logged in", "NO [AUTHENTICATIONFAILED] Login failed: authentication failure");
+    let check = |separators: &str, expected: [&str; 6]| {
+        set(&it, "service.loginseparator", separators);
+        let imapd = Imapd::start(&it);
+        let names = ["joe", "joe+example.org", "ann+siroe.com", "ann/siroe.com", "ann@siroe.com", "ann+x@siroe.com"];
+        let login = |user: &str| imapd.connect().ask(&format!("login {user} secret")).remove(0);
+        assert_eq!(names.map(login), expected, "{separators}");
+        imapd.stop();
+    };
+    check("@", [ok, no, no, no, ok, no]);
+    check("+", [ok, ok, ok, no, ok, no]);
+    check("/+@", [ok, ok, ok, ok, ok, no]);
+    // A name with a separator needs no domain; POP and SASL read names in the same way.
+    set(&it, "service.defaultdomain", "siroe.com");
+    check("/+", [no, ok, ok, ok, ok, no]);
+    let popd = Popd::start(&it);
+    let mut pop = popd.connect();
+    popd::say(&mut pop, "USER ann/siroe.com");
+    assert!(popd::say(&mut pop, "PASS secret").starts_with("+OK"));
 }
 
 #[test]

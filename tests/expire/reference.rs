@@ -284,6 +284,10 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
     let rules = Rules { global, ..Rules::default() };
     let matched: Vec<AtomicBool> = rules.global.rules.iter().map(|_| AtomicBool::new(false)).collect();
     let stop = AtomicBool::new(false);
+    // No status is written: nobody is asked.
+    let watch = msgstore::ops::quota::watch::Settings::default();
+    let nobody = msgstore::directory::Options::default();
+    let directory = msgstore::directory::Directory::open(std::path::Path::new("/nonexistent"), nobody);
     let run = |dry_run: bool| {
         let settings = Settings {
             expire: true,
@@ -299,7 +303,8 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
             now_s: NOW,
             clock: || NOW,
         };
-        let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched };
+        let quota = (&watch, &directory);
+        let run = Run { store: &store, rules: &rules, settings: &settings, quota, stop: &stop, matched: &matched };
         let mut done = Vec::new();
         run.run(run.accounts().unwrap(), &mut |outcome| {
             assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);

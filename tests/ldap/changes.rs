@@ -83,7 +83,7 @@ fn entries_live_and_end_in_a_file_and_on_a_server() {
     life_of(&Directory::ldap(remembering, options()));
     // Who may only read is told so.
     let reader = Directory::ldap(settings(&slapd, Some((READER, READER_PASSWORD))), options());
-    let error = reader.set_status("joe", Status::Hold).unwrap_err();
+    let error = reader.change_status("joe", Status::Active, Status::Hold).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().contains("refuses to change uid=joe,ou=People,o=example.org,o=isp"), "{error}");
     assert_eq!(reader.entry("joe").unwrap().unwrap().status, Status::Active);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use msgstore::directory::{Directory, DirectoryError, ErrorKind, Home};
+use msgstore::directory::{Directory, DirectoryError, ErrorKind, Home, Status};
 
 use super::slapd::{READER, READER_PASSWORD, Slapd};
 use super::{data, options, settings};
@@ -31,7 +31,7 @@ fn says_nothing(directory: &Directory, reason: &str) {
     assert_eq!(kind(directory.problems().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(kind(directory.prepare().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(
-        kind(directory.set_domain_status("example.org", Default::default()).unwrap_err()),
+        kind(directory.change_domain_status("example.org", Status::Active, Status::Hold).unwrap_err()),
         ErrorKind::Unavailable
     );
 }
@@ -69,7 +69,9 @@ fn another_server_takes_its_place() {
     let directory = Directory::ldap(both.clone(), options());
     is_well(&directory);
     let status = |server: &Slapd, status| {
-        Directory::ldap(settings(server, None), options()).set_status("ann", status).unwrap();
+        let other = Directory::ldap(settings(server, None), options());
+        let now = other.entry("ann").unwrap().unwrap().status;
+        assert!(now == status || other.change_status("ann", now, status).unwrap());
     };
     // The first is asked as long as it is there, and again when it is back.
     use msgstore::directory::Status::{Active, Overquota};
