@@ -92,6 +92,32 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
+    fn questions_leave_threads_for_other_work() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let workers = Workers::new(4);
+            let (answer, asked) = std::sync::mpsc::channel::<()>();
+            let asked = Arc::new(std::sync::Mutex::new(asked));
+            // More questions than there are threads, to somebody who does not answer.
+            let questions: Vec<_> = (0..6)
+                .map(|_| {
+                    let (workers, asked) = (workers.clone(), Arc::clone(&asked));
+                    tokio::spawn(async move { workers.run_question(|| asked.lock().unwrap().recv().is_ok()).await })
+                })
+                .collect();
+            while workers.questions.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let other = tokio::time::timeout(std::time::Duration::from_secs(600), workers.run(|| 7)).await;
+            drop(answer);
+            assert_eq!(other.unwrap().unwrap(), 7);
+            for question in questions {
+                assert!(!question.await.unwrap().unwrap());
+            }
+        });
+    }
+
+    #[test]
     fn work_is_bounded_and_a_bug_is_told() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {

@@ -337,3 +337,24 @@ fn what_a_server_does_not_give_in_one_piece_comes_in_pages() {
     );
     assert!(matches!(directory.lookup("u00700").unwrap(), Home::Here(_)));
 }
+
+#[test]
+fn a_service_that_refreshes_still_obeys() {
+    let Some(slapd) = Slapd::start(&data(), "") else { return };
+    let it = super::tools::instance(&slapd, &[]);
+    let imapd = crate::instance::imapd::Imapd::start(&it);
+    // From now on nobody answers, for longer than any test waits.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (name, value) in [
+        ("local.ugldaphost", silent.local_addr().unwrap().to_string()),
+        ("local.ldapconnecttimeout", "7200".to_owned()),
+    ] {
+        it.run("configutil", &["-o", name, "-v", &value]).ended(0);
+    }
+    let pid = nix::unistd::Pid::from_raw(imapd.pid());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let _asked = silent.accept().unwrap();
+    // The old servers are asked until the new ones have answered, and the end comes at once.
+    assert_eq!(imapd.connect().ask("login joe secret"), ["OK User logged in"]);
+    imapd.stop();
+}

@@ -107,7 +107,8 @@ pub fn whoever_makes_room_gives_the_status_back() {
         assert_eq!(status(&it), "overquota");
     };
     // imexpire
-    std::fs::write(it.base().join("config/store.expirerule"), "All.folderpattern: user/*\nAll.messagecount: 1\n").unwrap();
+    std::fs::write(it.base().join("config/store.expirerule"), "All.folderpattern: user/*\nAll.messagecount: 1\n")
+        .unwrap();
     it.run("imexpire", &["-n"]).ended(2);
     assert_eq!(status(&it), "overquota");
     it.run("imexpire", &["-e"]).ok();

@@ -219,6 +219,10 @@ fn what_takes_the_place_of_something_leaves_the_clock_running() {
     assert_eq!(since(&f, joe), NOW + 3);
     f.store.replace(joe, (drafts, 1), INBOX, &item, NOW + HOUR_S).unwrap();
     assert_eq!(since(&f, joe), NOW + 3);
+    f.store
+        .folder_rename(joe, &FolderPath::parse("Drafts").unwrap(), &FolderPath::parse("Sent").unwrap(), NOW + HOUR_S)
+        .unwrap();
+    assert_eq!(since(&f, joe), NOW + 3);
     // A smaller one does.
     let staged = f.stage(&text(20));
     f.store.replace(joe, (INBOX, 3), INBOX, &message(&staged, Flags::NONE), NOW + HOUR_S).unwrap();
