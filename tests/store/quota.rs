@@ -267,7 +267,9 @@ fn one_root_is_set_whatever_the_others_become() {
     assert_eq!(error.kind(), Kind::NotFound);
     // Many at the same time: none is lost.
     let paths: Vec<FolderPath> = (0..8).map(|n| FolderPath::parse(&format!("f{n}")).unwrap()).collect();
-    paths.iter().for_each(|path| drop(f.folder(joe, &path.to_string())));
+    for path in &paths {
+        f.folder(joe, &path.to_string());
+    }
     std::thread::scope(|scope| {
         for path in &paths {
             scope.spawn(|| f.store.set_root_limits(joe, Some(path), (Some(5), None), NOW).unwrap());

@@ -76,7 +76,7 @@ impl Session {
     /// The tagged answer, to be sent when the refused command is over.
     pub fn append_message(&mut self, head: &[u8], literal: Literal) -> Result<Staging, (String, Answer)> {
         let (tag, checked) = match self.append.take() {
-            Some(append) => (append.tag.clone(), self.next_message(append, head)),
+            Some(append) => (append.tag.clone(), self.next_message(*append, head)),
             None => match parse::append_head(head, self.names()) {
                 Ok((tag, head)) => {
                     self.counts.commands += 1;
@@ -105,7 +105,7 @@ impl Session {
                 return Err(Answer::no("Message is empty"));
             }
             let staging = self.store.stage(&append.partition)?;
-            self.append = Some(Append { bytes, coming, ..append });
+            self.append = Some(Box::new(Append { bytes, coming, ..append }));
             Ok(staging)
         });
         staged.map_err(|answer| (tag, answer))
