@@ -184,7 +184,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("lmtpd/mod.rs")
         + include_str!("lmtpd/duplicates.rs")
         + include_str!("lmtpd/xclient.rs")
-        + include_str!("quota/mod.rs");
+        + include_str!("quota/mod.rs")
+        + include_str!("quota/status.rs");
     for (name, _) in TESTED {
         let member = ["<nickname>", "<service>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()
