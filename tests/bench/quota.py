@@ -49,8 +49,8 @@ def deliveries(server, corpus, users, connections, count, first):
 
 
 def enforcement(table, server, corpus, users, count, rounds):
-    configure(server, "store.defaultmailboxquota", "10G")
-    configure(server, "store.defaultmessagequota", "10000000")
+    configure(server, "store.defaultmailboxquota", 10 << 30)
+    configure(server, "store.defaultmessagequota", 10_000_000)
     table.line(f"| LMTP delivery, {count:,} messages to {len(users)} users with quotas | off | on | on / off | goal |")
     table.line("|---|---|---|---|---|")
     for connections in (1, 16):

@@ -137,7 +137,7 @@ pub fn whoever_makes_room_gives_the_status_back() {
     let (account, inbox) = it.mailbox("user/joe/INBOX");
     let change = FlagChange { op: FlagOp::Add, flags: Flags::DELETED, keywords: Vec::new() };
     it.store().store_flags(account, inbox, &uids, &change, None).unwrap();
-    it.run("mboxutil", &["-e", "user/joe/INBOX"]).ok();
+    it.run("mboxutil", &["-e"]).ok();
     assert_eq!(status(&it), "active");
     it.run("mboxutil", &["-R", "user/joe/INBOX"]).ok();
     assert_eq!(status(&it), "overquota");
