@@ -202,6 +202,84 @@ fn users_of_the_directory() {
 }
 
 #[test]
+fn the_directory_s_limits_of_folders_count_with_a() {
+    let it = Instance::new();
+    it.accounts(&["joe"]);
+    it.fill("user/joe/INBOX", 2_000);
+    it.fill("user/joe/Archive", 1_000);
+    // The account has no limits yet.
+    let ldif = it.ldif().replace("uid: joe\n", "uid: joe\nmailQuota: 10K;Archive%1K\n");
+    fs::write(it.base().join("config/directory.ldif"), ldif).unwrap();
+    let rows =
+        "      10       2   19% no quota      1       joe\n       1       1   97% no quota      1       joe/Archive\n";
+    let out = it.quotacheck(&["-a", "-u", "joe"]).ok();
+    assert!(out.ends_with(rows), "{out}");
+    assert!(it.quotacheck(&["-u", "joe"]).ok().ends_with("no quota       3       no quota      2       joe\n"));
+    // And the other way round: the entry names it no more.
+    it.run("iminitquota", &["-u", "joe"]).ok();
+    let ldif = it.ldif().replace(";Archive%1K", "");
+    fs::write(it.base().join("config/directory.ldif"), ldif).unwrap();
+    let out = it.quotacheck(&["-a", "-u", "joe"]).ok();
+    assert!(out.ends_with("\n      10       3   29% no quota      2       joe\n"), "{out}");
+    // A program and a template see the account's own quota beside its own usage.
+    let report = it.program("report", "#!/bin/sh\ncat\n");
+    let rules = it.file("rules", &format!("[General]\nreportMethod={report}\n{RULES}"));
+    let info: Value = serde_json::from_str(&it.quotacheck(&["-u", "joe", "-r", &rules]).ok()).unwrap();
+    assert_eq!((&info["quotakb"], &info["usagekb"], &info["usagemsg"]), (&json!(10), &json!(2), &json!(1)));
+}
+
+#[test]
+fn a_notice_to_somebody_without_a_mailbox_is_recorded() {
+    let it = Instance::new();
+    it.entry("new");
+    it.entry("other");
+    for user in ["new", "other"] {
+        let ldif = it.ldif().replace(&format!("uid: {user}\n"), &format!("uid: {user}\nmailQuota: 0\n"));
+        fs::write(it.base().join("config/directory.ldif"), ldif).unwrap();
+    }
+    it.file("config/imq.rulefile", RULES);
+    it.file("config/imq.msgfile", SAMPLE_TEMPLATE);
+    for _ in 0..2 {
+        it.quotacheck(&["-n", "-a"]).ok();
+        assert_eq!((it.inbox("new").len(), it.inbox("other").len()), (1, 1));
+    }
+    let id = |user: &str| {
+        let text = it.last_message(&format!("user/{user}/INBOX"));
+        text.lines().find(|line| line.starts_with("Message-ID:")).unwrap().to_owned()
+    };
+    assert_ne!(id("new"), id("other"));
+}
+
+#[test]
+fn programs_run_only_for_who_would_be_told() {
+    let it = Instance::new();
+    it.accounts(&["held", "joe", "low", "eve@siroe.com"]);
+    for user in ["held", "joe", "low", "eve@siroe.com", "orphan"] {
+        it.fill(&format!("user/{user}/INBOX"), 1_000);
+        it.limit(user, Some(if user == "low" { 10_000 } else { 1_000 }), None);
+    }
+    let ldif = it.ldif().replace("uid: held\n", "uid: held\ninetUserStatus: hold\n");
+    fs::write(it.base().join("config/directory.ldif"), ldif).unwrap();
+    let seen = it.base().join("seen");
+    let tell = it.program("tell", &format!("#!/bin/sh\ncat >> {0}\nenv > {0}.env\npwd >> {0}.env\n", seen.display()));
+    let rules = it.file("rules", &format!("{RULES}notificationMethod={tell}\n"));
+    let template = it.file("template", SAMPLE_TEMPLATE);
+    let run = |words: &[&str]| {
+        let mut command = it.command("imquotacheck", &[&["-n", "-r", &rules, "-t", &template], words].concat());
+        let out = command.env("SECRET", "x").output().unwrap();
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let told = fs::read_to_string(&seen).unwrap_or_default();
+        told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["username"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&["-d", "siroe.com"]), [json!("eve@siroe.com")]);
+    assert_eq!(run(&[]), [json!("eve@siroe.com"), json!("joe")]);
+    assert_eq!(run(&[]).len(), 2);
+    let surroundings = fs::read_to_string(it.base().join("seen.env")).unwrap();
+    assert!(!surroundings.contains("SECRET") && surroundings.ends_with("\n/\n"), "{surroundings}");
+    assert!(surroundings.contains(&format!("CONFIGROOT={}", it.base().join("config").display())), "{surroundings}");
+}
+
+#[test]
 fn notices_by_the_sample_template() {
     let it = three();
     it.file("config/imq.rulefile", RULES);

@@ -18,6 +18,7 @@ use crate::expire::tool as expire;
 use crate::imap::{Client, PATIENCE, acl, immediate, shared};
 use crate::imsched;
 use crate::instance::imapd::Imapd;
+use crate::instance::popd::{self, Popd};
 use crate::instance::{Instance, wait_until};
 use crate::ldap;
 use crate::lmtpd;
@@ -54,7 +55,7 @@ const TESTED: &[(&str, fn())] = &[
     ("local.store.expire.cleanonly", expire::a_scheduled_run_may_be_bound_to_the_purge),
     ("local.store.expire.loglevel", expire::how_much_is_told),
     ("local.store.expire.maxpercent", expire::a_bound_stops_before_anything_goes),
-    ("local.store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("local.store.overquotastatus", quota::status::the_status_overquota_comes_and_goes_with_the_usage),
     ("local.store.quotaoverdraft", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("local.store.shards", shards_of_a_new_store),
     ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
@@ -79,6 +80,7 @@ const TESTED: &[(&str, fn())] = &[
     ("service.authfailpause", pauses_and_limits_of_time),
     ("service.dcroot", ldap::parameters::domains_and_administrators),
     ("service.defaultdomain", domains_of_logins),
+    ("service.loginseparator", separators_of_logins),
     ("service.imap.banner", the_greeting_and_what_may_be_said),
     ("service.imap.capability.<name>", the_greeting_and_what_may_be_said),
     ("service.imap.domainallowed", defence::access_filters),
@@ -166,7 +168,7 @@ const TESTED: &[(&str, fn())] = &[
     ("store.expirerule.<rulename>.savedays", expire::every_attribute_can_be_a_setting),
     ("store.expirerule.<rulename>.seen", expire::every_attribute_can_be_a_setting),
     ("store.expirestart", imsched::the_old_hour_of_the_expiry_counts),
-    ("store.overquotastatus", quota::the_status_overquota_comes_and_goes_with_the_usage),
+    ("store.overquotastatus", quota::status::the_status_overquota_comes_and_goes_with_the_usage),
     ("store.partition.<nickname>.path", partitions_of_new_mailboxes),
     ("store.partition.primary.path", partitions_of_new_mailboxes),
     ("store.privatesharedfolders.restrictanyone", acl::only_administrators_give_rights_to_everybody_where_that_is_restricted),
@@ -205,7 +207,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("lmtpd/xclient.rs")
         + include_str!("imsched/mod.rs")
         + include_str!("quota/mod.rs")
-        + include_str!("watcher.rs");
+        + include_str!("watcher.rs")
+        + include_str!("quota/status.rs");
     for (name, _) in TESTED {
         let member = ["<nickname>", "<service>", "<taskname>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()
@@ -507,6 +510,33 @@ fn domains_of_logins() {
     check([no, ok, ok, ok]);
     it.user("bob");
     assert!(it.run("user", &["show", "bob"]).ok().contains("bob@siroe.com"));
+}
+
+#[test]
+fn separators_of_logins() {
+    let it = Instance::new();
+    for user in ["joe", "ann@siroe.com"] {
+        it.user(user);
+    }
+    let (ok, no) = ("OK User logged in", "NO [AUTHENTICATIONFAILED] Login failed: authentication failure");
+    let check = |separators: &str, expected: [&str; 6]| {
+        set(&it, "service.loginseparator", separators);
+        let imapd = Imapd::start(&it);
+        let names = ["joe", "joe+example.org", "ann+siroe.com", "ann/siroe.com", "ann@siroe.com", "ann+x@siroe.com"];
+        let login = |user: &str| imapd.connect().ask(&format!("login {user} secret")).remove(0);
+        assert_eq!(names.map(login), expected, "{separators}");
+        imapd.stop();
+    };
+    check("@", [ok, no, no, no, ok, no]);
+    check("+", [ok, ok, ok, no, ok, no]);
+    check("/+@", [ok, ok, ok, ok, ok, no]);
+    // A name with a separator needs no domain; POP and SASL read names in the same way.
+    set(&it, "service.defaultdomain", "siroe.com");
+    check("/+", [no, ok, ok, ok, ok, no]);
+    let popd = Popd::start(&it);
+    let mut pop = popd.connect();
+    popd::say(&mut pop, "USER ann/siroe.com");
+    assert!(popd::say(&mut pop, "PASS secret").starts_with("+OK"));
 }
 
 #[test]

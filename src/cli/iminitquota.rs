@@ -11,8 +11,7 @@ use super::{Tool, args, recount};
 use crate::directory::{Directory, canonical_userid};
 use crate::ops::delivery::DeliveryError;
 use crate::ops::instance::open_directory;
-use crate::ops::quota::Defaults;
-use crate::ops::quotacheck::domains;
+use crate::ops::quota::{Defaults, status};
 use crate::ops::quotacheck::recount::{Initialised, Scope, initialise};
 use crate::os::clock;
 use crate::store::{AccountId, Store};
@@ -161,12 +160,9 @@ impl Run<'_> {
 
     /// mailUserStatus follows the usage.
     fn write_status(&self, userid: &str, account: AccountId) -> Result<(), DeliveryError> {
-        let roots = self.store.view(account)?.quota_roots()?;
-        if let (Some(own), Some(user)) = (roots.first(), self.directory.entry(userid)?) {
-            domains::enforce_user(
-                self.directory,
-                &domains::of_user(userid, own, &self.store.quota_rules(), user.status),
-            )?;
+        if let Some(user) = self.directory.entry(userid)? {
+            let rules = self.store.quota_rules();
+            status::follow_user(&rules, self.store, self.directory, account, &user).map_err(DeliveryError::from)?;
         }
         Ok(())
     }

@@ -61,6 +61,7 @@ pub const WORKS: &[(&str, &str)] = &[
     ("service.authcachesize", ""),
     ("service.authcachettl", ""),
     ("service.defaultdomain", ""),
+    ("service.loginseparator", ""),
     ("store.admins", ""),
     ("store.partition.primary.path", ".partitions("),
     ("store.defaultmailboxquota", ""),

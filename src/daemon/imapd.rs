@@ -45,6 +45,7 @@ impl Protocol for Server {
             lists_shared: conf.bool("local.store.sharedfolders"),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
+            separators: conf.string("service.loginseparator"),
             privacy: parameters.privacy(),
             starttls,
             hidden: hidden(conf),

@@ -315,6 +315,24 @@ impl Line {
         self.back_from(done)
     }
 
+    /// As [`Line::work`], for short work that asks the directory.
+    ///
+    /// # Errors
+    /// [`End::Incident`]: a bug of ours; the value is lost.
+    pub async fn ask<S: Send + 'static, T: Send + 'static>(
+        &mut self,
+        mut traveller: S,
+        work: impl FnOnce(&mut S) -> T + Send + 'static,
+    ) -> Flow<(S, T)> {
+        let workers = self.workers();
+        let done = workers.run_question(move || {
+            let result = work(&mut traveller);
+            (traveller, result)
+        });
+        let done = done.await;
+        self.back_from(done)
+    }
+
     /// Where work is done that [`Line::work`] does not fit.
     pub fn workers(&self) -> Workers {
         self.workers.clone()

@@ -128,13 +128,15 @@ impl Connection {
         let mut at = 0;
         while at < input.len() {
             let session = self.session.take().ok_or(BUG)?;
+            let asks = !session.is_receiving() && names_recipient(input.get(at..).unwrap_or_default());
             let job = move |session: &mut Session| {
                 crate::panic_point!("lmtp.worker");
                 let mut out = Vec::new();
                 let (used, next) = session.feed(input.get(at..).unwrap_or_default(), clock::now_s(), &mut out);
                 (input, used, next, out)
             };
-            let (session, (back, used, next, out)) = self.line.work(false, session, job).await?;
+            let (session, (back, used, next, out)) =
+                if asks { self.line.ask(session, job).await? } else { self.line.work(false, session, job).await? };
             self.session = Some(session);
             input = back;
             at += used;
@@ -192,4 +194,9 @@ impl Connection {
         );
         log::notice(Category::Account, words);
     }
+}
+
+/// True where there is a RCPT among the commands, for which the directory is asked.
+fn names_recipient(input: &[u8]) -> bool {
+    input.split(|byte| *byte == b'\n').any(|line| line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"RCPT")))
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -187,25 +188,25 @@ struct Service<P> {
 type Current<P> = Arc<RwLock<Arc<Service<P>>>>;
 
 /// Makes what sessions are told, from the configuration.
-struct Maker<'a> {
-    instance: &'a Instance,
+struct Maker {
+    instance: Instance,
     store: Store,
     throttle: Arc<Throttle>,
     /// There is a port with TLS.
     with_tls: bool,
 }
 
-impl Maker<'_> {
+impl Maker {
     fn make<P: Protocol>(&self, conf: &Conf, tls: Option<Tls>, before: Option<&P>) -> Service<P> {
         let parameters = Parameters::new(conf, P::NAMES.service);
-        let directory = open_directory(self.instance, conf);
+        let directory = open_directory(&self.instance, conf);
         // Whether SCRAM can be offered is known once the directory was read.
         if let Err(error) = directory.prepare() {
             log::error(Category::Ldap, error.to_string());
         }
         let starttls = tls.is_some() && parameters.bool("sslusessl");
         let terms = parameters.terms(tls, Arc::clone(&self.throttle), P::NAMES.idle_min);
-        let quota = Watch::new(self.instance, conf);
+        let quota = Watch::new(&self.instance, conf);
         let material = Material { parameters, store: self.store.clone(), directory, starttls, quota };
         Service { protocol: Arc::new(P::from(material, before)), terms: Arc::new(terms) }
     }
@@ -230,7 +231,7 @@ impl Maker<'_> {
             }
         };
         let names = P::NAMES;
-        log::init(log_settings(self.instance, &conf, names.service, names.daemon));
+        log::init(log_settings(&self.instance, &conf, names.service, names.daemon));
         let before = Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner));
         let old = before.terms.tls.clone();
         let mut new = tls(&conf, names.alpn, old.as_ref()).unwrap_or_else(|_| old.clone());
@@ -244,6 +245,15 @@ impl Maker<'_> {
         *current.write().unwrap_or_else(PoisonError::into_inner) = new;
         log::notice(Category::General, format!("{} has read the configuration again", names.daemon));
     }
+}
+
+/// Refreshes on a thread of its own, whenever it is told to: it asks the directory, whose servers may take their time, and signals do not wait for that.
+/// The thread ends with the process.
+fn refreshing<P: Protocol>(maker: Maker, current: Current<P>) -> io::Result<SyncSender<()>> {
+    let (ask, asked) = sync_channel(1);
+    let work = move || asked.into_iter().for_each(|()| maker.refresh(&current));
+    std::thread::Builder::new().name("refresh".to_owned()).spawn(work)?;
+    Ok(ask)
 }
 
 fn serve<P: Protocol>(
@@ -266,7 +276,7 @@ fn serve<P: Protocol>(
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let with_tls = doors.iter().any(|door| door.entrance.tls);
-    let maker = Maker { instance, store, throttle: Arc::new(Throttle::default()), with_tls };
+    let maker = Maker { instance: instance.clone(), store, throttle: Arc::new(Throttle::default()), with_tls };
     let guests = Guests {
         listener: Listener::new(names.words, sessions),
         current: Arc::new(RwLock::new(Arc::new(maker.first::<P>(conf)?))),
@@ -280,6 +290,7 @@ fn serve<P: Protocol>(
         accepting.spawn_on(guests.clone().receive(door), runtime.handle());
     }
     drop(guests);
+    let refresh = refreshing(maker, current)?;
     ready()?;
     let result = loop {
         if let Some(ended) = accepting.try_join_next() {
@@ -288,7 +299,8 @@ fn serve<P: Protocol>(
         match signals.wait(TICK)? {
             Wake::Stop => break Ok(()),
             Wake::Time => {}
-            Wake::Refresh => maker.refresh(&current),
+            // One that waits already will read what is configured by then.
+            Wake::Refresh => drop(refresh.try_send(())),
         }
     };
     accepting.abort_all();

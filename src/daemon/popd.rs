@@ -36,6 +36,7 @@ impl Protocol for Server {
             admins: conf.list("store.admins").into_iter().collect(),
             default_domain: parameters.domain("local.defdomain"),
             login_domain: parameters.domain("service.defaultdomain"),
+            separators: conf.string("service.loginseparator"),
             privacy: parameters.privacy(),
             stls: starttls,
             banner: parameters.banner(&host_name(conf), "POP3"),

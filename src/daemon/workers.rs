@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 pub struct Workers {
     store: Arc<Semaphore>,
     passwords: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
 }
 
 /// The work ended in a bug, with these words: what travelled with it is lost.
@@ -33,7 +34,8 @@ impl Workers {
     pub fn new(limit: usize) -> Workers {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let count = limit.clamp(1, THREADS);
-        Workers { store: Arc::new(Semaphore::new(count)), passwords: Arc::new(Semaphore::new(cores.min(count))) }
+        let bound = |count| Arc::new(Semaphore::new(count));
+        Workers { store: bound(count), passwords: bound(cores.min(count)), questions: bound((count / 2).max(1)) }
     }
 
     /// The most threads that are ever used: each piece of work may need one, and one in whose place it runs.
@@ -64,6 +66,16 @@ impl Workers {
         done.map_err(|payload| Lost(bug(&*payload).to_owned()))
     }
 
+    /// As [`Workers::run_here`], for work that asks the directory: at most half of the threads do that, so that a directory that does not answer leaves the
+    /// others to mail that knows its place.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run_question<T>(&self, work: impl FnOnce() -> T) -> Result<T, Lost> {
+        let _one = self.questions.acquire().await.map_err(|error| Lost(error.to_string()))?;
+        self.run_here(work).await
+    }
+
     /// Runs work that checks a password: slow, and large in memory.
     ///
     /// # Errors
@@ -78,6 +90,32 @@ impl Workers {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn questions_leave_threads_for_other_work() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let workers = Workers::new(4);
+            let (answer, asked) = std::sync::mpsc::channel::<()>();
+            let asked = Arc::new(std::sync::Mutex::new(asked));
+            // More questions than there are threads, to somebody who does not answer.
+            let questions: Vec<_> = (0..6)
+                .map(|_| {
+                    let (workers, asked) = (workers.clone(), Arc::clone(&asked));
+                    tokio::spawn(async move { workers.run_question(|| asked.lock().unwrap().recv().is_ok()).await })
+                })
+                .collect();
+            while workers.questions.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let other = tokio::time::timeout(std::time::Duration::from_secs(600), workers.run(|| 7)).await;
+            drop(answer);
+            assert_eq!(other.unwrap().unwrap(), 7);
+            for question in questions {
+                assert!(!question.await.unwrap().unwrap());
+            }
+        });
+    }
 
     #[test]
     fn work_is_bounded_and_a_bug_is_told() {

@@ -53,6 +53,25 @@ pub fn replace(path: &Path, dn: &str, changes: &[Change<'_>]) -> Result<(), Dire
     })
 }
 
+/// Sets an attribute of an entry to one value, if the entry is `as_expected`, in one step. Returns whether it was.
+///
+/// # Errors
+/// As [`replace`].
+pub(super) fn replace_if(
+    path: &Path,
+    dn: &str,
+    as_expected: impl FnOnce(&Entry) -> bool,
+    (attribute, value): (&str, &str),
+) -> Result<bool, DirectoryError> {
+    let mut expected = false;
+    change(path, |text, parsed| {
+        let entry = find(parsed, dn)?;
+        expected = as_expected(entry);
+        Ok(if expected { replaced(text, entry, attribute, &[value]) } else { text.to_vec() })
+    })?;
+    Ok(expected)
+}
+
 fn replaced(text: &[u8], entry: &Entry, attribute: &str, values: &[&str]) -> Vec<u8> {
     let mut new = String::new();
     for value in values {
@@ -119,6 +138,9 @@ fn change(
         });
     }
     let new = edit(&text, &parsed)?;
+    if new == text {
+        return Ok(());
+    }
     let mode = meta.as_ref().map_or(0o600, |meta| meta.permissions().mode() & 0o777);
     durable::replace(path, &new, mode).map_err(failed)?;
     if let Some(meta) = meta {

@@ -285,22 +285,40 @@ impl Directory {
         }
     }
 
-    /// Writes `mailUserStatus` of a user, by userid, wherever the mailbox is. `inetUserStatus` stays, and the stricter of the two counts.
+    /// Writes `mailUserStatus` of a user, by userid, wherever the mailbox is, unless it is another than `from` by now. Returns whether it was written.
+    /// `inetUserStatus` stays, and the stricter of the two counts.
     ///
     /// # Errors
     /// [`DirectoryError::NoUser`]; else as [`Directory::replace`].
-    pub fn set_status(&self, userid: &str, status: Status) -> Result<(), DirectoryError> {
+    pub fn change_status(&self, userid: &str, from: Status, to: Status) -> Result<bool, DirectoryError> {
         let user = self.entry(userid)?.ok_or_else(|| DirectoryError::NoUser(userid.to_owned()))?;
-        self.replace(&user.dn, &[("mailUserStatus", &[status.name()])])
+        self.exchange_status(&user.dn, "mailUserStatus", from, to)
     }
 
-    /// Writes `mailDomainStatus` of a domain, by one of its names.
+    /// Writes `mailDomainStatus` of a domain, by one of its names, as [`Directory::change_status`].
     ///
     /// # Errors
     /// [`DirectoryError::NoDomain`]; else as [`Directory::replace`].
-    pub fn set_domain_status(&self, name: &str, status: Status) -> Result<(), DirectoryError> {
+    pub fn change_domain_status(&self, name: &str, from: Status, to: Status) -> Result<bool, DirectoryError> {
         let domain = self.domain(name)?.ok_or_else(|| DirectoryError::NoDomain(name.to_owned()))?;
-        self.replace(&domain.dn, &[("mailDomainStatus", &[status.name()])])
+        self.exchange_status(&domain.dn, "mailDomainStatus", from, to)
+    }
+
+    fn exchange_status(&self, dn: &str, attribute: &str, from: Status, to: Status) -> Result<bool, DirectoryError> {
+        match self {
+            Directory::Ldif(file) => {
+                let is_from = |entry: &ldif::Entry| user::status_of(entry, attribute) == from;
+                edit::replace_if(file.path(), dn, is_from, (attribute, to.name()))
+            }
+            Directory::Ldap(servers) => servers.exchange_status(dn, attribute, from, to),
+        }
+    }
+
+    /// Drops what is remembered of a name: the next question about it is answered by what is true then.
+    pub fn forget(&self, name: &str) {
+        if let Directory::Ldap(servers) = self {
+            servers.forget(name);
+        }
     }
 }
 

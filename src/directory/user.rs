@@ -338,6 +338,11 @@ pub(super) fn strictest(entry: &Entry, attributes: &[&str], whose: &str, warn: &
     read.max().unwrap_or_default()
 }
 
+/// What one attribute of an entry says of its status.
+pub(super) fn status_of(entry: &Entry, attribute: &str) -> Status {
+    strictest(entry, &[&attribute.to_ascii_lowercase()], &entry.dn, &mut |_| {})
+}
+
 /// The userid of an entry. The domain is the one written in `uid`, else the one of the entry's place in the tree (`place`),
 /// else the one of `mail`; the default domain is not written.
 fn userid_of(uid: &str, place: Option<String>, mail: &str, default_domain: Option<&str>) -> String {

@@ -74,6 +74,15 @@ pub enum DeliveryError {
     Store(#[from] StoreError),
 }
 
+impl From<StatusError> for DeliveryError {
+    fn from(error: StatusError) -> DeliveryError {
+        match error {
+            StatusError::Directory(error) => error.into(),
+            StatusError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// What a mail system does about a [`DeliveryError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -332,11 +341,46 @@ impl LocalDelivery<'_> {
     }
 
     fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {
-        let status = self.standing(user, now_s)?;
-        if status != Status::Active && !(status == Status::Overquota && self.policy.ignore_quota) {
-            return Err(DeliveryError::Blocked { userid: user.userid.clone(), status });
-        }
+        self.admit(user, now_s)?;
         Ok(account::of_user(self.store, user, now_s)?)
+    }
+
+    /// Checks that the state of an account lets mail in.
+    fn admit(&self, user: &User, now_s: i64) -> Result<(), DeliveryError> {
+        let status = self.standing(user, now_s)?;
+        if status == Status::Active || status == Status::Overquota && self.policy.ignore_quota {
+            return Ok(());
+        }
+        if status == Status::Overquota && user.domain_status != Status::Overquota {
+            self.refuse_full(user, now_s)?;
+        }
+        Err(DeliveryError::Blocked { userid: user.userid.clone(), status })
+    }
+
+    /// Checks that a user, by name, is here and takes mail; no account is made.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub fn takes_mail(&self, name: &str, now_s: i64) -> Result<(), DeliveryError> {
+        self.admit(&self.here(name, self.directory.lookup(name)?, now_s)?, now_s)
+    }
+
+    /// With `store.overquotastatus` no mail reaches a full mailbox any more: its grace period and its warnings go on here.
+    ///
+    /// # Errors
+    /// `OverQuota` for good, when the grace period has passed.
+    fn refuse_full(&self, user: &User, now_s: i64) -> Result<(), DeliveryError> {
+        let settings = self.policy.quota.as_ref().map(|watch| watch.now()).filter(|settings| settings.overquota_status);
+        let (Some(settings), Some(account)) = (settings, self.store.account_id(&user.userid)?) else { return Ok(()) };
+        let due = self.store.note_refusal(account, FolderId::INBOX, now_s);
+        self.warn_if(account, &user.userid, due, now_s);
+        let since_s = self.store.view(account)?.account()?.over_since_s;
+        if since_s != 0 && now_s.saturating_sub(since_s) >= settings.rules.grace_s {
+            return Err(
+                StoreError::OverQuota { what: format!("user/{}", user.userid), runs: true, bounce: true }.into()
+            );
+        }
+        Ok(())
     }
 
     /// What the account may do. One that is over its quota by its status, and has room again, gets the status back.
@@ -346,14 +390,9 @@ impl LocalDelivery<'_> {
         let (Some(settings), Status::Overquota) = (settings, user.status) else { return Ok(status) };
         let Some(account) = self.store.account_id(&user.userid)? else { return Ok(status) };
         let limits = quota::effective(user, Defaults::of_rules(&settings.rules));
-        let followed = quota::take_over(self.store, account, &limits, now_s)
-            .map_err(StatusError::from)
-            .and_then(|_| status::follow_user(&settings, self.store, self.directory, account, user));
-        match followed {
-            Ok(own) => Ok(own.max(user.domain_status)),
-            Err(StatusError::Directory(error)) => Err(error.into()),
-            Err(StatusError::Store(error)) => Err(error.into()),
-        }
+        quota::take_over(self.store, account, &limits, now_s)?;
+        let own = status::follow_user(&settings.rules, self.store, self.directory, account, user)?;
+        Ok(own.max(user.domain_status))
     }
 
     fn folder(&self, account: AccountId, userid: &str, path: &FolderPath, now_s: i64) -> Result<Found, DeliveryError> {
@@ -617,20 +656,24 @@ impl LocalDelivery<'_> {
         if let Some(settings) = settings.filter(|_| used_up) {
             status::follow(&settings, self.store, self.directory, place.account);
         }
-        let warned =
-            due.map_err(DeliveryError::from).and_then(|due| if due { self.warn(place, now_s) } else { Ok(false) });
-        match warned {
+        self.warn_if(place.account, &place.userid, due, now_s);
+    }
+
+    /// Warns an owner when that is due; a warning that fails is in the log.
+    fn warn_if(&self, account: AccountId, userid: &str, due: Result<bool, StoreError>, now_s: i64) {
+        let warn = |due| if due { self.warn(account, userid, now_s) } else { Ok(false) };
+        match due.map_err(DeliveryError::from).and_then(warn) {
             Ok(false) => {}
-            Ok(true) => log::notice(Category::Store, format!("quota warning to user/{}", place.userid)),
-            Err(error) => log::error(Category::Store, format!("quota warning to user/{}: {error}", place.userid)),
+            Ok(true) => log::notice(Category::Store, format!("quota warning to user/{userid}")),
+            Err(error) => log::error(Category::Store, format!("quota warning to user/{userid}: {error}")),
         }
     }
 
     /// Puts the configured warning into the owner's INBOX, whatever the quota says.
-    fn warn(&self, place: &Place, now_s: i64) -> Result<bool, DeliveryError> {
+    fn warn(&self, account: AccountId, userid: &str, now_s: i64) -> Result<bool, DeliveryError> {
         let Some(settings) = self.policy.quota.as_ref().map(|watch| watch.now()) else { return Ok(false) };
-        let user = self.here(&place.userid, self.directory.lookup(&place.userid)?, now_s)?;
-        let view = self.store.view(place.account)?;
+        let user = self.here(userid, self.directory.lookup(userid)?, now_s)?;
+        let view = self.store.view(account)?;
         let told = view.quota_roots()?.into_iter().find(|root| root.is_to_be_told(&settings.rules));
         let inbox = view.folder(FolderId::INBOX)?.map(|folder| folder.partition);
         drop(view);
@@ -646,7 +689,7 @@ impl LocalDelivery<'_> {
             internal_date_s: now_s,
             internal_zone_min: 0,
         };
-        Ok(self.store.append_warning(place.account, FolderId::INBOX, &item, now_s)?)
+        Ok(self.store.append_warning(account, FolderId::INBOX, &item, now_s)?)
     }
 }
 

@@ -304,6 +304,7 @@ pub fn ldap_settings(conf: &Conf) -> ldap::Settings {
         search_timeout: number("local.ldapsearchtimeout").map_or(usual.search_timeout, Duration::from_secs),
         cache_bytes: if remember { size("service.ldapmemcachesize").unwrap_or(0) } else { 0 },
         cache_lifetime: number("service.ldapmemcachettl").map_or(Duration::ZERO, Duration::from_secs),
+        membership_lifetime: number("service.authcachettl").map_or(Duration::ZERO, Duration::from_secs),
         dc_root: conf.get("service.dcroot").filter(|value| !value.is_empty()),
         trace: conf.bool("local.ldaptrace"),
     }

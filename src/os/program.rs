@@ -22,13 +22,24 @@ pub struct Ended {
     pub output: Vec<u8>,
 }
 
-/// Runs a program without arguments: `input` is its standard input, standard error is the caller's. One that writes more than `most_bytes`, or
-/// runs longer than `patience`, is killed with all it has started.
+/// The environment of a program, beside what its caller adds: nothing of the process that runs it.
+pub const ENVIRONMENT: [(&str, &str); 3] =
+    [("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"), ("LC_ALL", "C.UTF-8"), ("HOME", "/")];
+
+/// Runs a program without arguments in the root directory and a process group of its own, with [`ENVIRONMENT`] and `more`: `input` is its standard input,
+/// standard error is the caller's. One that writes more than `most_bytes`, or runs longer than `patience`, is killed with all it has started.
 ///
 /// # Errors
 /// What starting it said; `TimedOut`; `FileTooLarge`.
-pub fn run(program: &Path, input: &[u8], most_bytes: usize, patience: Duration) -> io::Result<Ended> {
+pub fn run(
+    program: &Path,
+    more: &[(&str, &OsStr)],
+    input: &[u8],
+    most_bytes: usize,
+    patience: Duration,
+) -> io::Result<Ended> {
     let mut command = Command::new(program);
+    command.env_clear().envs(ENVIRONMENT).envs(more.iter().copied()).current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
     let group = Pid::from_raw(child.id().cast_signed());
@@ -96,11 +107,11 @@ mod tests {
     #[test]
     fn input_goes_in_and_output_comes_out() {
         let long = vec![b'x'; 300_000];
-        let ended = run(Path::new("/bin/cat"), &long, 400_000, Duration::from_secs(600)).unwrap();
+        let ended = run(Path::new("/bin/cat"), &[], &long, 400_000, Duration::from_secs(600)).unwrap();
         assert!(ended.status.success());
         assert_eq!(ended.output, long);
-        assert!(!run(Path::new("/bin/false"), &long, 10, Duration::from_secs(600)).unwrap().status.success());
-        let missing = run(Path::new("/no/such/program"), b"", 10, Duration::from_secs(600));
+        assert!(!run(Path::new("/bin/false"), &[], &long, 10, Duration::from_secs(600)).unwrap().status.success());
+        let missing = run(Path::new("/no/such/program"), &[], b"", 10, Duration::from_secs(600));
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -118,15 +129,29 @@ mod tests {
     }
 
     #[test]
+    fn its_surroundings_are_small() {
+        let ended = run(Path::new("/usr/bin/env"), &[("MORE", OsStr::new("1"))], b"", 10_000, Duration::from_secs(600));
+        let mut said: Vec<String> =
+            String::from_utf8(ended.unwrap().output).unwrap().lines().map(str::to_owned).collect();
+        said.sort();
+        let mut wanted: Vec<String> = ENVIRONMENT.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        wanted.push("MORE=1".to_owned());
+        wanted.sort();
+        assert_eq!(said, wanted);
+        let place = run(Path::new("/bin/pwd"), &[], b"", 10_000, Duration::from_secs(600)).unwrap();
+        assert_eq!(place.output, b"/\n");
+    }
+
+    #[test]
     fn too_much_and_too_long_are_ended() {
-        let error = run(Path::new("/usr/bin/yes"), b"", 1000, Duration::from_secs(600)).unwrap_err();
+        let error = run(Path::new("/usr/bin/yes"), &[], b"", 1000, Duration::from_secs(600)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
         // A program that neither reads nor ends: cat without input would end, so it is the shell that waits for a child.
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("waits");
         super::super::durable::replace(&script, b"#!/bin/sh\nsleep 6000\n", 0o755).unwrap();
         let error = loop {
-            match run(&script, b"", 1000, Duration::from_millis(100)) {
+            match run(&script, &[], b"", 1000, Duration::from_millis(100)) {
                 // Another thread of this process was just starting a program while the script was written.
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => thread::yield_now(),
                 other => break other.unwrap_err(),

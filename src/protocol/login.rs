@@ -34,11 +34,18 @@ pub struct Users<'a> {
     pub default_domain: Option<&'a str>,
     /// The domain of a login name that names none (`service.defaultdomain`).
     pub login_domain: Option<&'a str>,
+    /// The characters that may stand between user and domain in a login name (`service.loginseparator`).
+    pub separators: &'a str,
 }
 
 impl Users<'_> {
-    /// The login name with the domain that is assumed where it names none.
+    /// The login name as `user@domain`: the first separator in it ends the user; where it names no domain, the one that is assumed is added.
     pub fn completed<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        if let Some((user, rest)) = name.find(|c| self.separators.contains(c)).and_then(|at| name.split_at_checked(at))
+            && let Some(domain) = rest.strip_prefix(|c| c != '@')
+        {
+            return format!("{user}@{domain}").into();
+        }
         match self.login_domain {
             Some(domain) if !name.contains('@') => format!("{name}@{domain}").into(),
             _ => name.into(),

@@ -14,7 +14,7 @@ use super::flags::{Flags, Keywords};
 use super::ids::{AccountId, FolderId, Modseq, Uid};
 use super::index_file::{self, Entry};
 use super::intent::UNFINISHED;
-use super::quota::Usage;
+use super::quota::Coming;
 use super::record::{Account, EntryPlace, Folder, Gone, Message, Rights, StateRun, push_run};
 use super::{Store, Tx, layout, lock, quota, rows, schema};
 
@@ -271,8 +271,8 @@ impl Tx<'_, '_> {
         self.demand(account, &row, Rights::INSERT)?;
         let mut owner = rows::need_account(self.txn, account)?;
         if !ignore_quota {
-            let more = Usage { bytes: items.iter().map(|item| item.staged.size()).sum(), messages: items.len() as u64 };
-            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, more, now_s)?;
+            let coming = Coming::of(items.iter().map(|item| item.staged.size()));
+            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, coming, now_s)?;
         }
         if row
             .uidnext
@@ -422,9 +422,8 @@ impl Tx<'_, '_> {
         let (allowed, with_keywords) = super::acl::flags_of(self.rights(account, &row));
         let owner = rows::need_account(self.txn, account)?;
         if !self.is_one_root(account, &owner, moved_from, &row)? {
-            let bytes = sources.iter().map(|source| source.message.size).sum();
-            let more = Usage { bytes, messages: sources.len() as u64 };
-            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, more, now_s)?;
+            let coming = Coming::of(sources.iter().map(|source| source.message.size));
+            quota::admit(self.txn, &self.store.rules(), (account, &owner), &row, coming, now_s)?;
         }
         let dir = self.folder_dir(account, &owner.userid, &row)?;
         let mut target = Target { account, row, owner, modseq: 0, dir: &dir, index: Vec::new(), now_s };

@@ -161,8 +161,10 @@ impl Store {
                     }
                 }
                 let states = tx.states_of(from, sources)?;
+                let roots = tx.quota_roots(from.0)?;
                 let copied = tx.append_copies(to.0, to.1, sources, &states, now_s, Some(from.1))?;
                 tx.remove(from.0, from.1, &moved, now_s)?;
+                tx.hand_clocks_on(from.0, &roots)?;
                 crate::crash_point!("move.after-rows");
                 Ok(copied)
             })

@@ -20,6 +20,7 @@ mod error;
 mod expunge;
 mod flags;
 mod folder;
+mod grace;
 mod ids;
 mod index_file;
 mod intent;
@@ -71,7 +72,7 @@ pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use purge::{Links, Purged, Removed};
-pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use quota::{Coming, Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use reader::Readers;
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,

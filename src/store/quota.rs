@@ -109,6 +109,28 @@ impl Usage {
     }
 }
 
+/// Messages that are to come into one folder together: all of them or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coming {
+    /// All of them.
+    pub all: Usage,
+    /// Those before the last one: with overdraft they have to fit, the last one carries the root over its quota.
+    pub before_last: Usage,
+}
+
+impl Coming {
+    /// Messages of these sizes, in their order.
+    pub fn of(sizes: impl IntoIterator<Item = u64>) -> Coming {
+        sizes.into_iter().fold(Coming::default(), Coming::then)
+    }
+
+    /// With one more message, of so many bytes.
+    #[must_use]
+    pub fn then(self, bytes: u64) -> Coming {
+        Coming { all: self.all.and(Usage { bytes, messages: 1 }), before_last: self.all }
+    }
+}
+
 impl Account {
     /// Bytes and messages in all folders.
     pub fn usage(&self) -> Usage {
@@ -155,43 +177,66 @@ impl Store {
         })
     }
 
-    /// Checks that there is room for `more` in a folder now; what counts is the check of the change itself.
+    /// Sets the limits of one root in one step, whatever the others become meanwhile: those of the account, or with a path those of that folder, which
+    /// ceases to be a root without any. The grace period of what is over its new limit begins now.
     ///
     /// # Errors
-    /// `OverQuota`; the folder does not exist, or a row is damaged.
-    pub fn room_for(&self, account: AccountId, folder: FolderId, more: Usage) -> Result<(), StoreError> {
+    /// `NotFound`: there is no such folder, or it holds no messages; the account does not exist, or the disk fails.
+    pub fn set_root_limits(
+        &self,
+        account: AccountId,
+        folder: Option<&FolderPath>,
+        (bytes, messages): (Option<u64>, Option<u64>),
+        now_s: i64,
+    ) -> Result<(), StoreError> {
+        self.change(account, |tx| {
+            let mut owner = rows::need_account(tx.txn, account)?;
+            match folder {
+                None => (owner.quota_bytes, owner.quota_messages) = (bytes, messages),
+                Some(path) => {
+                    if rows::resolve(tx.txn, account, path)?.is_none_or(|row| row.noselect) {
+                        return Err(StoreError::missing("the mailbox"));
+                    }
+                    let (path, limits) = (path.to_string(), &mut owner.folder_limits);
+                    let over_since_s =
+                        limits.iter().find(|old| old.path == path).map_or(0, |old: &FolderLimit| old.over_since_s);
+                    limits.retain(|old| old.path != path);
+                    if bytes.is_some() || messages.is_some() {
+                        limits.push(FolderLimit { path, bytes, messages, over_since_s });
+                        limits.sort_by(|a, b| a.path.cmp(&b.path));
+                    }
+                }
+            }
+            tx.keep_quota_clock(account, &mut owner, true, Some(now_s))?;
+            rows::put_account(tx.txn, account, &owner)
+        })
+    }
+
+    /// Checks that there is room for messages in a folder now; what counts is the check of the change itself. `leaving` is a message of `size` bytes in a
+    /// folder that goes when they come: its room is there for them.
+    ///
+    /// # Errors
+    /// `OverQuota`; a folder does not exist, or a row is damaged.
+    pub fn room_for(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        coming: Coming,
+        leaving: Option<(FolderId, u64)>,
+    ) -> Result<(), StoreError> {
         let rules = self.inner.rules();
         let read = self.shard_of(account)?.env()?.read()?;
         let owner = rows::need_account(&read, account)?;
         let row = rows::need_folder(&read, account, folder)?;
-        // Whether the grace period has ended is the matter of deliveries.
-        admit(&read, &rules, (account, &owner), &row, more, 0)
-    }
-
-    /// A delivery did not fit into a folder: the grace period begins, unless it runs. Returns whether the owner is to be warned.
-    ///
-    /// # Errors
-    /// The folder does not exist, or the disk fails.
-    pub fn note_refusal(&self, account: AccountId, folder: FolderId, now_s: i64) -> Result<bool, StoreError> {
-        let view = self.view(account)?;
-        let owner = view.account()?;
-        let at = match view.folder(folder)? {
-            Some(row) => nearest(&owner, &rows::path(view.rows(), account, &row)?),
-            None => None,
-        };
-        let since =
-            at.and_then(|at| owner.folder_limits.get(at)).map_or(owner.over_since_s, |limit| limit.over_since_s);
-        let rules = self.inner.rules();
-        let nearly_full = match view.folder(folder)? {
-            Some(row) => root_of(view.rows(), account, &owner, &row)?.is_nearly_full(&rules),
-            None => false,
-        };
-        if since != 0 || !nearly_full {
-            // Every delivery to a full mailbox comes by here: it costs no commit.
-            return Ok(is_warning_due(&self.inner.rules(), &owner, &view.quota_roots()?, now_s));
+        let mut root = root_of(&read, account, &owner, &row)?;
+        if let Some((from, bytes)) = leaving {
+            let from = rows::need_folder(&read, account, from)?;
+            if root_of(&read, account, &owner, &from)?.folder == root.folder {
+                root.usage = root.usage.without(Usage { bytes, messages: 1 });
+            }
         }
-        drop(view);
-        self.change(account, |tx| tx.start_quota_clock(account, folder, now_s))
+        // Whether the grace period has ended is the matter of deliveries.
+        root.admit(&rules, &owner.userid, coming, 0)
     }
 
     /// Puts a quota warning into a folder, whatever the quota, unless another was delivered meanwhile: of several deliveries that see that one is due,
@@ -360,7 +405,7 @@ pub(super) fn nearest(owner: &Account, path: &FolderPath) -> Option<usize> {
     limits.iter().filter(above).max_by_key(|(_, limit)| limit.path.len()).map(|(at, _)| *at)
 }
 
-/// Checks that there is room for `more` in a folder.
+/// Checks that there is room for messages in a folder.
 ///
 /// # Errors
 /// `OverQuota`, with what whoever delivers has to know; a row is damaged.
@@ -369,28 +414,13 @@ pub(super) fn admit<R: Rows + ?Sized>(
     rules: &Rules,
     (account, owner): (AccountId, &Account),
     folder: &Folder,
-    more: Usage,
+    coming: Coming,
     now_s: i64,
 ) -> Result<(), StoreError> {
     if !rules.enforce {
         return Ok(());
     }
-    let root = root_of(rows, account, owner, folder)?;
-    let fits = if rules.overdraft && root.has_room_at_all() {
-        !root.usage.exceeds(root.bytes, root.messages)
-    } else {
-        !root.usage.and(more).exceeds(root.bytes, root.messages)
-    };
-    if fits {
-        return Ok(());
-    }
-    let name = format!("user/{}", owner.userid);
-    let since_s = if root.over_since_s == 0 { now_s } else { root.over_since_s };
-    Err(StoreError::OverQuota {
-        what: root.folder.as_ref().map_or_else(|| name.clone(), |path| format!("{name}/{path}")),
-        runs: root.over_since_s != 0,
-        bounce: now_s.saturating_sub(since_s) >= rules.grace_s,
-    })
+    root_of(rows, account, owner, folder)?.admit(rules, &owner.userid, coming, now_s)
 }
 
 /// The root that a folder counts for.
@@ -409,6 +439,23 @@ pub(super) fn root_of<R: Rows + ?Sized>(
 }
 
 impl Root {
+    /// Checks that there is room for messages.
+    fn admit(&self, rules: &Rules, userid: &str, coming: Coming, now_s: i64) -> Result<(), StoreError> {
+        // With overdraft the message that carries it over the quota comes in, and none behind that.
+        let overdraft = rules.overdraft && self.has_room_at_all();
+        let more = if overdraft { coming.before_last } else { coming.all };
+        if !rules.enforce || !self.usage.and(more).exceeds(self.bytes, self.messages) {
+            return Ok(());
+        }
+        let name = format!("user/{userid}");
+        let since_s = if self.over_since_s == 0 { now_s } else { self.over_since_s };
+        Err(StoreError::OverQuota {
+            what: self.folder.as_ref().map_or_else(|| name.clone(), |path| format!("{name}/{path}")),
+            runs: self.over_since_s != 0,
+            bounce: now_s.saturating_sub(since_s) >= rules.grace_s,
+        })
+    }
+
     /// False with a limit of 0: then nothing may be here, overdraft or not.
     fn has_room_at_all(&self) -> bool {
         self.bytes != Some(0) && self.messages != Some(0)
@@ -424,7 +471,7 @@ impl Root {
     }
 
     /// True from the warning threshold on, also where nobody is warned: what does not fit there is refused because the root is full.
-    fn is_nearly_full(&self, rules: &Rules) -> bool {
+    pub(super) fn is_nearly_full(&self, rules: &Rules) -> bool {
         self.is_used_up(rules) || self.percent() >= Some(u64::from(rules.warn_percent))
     }
 
@@ -443,83 +490,9 @@ impl Root {
 }
 
 /// True when a warning is to be delivered: one of the roots is full enough, and the last warning is long enough ago.
-fn is_warning_due(rules: &Rules, owner: &Account, roots: &[Root], now_s: i64) -> bool {
+pub(super) fn is_warning_due(rules: &Rules, owner: &Account, roots: &[Root], now_s: i64) -> bool {
     let Some(every_s) = rules.warn_every_s else { return false };
     // A clock that was put back does not keep a warning away for years.
     let rests = owner.warned_s != 0 && (0..every_s).contains(&now_s.saturating_sub(owner.warned_s));
     !rests && roots.iter().any(|root| root.is_to_be_told(rules))
-}
-
-impl Tx<'_, '_> {
-    /// Starts the clocks of the grace period where the quota is used up now; without a time they do not start. They stop where something went away
-    /// (`fell`; also a new limit is that) and it is not used up. To be called when the rows of folders are stored and before the account's.
-    /// Returns whether the owner is to be warned, and whether the account's own quota is used up.
-    pub(super) fn keep_quota_clock(
-        &mut self,
-        account: AccountId,
-        owner: &mut Account,
-        fell: bool,
-        now_s: Option<i64>,
-    ) -> Result<(bool, bool), StoreError> {
-        let nothing = owner.folder_limits.is_empty() && owner.quota_bytes.is_none() && owner.quota_messages.is_none();
-        if nothing {
-            owner.over_since_s = 0;
-            return Ok((false, false));
-        }
-        let rules = self.store.rules();
-        let roots = roots(self.txn, account, owner)?;
-        for (at, root) in roots.iter().enumerate() {
-            let clock = match at.checked_sub(1) {
-                None => &mut owner.over_since_s,
-                Some(folder) => match owner.folder_limits.get_mut(folder) {
-                    Some(limit) => &mut limit.over_since_s,
-                    None => continue,
-                },
-            };
-            match (root.is_used_up(&rules), *clock) {
-                (false, _) if fell || !root.is_nearly_full(&rules) => *clock = 0,
-                (true, 0) => *clock = now_s.map_or(0, |now_s| now_s.max(1)),
-                _ => {}
-            }
-        }
-        let due = now_s.is_some_and(|now_s| is_warning_due(&rules, owner, &roots, now_s));
-        Ok((due, roots.first().is_some_and(|root| root.is_used_up(&rules))))
-    }
-
-    /// True when messages that go from one folder of the account to another stay in the same root.
-    pub(super) fn is_one_root(
-        &self,
-        account: AccountId,
-        owner: &Account,
-        from: Option<FolderId>,
-        to: &Folder,
-    ) -> Result<bool, StoreError> {
-        let Some(from) = from else { return Ok(false) };
-        if owner.folder_limits.is_empty() {
-            return Ok(true);
-        }
-        let from = rows::need_folder(self.txn, account, from)?;
-        let root = |row: &Folder| Ok::<_, StoreError>(nearest(owner, &rows::path(self.txn, account, row)?));
-        Ok(root(&from)? == root(to)?)
-    }
-
-    /// Starts the clock of the root of a folder because a delivery did not fit into what is nearly full. One that is too large for a mailbox with room
-    /// is no beginning: its owner has reached nothing.
-    fn start_quota_clock(&mut self, account: AccountId, folder: FolderId, now_s: i64) -> Result<bool, StoreError> {
-        let mut owner = rows::need_account(self.txn, account)?;
-        let row = rows::need_folder(self.txn, account, folder)?;
-        let rules = self.store.rules();
-        let nearly_full = root_of(self.txn, account, &owner, &row)?.is_nearly_full(&rules);
-        let at = nearest(&owner, &rows::path(self.txn, account, &row)?);
-        let clock = match at.and_then(|at| owner.folder_limits.get_mut(at)) {
-            Some(limit) => &mut limit.over_since_s,
-            None => &mut owner.over_since_s,
-        };
-        if *clock == 0 && nearly_full {
-            *clock = now_s.max(1);
-            rows::put_account(self.txn, account, &owner)?;
-        }
-        let roots = roots(self.txn, account, &owner)?;
-        Ok(is_warning_due(&rules, &owner, &roots, now_s))
-    }
 }

@@ -91,6 +91,7 @@ impl Store {
                 let Some(mut row) = rows::folder(tx.txn, account, folder)? else {
                     return Ok(());
                 };
+                let roots = tx.quota_roots(account)?;
                 let mut owner = rows::need_account(tx.txn, account)?;
                 tx.txn.del(&schema::name(account, row.parent, &row.component))?;
                 row.parent = parent;
@@ -104,7 +105,8 @@ impl Store {
                     }
                 }
                 tx.keep_quota_clock(account, &mut owner, true, None)?;
-                rows::put_account(tx.txn, account, &owner)
+                rows::put_account(tx.txn, account, &owner)?;
+                tx.hand_clocks_on(account, &roots)
             })
             .map_err(Failed::moved)?;
         }

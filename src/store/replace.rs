@@ -26,9 +26,12 @@ impl Store {
             if rows::message(tx.txn, account, from, uid)?.is_none() {
                 return Err(StoreError::Expunged { uid });
             }
+            let roots = tx.quota_roots(account)?;
             tx.remove(account, from, &UidSet::one(uid), now_s)?;
             crate::crash_point!("replace.after-remove");
-            tx.append(account, to, std::slice::from_ref(item), false, now_s)
+            let appended = tx.append(account, to, std::slice::from_ref(item), false, now_s)?;
+            tx.hand_clocks_on(account, &roots)?;
+            Ok(appended)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Damage on purpose, for tests: compiled with the feature `failpoints` only.
 
-use super::{AccountId, FolderId, Store, StoreError, Usage, rows};
+use super::{AccountId, FolderId, Store, StoreError, Usage, rows, schema};
 
 impl Store {
     /// Records another usage of a folder than its messages have, and the sum of it with the account.
@@ -19,6 +19,17 @@ impl Store {
             rows::put_folder(tx.txn, account, &row)?;
             rows::put_account(tx.txn, account, &owner)
         })
+    }
+
+    /// Leaves rows of a domain that cannot be read.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn spoil_domain(&self, domain: &str) -> Result<(), StoreError> {
+        for shard in &self.inner.shards {
+            shard.group()?.run(|txn, _| rows::put(txn, &schema::domain(domain), vec![0xff]))?;
+        }
+        Ok(())
     }
 
     /// Records another usage of an account than its folders have.

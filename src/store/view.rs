@@ -160,6 +160,21 @@ impl View<'_> {
         super::quota::roots(&self.read, self.account, &self.account()?)
     }
 
+    /// The quota roots as they would be with other limits than those of the account's row; no clock runs.
+    ///
+    /// # Errors
+    /// The account does not exist, or a row is damaged.
+    pub fn quota_roots_under(&self, limits: &super::Limits) -> Result<Vec<super::QuotaRoot>, StoreError> {
+        let owner = super::record::Account {
+            quota_bytes: limits.bytes,
+            quota_messages: limits.messages,
+            folder_limits: limits.folders.clone(),
+            over_since_s: 0,
+            ..self.account()?
+        };
+        super::quota::roots(&self.read, self.account, &owner)
+    }
+
     /// The folder at a path.
     ///
     /// # Errors

@@ -105,7 +105,12 @@ impl Site {
         };
         let stop = AtomicBool::new(false);
         let links = Mutex::default();
-        let run = Run { store: &self.store, rules: &rules, settings: &settings, stop: &stop, matched: &matched, links };
+        let watch = msgstore::ops::quota::watch::Settings::default();
+        let nobody = msgstore::directory::Options::default();
+        let directory = msgstore::directory::Directory::open(std::path::Path::new("/nonexistent"), nobody);
+        let quota = (&watch, &directory);
+        let store = &self.store;
+        let run = Run { store, rules: &rules, settings: &settings, quota, stop: &stop, matched: &matched, links };
         let mut outcomes = Vec::new();
         let ended = run.run(run.accounts().unwrap(), &mut |outcome| outcomes.push(outcome));
         (outcomes, ended)

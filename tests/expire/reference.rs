@@ -284,6 +284,10 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
     let rules = Rules { global, ..Rules::default() };
     let matched: Vec<AtomicBool> = rules.global.rules.iter().map(|_| AtomicBool::new(false)).collect();
     let stop = AtomicBool::new(false);
+    // No status is written: nobody is asked.
+    let watch = msgstore::ops::quota::watch::Settings::default();
+    let nobody = msgstore::directory::Options::default();
+    let directory = msgstore::directory::Directory::open(std::path::Path::new("/nonexistent"), nobody);
     let run = |dry_run: bool| {
         let settings = Settings {
             expire: true,
@@ -300,7 +304,9 @@ fn check(mails: &[Mail], specs: &[Spec]) -> Result<(), TestCaseError> {
             clock: || NOW,
         };
         let links = Default::default();
-        let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched, links };
+        let quota = (&watch, &directory);
+        let run =
+            Run { store: &store, rules: &rules, settings: &settings, quota, stop: &stop, matched: &matched, links };
         let mut done = Vec::new();
         run.run(run.accounts().unwrap(), &mut |outcome| {
             assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);

@@ -259,7 +259,7 @@ fn messages_go_from_one_user_to_another() {
     // How full the owner's account is is his business.
     assert_eq!(
         ann.ask(&format!("getquotaroot {WORK}")),
-        [format!("* QUOTAROOT {WORK} \"user/joe\""), "OK Completed".into()]
+        [format!("* QUOTAROOT {WORK} user/joe"), "OK Completed".into()]
     );
     let log = daemon.log();
     assert!(log.contains("acl: joe at user/joe/Work: ann lrswid (was nothing)"), "{log}");

@@ -125,7 +125,14 @@ impl Instance {
         let it = Instance { dir, stored: None, checked: true };
         let second = format!("second={}", it.base().join("disk2").display());
         let mut words = vec!["--base", it.base().to_str().unwrap(), "--domain", "example.org", "--partition", &second];
-        words.extend(["--set", "service.lmtp.enable=no", "--set", "local.sched.enable=no", "--set", "local.watcher.enable=no"]);
+        words.extend([
+            "--set",
+            "service.lmtp.enable=no",
+            "--set",
+            "local.sched.enable=no",
+            "--set",
+            "local.watcher.enable=no",
+        ]);
         let sets: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         for set in &sets {
             words.extend(["--set", set]);

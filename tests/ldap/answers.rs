@@ -313,3 +313,21 @@ fn who_writes_below_one_domain_has_no_rights_in_another() {
         }
     }
 }
+
+#[test]
+fn membership_of_the_group_is_remembered_for_its_time() {
+    let Some(slapd) = Slapd::start(&data(), "") else { return };
+    let mut remembering = settings(&slapd, None);
+    remembering.membership_lifetime = std::time::Duration::from_secs(3600);
+    let (keeps, asks) = (Directory::ldap(remembering, options()), Directory::ldap(settings(&slapd, None), options()));
+    let is_admin = |directory: &Directory, name| here(directory.lookup(name).unwrap()).service_admin;
+    assert!(is_admin(&keeps, "chief") && !is_admin(&keeps, "joe") && is_admin(&asks, "chief"));
+    let group = "cn=Service Administrators,ou=Groups,o=isp";
+    let joe = here(asks.lookup("joe").unwrap()).dn;
+    asks.replace(group, &[("uniqueMember", &[&joe])]).unwrap();
+    // Both answers are remembered; whoever asks anew, or has changed something himself, knows better.
+    assert!(is_admin(&keeps, "chief") && !is_admin(&keeps, "joe"));
+    assert!(!is_admin(&asks, "chief") && is_admin(&asks, "joe"));
+    keeps.replace(&joe, &[("sn", &["New"])]).unwrap();
+    assert!(!is_admin(&keeps, "chief") && is_admin(&keeps, "joe"));
+}

@@ -26,12 +26,17 @@ fn life_of(directory: &Directory) {
         let user = directory.entry(userid).unwrap().unwrap_or_else(|| panic!("{userid}"));
         assert_eq!((user.userid.as_str(), user.name.as_str(), user.status), (userid, "New, One", Status::Active));
         assert!(directory.authenticate(userid, "secret").is_ok());
+        // The entry has no status at first; what somebody else has written meanwhile stays.
+        let mut before = Status::Active;
         for status in [Status::Overquota, Status::Deleted, Status::Active, Status::Hold] {
-            directory.set_status(userid, status).unwrap();
+            assert!(!directory.change_status(userid, Status::Inactive, status).unwrap());
+            assert!(directory.change_status(userid, before, status).unwrap());
+            assert!(!directory.change_status(userid, before, Status::Inactive).unwrap());
             assert_eq!(directory.entry(userid).unwrap().unwrap().status, status);
+            before = status;
         }
         assert!(matches!(directory.authenticate(userid, "secret"), Err(DirectoryError::Blocked(Status::Hold))));
-        directory.set_status(userid, Status::Active).unwrap();
+        assert!(directory.change_status(userid, Status::Hold, Status::Active).unwrap());
         let hash = password::create("better").unwrap();
         let keys = Hash::ALL.map(|hash| Keys::create(hash, "better").unwrap());
         let values = keys.each_ref().map(Keys::value);
@@ -48,14 +53,21 @@ fn life_of(directory: &Directory) {
         directory.delete(&user.dn).unwrap();
         assert_eq!(directory.entry(userid).unwrap(), None);
         assert!(matches!(directory.delete(&user.dn), Err(DirectoryError::NoUser(_))));
-        assert!(matches!(directory.set_status(userid, Status::Active), Err(DirectoryError::NoUser(_))));
+        assert!(matches!(
+            directory.change_status(userid, Status::Hold, Status::Active),
+            Err(DirectoryError::NoUser(_))
+        ));
     }
-    directory.set_domain_status("siroe.com", Status::Overquota).unwrap();
+    assert!(!directory.change_domain_status("siroe.com", Status::Hold, Status::Overquota).unwrap());
+    assert!(directory.change_domain_status("siroe.com", Status::Active, Status::Overquota).unwrap());
     assert_eq!(directory.domain("siroe.com").unwrap().unwrap().status, Status::Overquota);
     assert_eq!(directory.entry("joe@siroe.com").unwrap().unwrap().standing(), Status::Overquota);
-    directory.set_domain_status("SIROE.com", Status::Active).unwrap();
+    assert!(directory.change_domain_status("SIROE.com", Status::Overquota, Status::Active).unwrap());
     assert_eq!(directory.entry("joe@siroe.com").unwrap().unwrap().standing(), Status::Active);
-    assert!(matches!(directory.set_domain_status("unheard.org", Status::Active), Err(DirectoryError::NoDomain(_))));
+    assert!(matches!(
+        directory.change_domain_status("unheard.org", Status::Active, Status::Hold),
+        Err(DirectoryError::NoDomain(_))
+    ));
 }
 
 #[test]
@@ -71,7 +83,7 @@ fn entries_live_and_end_in_a_file_and_on_a_server() {
     life_of(&Directory::ldap(remembering, options()));
     // Who may only read is told so.
     let reader = Directory::ldap(settings(&slapd, Some((READER, READER_PASSWORD))), options());
-    let error = reader.set_status("joe", Status::Hold).unwrap_err();
+    let error = reader.change_status("joe", Status::Active, Status::Hold).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().contains("refuses to change uid=joe,ou=People,o=example.org,o=isp"), "{error}");
     assert_eq!(reader.entry("joe").unwrap().unwrap().status, Status::Active);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use msgstore::directory::{Directory, DirectoryError, ErrorKind, Home};
+use msgstore::directory::{Directory, DirectoryError, ErrorKind, Home, Status};
 
 use super::slapd::{READER, READER_PASSWORD, Slapd};
 use super::{data, options, settings};
@@ -31,7 +31,7 @@ fn says_nothing(directory: &Directory, reason: &str) {
     assert_eq!(kind(directory.problems().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(kind(directory.prepare().unwrap_err()), ErrorKind::Unavailable);
     assert_eq!(
-        kind(directory.set_domain_status("example.org", Default::default()).unwrap_err()),
+        kind(directory.change_domain_status("example.org", Status::Active, Status::Hold).unwrap_err()),
         ErrorKind::Unavailable
     );
 }
@@ -69,7 +69,9 @@ fn another_server_takes_its_place() {
     let directory = Directory::ldap(both.clone(), options());
     is_well(&directory);
     let status = |server: &Slapd, status| {
-        Directory::ldap(settings(server, None), options()).set_status("ann", status).unwrap();
+        let other = Directory::ldap(settings(server, None), options());
+        let now = other.entry("ann").unwrap().unwrap().status;
+        assert!(now == status || other.change_status("ann", now, status).unwrap());
     };
     // The first is asked as long as it is there, and again when it is back.
     use msgstore::directory::Status::{Active, Overquota};
@@ -334,4 +336,25 @@ fn what_a_server_does_not_give_in_one_piece_comes_in_pages() {
         "{error}"
     );
     assert!(matches!(directory.lookup("u00700").unwrap(), Home::Here(_)));
+}
+
+#[test]
+fn a_service_that_refreshes_still_obeys() {
+    let Some(slapd) = Slapd::start(&data(), "") else { return };
+    let it = super::tools::instance(&slapd, &[]);
+    let imapd = crate::instance::imapd::Imapd::start(&it);
+    // From now on nobody answers, for longer than any test waits.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (name, value) in [
+        ("local.ugldaphost", silent.local_addr().unwrap().to_string()),
+        ("local.ldapconnecttimeout", "7200".to_owned()),
+    ] {
+        it.run("configutil", &["-o", name, "-v", &value]).ended(0);
+    }
+    let pid = nix::unistd::Pid::from_raw(imapd.pid());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let _asked = silent.accept().unwrap();
+    // The old servers are asked until the new ones have answered, and the end comes at once.
+    assert_eq!(imapd.connect().ask("login joe secret"), ["OK User logged in"]);
+    imapd.stop();
 }

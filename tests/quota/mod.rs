@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stderr)]
 
 mod day;
+mod domains;
 mod states;
+pub mod status;
 
-use msgstore::store::{Flags, FolderId, Limits};
+use msgstore::store::Flags;
 
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
@@ -243,37 +245,4 @@ fn a_full_domain_takes_no_mail() {
     set(&it, "store.quotaenforcement", "off");
     it.run_with("deliver", &["ann@siroe.com"], TEXT).ok();
     assert_eq!(it.store().domain_usage("siroe.com").unwrap().messages, 5);
-}
-
-#[test]
-pub fn the_status_overquota_comes_and_goes_with_the_usage() {
-    let it = Instance::with(&[("local.store.overquotastatus", "on")]);
-    it.accounts(&["joe"]);
-    attribute(&it, "joe", "mailMsgQuota", "1");
-    let deliver = || it.run_with("deliver", &["joe"], TEXT).code;
-    let status = || {
-        let text = std::fs::read_to_string(it.base().join("config/directory.ldif")).unwrap();
-        text.lines().filter_map(|line| line.strip_prefix("mailUserStatus: ")).next_back().unwrap_or("").to_owned()
-    };
-    // The message that carries it over the quota comes in.
-    assert_eq!((deliver(), status().as_str()), (0, "active"));
-    assert_eq!((deliver(), status().as_str()), (0, "overquota"));
-    assert_eq!(deliver(), 75);
-    // Its owner makes room.
-    let imapd = Imapd::start(&it);
-    let mut client = imapd.login("joe");
-    client.ask("select INBOX");
-    client.ask("store 1 +flags (\\Deleted)");
-    client.ask("close");
-    assert_eq!((status().as_str(), deliver(), status().as_str()), ("active", 0, "overquota"));
-    // Or an administrator a new limit: the next delivery finds that.
-    attribute(&it, "joe", "mailMsgQuota", "9");
-    assert_eq!((deliver(), status().as_str()), (0, "active"));
-    // Without the parameter nothing is written.
-    set(&it, "store.overquotastatus", "off");
-    attribute(&it, "joe", "mailMsgQuota", "3");
-    assert_eq!((deliver(), status().as_str()), (75, "active"));
-    let (account, _) = it.mailbox("user/joe/INBOX");
-    it.store().set_limits(account, &Limits::default(), 1).unwrap();
-    assert_eq!(it.store().view(account).unwrap().folder(FolderId::INBOX).unwrap().unwrap().exists, 3);
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use msgstore::store::{
-    AccountId, Delivery, Flags, FolderId, FolderLimit, FolderPath, Kind, Limits, QuotaRules, StoreError, UidSet, Usage,
+    AccountId, Coming, Delivery, Flags, FolderId, FolderLimit, FolderPath, Kind, Limits, QuotaRules, StoreError,
+    UidSet, Usage,
 };
 
 use super::{Fixture, NOW, message};
@@ -72,15 +73,15 @@ fn what_fits_exactly_fits() {
     assert_eq!(f.store.append(joe, INBOX, &two, NOW).unwrap_err().kind(), Kind::OverQuota);
     deliver(&f, joe, INBOX, 10, NOW).unwrap();
     assert!(!bounced(deliver(&f, joe, INBOX, 10, NOW)));
-    let more = Usage { bytes: 1, messages: 1 };
-    assert_eq!(f.store.room_for(joe, INBOX, more).unwrap_err().kind(), Kind::OverQuota);
+    let more = Coming::of([1]);
+    assert_eq!(f.store.room_for(joe, INBOX, more, None).unwrap_err().kind(), Kind::OverQuota);
     assert_eq!(f.store.copy((joe, INBOX), &UidSet::one(1), (joe, INBOX), NOW).unwrap_err().kind(), Kind::OverQuota);
     // A move within the account takes no room.
     let work = f.folder(joe, "Work");
     assert_eq!(f.store.move_messages((joe, INBOX), &UidSet::one(1), (joe, work), NOW).unwrap().pairs.len(), 1);
     // Nothing is enforced: usage is counted all the same.
     rules.lock().unwrap().enforce = false;
-    f.store.room_for(joe, INBOX, more).unwrap();
+    f.store.room_for(joe, INBOX, more, None).unwrap();
     deliver(&f, joe, INBOX, 10, NOW).unwrap();
     assert_eq!(f.store.view(joe).unwrap().account().unwrap().usage(), Usage { bytes: 220, messages: 4 });
     rules.lock().unwrap().enforce = true;
@@ -170,6 +171,111 @@ fn with_overdraft_one_message_carries_the_mailbox_over() {
         assert_eq!(deliver(&f, ann, INBOX, 10, NOW).unwrap(), due);
     }
     assert!(!bounced(deliver(&f, ann, INBOX, 10, NOW)));
+}
+
+#[test]
+fn of_several_messages_only_one_may_carry_the_mailbox_over() {
+    let (f, rules) = ruled();
+    rules.lock().unwrap().overdraft = true;
+    let joe = f.account("joe");
+    let work = f.folder(joe, "Work");
+    f.store.set_limits(joe, &limits(Some(250), None), NOW).unwrap();
+    let staged = f.stage(&text(100));
+    let items = |count: usize| (0..count).map(|_| message(&staged, Flags::NONE)).collect::<Vec<_>>();
+    let over = |result: Result<(), StoreError>| assert_eq!(result.unwrap_err().kind(), Kind::OverQuota);
+    over(f.store.append(joe, INBOX, &items(4), NOW).map(drop));
+    over(f.store.room_for(joe, INBOX, Coming::of([100; 4]), None));
+    f.store.room_for(joe, INBOX, Coming::of([100; 3]), None).unwrap();
+    // The third of three carries it over; then nothing comes in, by whatever way.
+    f.store.append(joe, INBOX, &items(3), NOW).unwrap();
+    over(f.store.append(joe, INBOX, &items(1), NOW).map(drop));
+    f.store.remove(joe, INBOX, &UidSet::from_ranges([(1, 2)]), NOW).unwrap();
+    f.store.set_limits(joe, &limits(None, Some(2)), NOW).unwrap();
+    f.store.append(joe, work, &items(2), NOW).unwrap();
+    over(f.store.copy((joe, work), &UidSet::from_ranges([(1, 2)]), (joe, INBOX), NOW).map(drop));
+    f.store.set_limits(joe, &limits(None, Some(3)), NOW).unwrap();
+    over(f.store.copy((joe, work), &UidSet::from_ranges([(1, 2)]), (joe, INBOX), NOW).map(drop));
+    f.store.copy((joe, work), &UidSet::one(1), (joe, INBOX), NOW).unwrap();
+}
+
+#[test]
+fn what_takes_the_place_of_something_leaves_the_clock_running() {
+    let (f, _) = ruled();
+    let joe = f.account("joe");
+    let drafts = f.folder(joe, "Drafts");
+    f.store.set_limits(joe, &limits(None, Some(2)), NOW).unwrap();
+    deliver(&f, joe, INBOX, 100, NOW).unwrap();
+    deliver(&f, joe, INBOX, 100, NOW).unwrap();
+    assert_eq!(since(&f, joe), NOW);
+    let staged = f.stage(&text(50));
+    let item = message(&staged, Flags::NONE);
+    f.store.replace(joe, (INBOX, 1), drafts, &item, NOW + HOUR_S).unwrap();
+    assert_eq!(since(&f, joe), NOW);
+    // A delivery was refused by what is nearly full: neither a move nor a replacement of the same size makes room.
+    f.store.set_limits(joe, &limits(Some(160), None), NOW + 2).unwrap();
+    assert!(!bounced(deliver(&f, joe, INBOX, 100, NOW + 3)));
+    assert_eq!(since(&f, joe), NOW + 3);
+    f.store.move_messages((joe, INBOX), &UidSet::one(2), (joe, drafts), NOW + HOUR_S).unwrap();
+    assert_eq!(since(&f, joe), NOW + 3);
+    f.store.replace(joe, (drafts, 1), INBOX, &item, NOW + HOUR_S).unwrap();
+    assert_eq!(since(&f, joe), NOW + 3);
+    f.store
+        .folder_rename(joe, &FolderPath::parse("Drafts").unwrap(), &FolderPath::parse("Sent").unwrap(), NOW + HOUR_S)
+        .unwrap();
+    assert_eq!(since(&f, joe), NOW + 3);
+    // A smaller one does.
+    let staged = f.stage(&text(20));
+    f.store.replace(joe, (INBOX, 3), INBOX, &message(&staged, Flags::NONE), NOW + HOUR_S).unwrap();
+    assert_eq!(since(&f, joe), 0);
+}
+
+#[test]
+fn a_message_too_large_for_a_mailbox_with_room_begins_nothing() {
+    let (f, rules) = ruled();
+    let joe = f.account("joe");
+    f.store.set_limits(joe, &limits(Some(1000), None), NOW).unwrap();
+    deliver(&f, joe, INBOX, 890, NOW).unwrap();
+    // It never goes back, however often it is tried.
+    for now_s in [NOW, NOW + 100 * HOUR_S] {
+        assert!(!bounced(deliver(&f, joe, INBOX, 950, now_s)));
+        assert_eq!(since(&f, joe), 0);
+    }
+    // From the threshold on the mailbox is what is full.
+    rules.lock().unwrap().warn_percent = 89;
+    assert!(!bounced(deliver(&f, joe, INBOX, 950, NOW + 5)));
+    assert_eq!(since(&f, joe), NOW + 5);
+}
+
+#[test]
+fn one_root_is_set_whatever_the_others_become() {
+    let (f, _) = ruled();
+    let joe = f.account("joe");
+    let archive = f.folder(joe, "Archive");
+    let path = FolderPath::parse("Archive").unwrap();
+    let shown = || {
+        let roots = f.store.view(joe).unwrap().quota_roots().unwrap();
+        roots.into_iter().map(|root| (root.folder, root.bytes, root.messages)).collect::<Vec<_>>()
+    };
+    f.store.set_root_limits(joe, Some(&path), (Some(7), None), NOW).unwrap();
+    f.store.set_root_limits(joe, None, (None, Some(9)), NOW).unwrap();
+    assert_eq!(shown(), [(None, None, Some(9)), (Some("Archive".to_owned()), Some(7), None)]);
+    assert!(!bounced(deliver(&f, joe, archive, 10, NOW)));
+    f.store.set_root_limits(joe, Some(&path), (None, None), NOW).unwrap();
+    assert_eq!(shown(), [(None, None, Some(9))]);
+    let missing = FolderPath::parse("Missing").unwrap();
+    let error = f.store.set_root_limits(joe, Some(&missing), (Some(1), None), NOW).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    // Many at the same time: none is lost.
+    let paths: Vec<FolderPath> = (0..8).map(|n| FolderPath::parse(&format!("f{n}")).unwrap()).collect();
+    for path in &paths {
+        f.folder(joe, &path.to_string());
+    }
+    std::thread::scope(|scope| {
+        for path in &paths {
+            scope.spawn(|| f.store.set_root_limits(joe, Some(path), (Some(5), None), NOW).unwrap());
+        }
+    });
+    assert_eq!(shown().len(), 9);
 }
 
 #[test]

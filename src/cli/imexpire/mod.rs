@@ -19,7 +19,8 @@ use crate::directory::canonical_userid;
 use crate::log;
 use crate::ops::expire::install::Running;
 use crate::ops::expire::{Ended, Rules, Run, Settings};
-use crate::ops::instance::log_settings;
+use crate::ops::instance::{log_settings, open_directory};
+use crate::ops::quota::watch;
 use crate::ops::schedule;
 use crate::os::clock;
 use crate::store::Store;
@@ -165,7 +166,9 @@ pub(super) fn carry_out(ui: &mut Ui, instance: &Instance, conf: &Conf, wanted: W
     let matched: Vec<AtomicBool> = rules.global.rules.iter().map(|_| AtomicBool::new(false)).collect();
     let stop = AtomicBool::new(false);
     let links = Mutex::default();
-    let run = Run { store: &store, rules: &rules, settings: &settings, stop: &stop, matched: &matched, links };
+    let (quota, directory) = (watch::Settings::of(conf), open_directory(instance, conf));
+    let quota = (&quota, &directory);
+    let run = Run { store: &store, rules: &rules, settings: &settings, quota, stop: &stop, matched: &matched, links };
     let accounts = run.accounts().map_err(store_failure)?;
     let form = match &wanted.common {
         Common { json: true, .. } => Form::Json,

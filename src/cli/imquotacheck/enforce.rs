@@ -9,7 +9,8 @@ use super::super::exit::{Exit, Failure};
 use super::super::instance::directory_failure;
 use super::super::ui::Ui;
 use super::{Here, kilobytes, survey_failure};
-use crate::directory::{Directory, DirectoryError, Status};
+use crate::directory::Status;
+use crate::ops::quota::status::{self, StatusError};
 use crate::ops::quotacheck::domains::{self, Verdict};
 use crate::ops::quotacheck::survey::{Whose, domain_of};
 
@@ -44,7 +45,8 @@ pub(super) fn enforce(ui: &mut Ui, here: &Here<'_>) -> anyhow::Result<Exit> {
             // The sum lacks what could not be read.
             verdict.change = None;
         }
-        run.one(ui, "domain", &verdict, &domains::enforce_domain);
+        let write = || domains::enforce_domain(&here.directory, &verdict).map_err(StatusError::from);
+        run.one(ui, "domain", &verdict, &write);
     }
     if here.conf.bool("store.overquotastatus") || here.conf.bool("local.store.overquotastatus") {
         users(ui, here, &mut run)?;
@@ -61,10 +63,16 @@ fn users(ui: &mut Ui, here: &Here<'_>, run: &mut Run<'_>) -> anyhow::Result<()> 
     let rules = here.store.quota_rules();
     let surveyed = here.survey(None).each(&mut |userid, found| {
         // Who cannot be read was named before.
-        if let Some(own) = found.ok().and_then(|subject| subject.roots.into_iter().next()) {
+        let found = found.ok().and_then(|subject| subject.account.zip(subject.roots.into_iter().next()));
+        if let Some((account, own)) = found {
             match here.directory.entry(userid) {
                 Ok(Some(user)) => {
-                    run.one(ui, "user", &domains::of_user(userid, &own, &rules, user.status), &domains::enforce_user);
+                    let verdict = domains::of_user(userid, &own, &rules, user.status);
+                    let write = || {
+                        let now = status::follow_user(&rules, &here.store, &here.directory, account, &user)?;
+                        Ok(Some(now) == verdict.change)
+                    };
+                    run.one(ui, "user", &verdict, &write);
                 }
                 Ok(None) => {}
                 Err(error) => run.failure(ui, userid, &error),
@@ -81,21 +89,27 @@ struct Run<'h> {
     failed: u64,
 }
 
-/// Writes a change.
-type Write = dyn Fn(&Directory, &Verdict) -> Result<(), DirectoryError>;
+/// Writes a change; false: it was not wanted any more.
+type Write<'w> = dyn Fn() -> Result<bool, StatusError> + 'w;
 
 impl Run<'_> {
-    fn one(&mut self, ui: &mut Ui, what: &str, verdict: &Verdict, write: &Write) {
+    fn one(&mut self, ui: &mut Ui, what: &str, verdict: &Verdict, write: &Write<'_>) {
         let Some(change) = verdict.change else {
             if self.here.args.debug {
                 ui.error(format!("{what} {}: {}", verdict.name, verdict.status.name()));
             }
             return;
         };
-        if !self.here.args.dry_run
-            && let Err(error) = write(&self.here.directory, verdict)
-        {
-            return self.failure(ui, &format!("{what} {}", verdict.name), &error);
+        if !self.here.args.dry_run {
+            match write() {
+                Ok(true) => {}
+                Ok(false) => {
+                    return self
+                        .here
+                        .say(ui, &format!("{what} {}: changed meanwhile, nothing is written", verdict.name));
+                }
+                Err(error) => return self.failure(ui, &format!("{what} {}", verdict.name), &error),
+            }
         }
         self.changed += 1;
         if self.here.args.json {
@@ -126,7 +140,7 @@ impl Run<'_> {
         ));
     }
 
-    fn failure(&mut self, ui: &mut Ui, what: &str, error: &DirectoryError) {
+    fn failure(&mut self, ui: &mut Ui, what: &str, error: &dyn std::error::Error) {
         self.failed += 1;
         ui.error(format!("{what}: {error}"));
     }

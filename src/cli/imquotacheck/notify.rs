@@ -43,6 +43,7 @@ pub(super) fn notify(ui: &mut Ui, here: &Here<'_>, files: Files) -> anyhow::Resu
         rules: &rules,
         templates: &templates,
         from: format!("Postmaster <postmaster@{domain}>"),
+        config_dir: here.instance.config_dir(),
         host: host.clone(),
     };
     let mut run = Run { here, notifier, told: 0, would: 0, skipped: 0, failed: 0 };

@@ -195,7 +195,9 @@ impl Form {
                     table.add_row(row);
                 }
             }
-            Form::Program(method) => ui.raw(&method.run(subject, None).map_err(|error| error.to_string())?),
+            Form::Program(method) => {
+                ui.raw(&method.run(here.instance.config_dir(), subject, None).map_err(|error| error.to_string())?)
+            }
         }
         Ok(())
     }

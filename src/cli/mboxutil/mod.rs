@@ -17,6 +17,7 @@ use crate::config::{Conf, Instance};
 use crate::ops::instance::open_directory;
 use crate::ops::mailbox::Selection;
 use crate::ops::mailbox::change::{MailboxError, Mailboxes};
+use crate::ops::quota::watch;
 use crate::os::clock;
 
 /// The tool.
@@ -209,13 +210,15 @@ struct Here {
     store: crate::store::Store,
     directory: crate::directory::Directory,
     default_domain: String,
+    quota: watch::Settings,
 }
 
 impl Here {
     fn new(instance: Instance, conf: Conf) -> anyhow::Result<Here> {
         let store = ready_store(&instance, &conf)?;
         let directory = open_directory(&instance, &conf);
-        Ok(Here { store, directory, default_domain: conf.string("local.defdomain") })
+        let (default_domain, quota) = (conf.string("local.defdomain"), watch::Settings::of(&conf));
+        Ok(Here { store, directory, default_domain, quota })
     }
 
     fn mailboxes(&self) -> Mailboxes<'_> {
@@ -223,6 +226,7 @@ impl Here {
             store: &self.store,
             directory: &self.directory,
             default_domain: Some(self.default_domain.as_str()).filter(|domain| !domain.is_empty()),
+            quota: &self.quota,
             now_s: clock::now_s(),
         }
     }

@@ -62,7 +62,7 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.authcachesize", Int(1, MAX), "10000", "entries", Refresh, "Number of users kept in the login cache."),
     row("service.authcachettl", Int(0, MAX), "900", "seconds", Refresh, "Lifetime of a login-cache entry; 0: there is none."),
     row("service.defaultdomain", Text, "", "", Refresh, "Domain assumed for a login name without one."),
-    row("service.loginseparator", Text, "@", "", Restart, "Character(s) between user and domain in a login name."),
+    row("service.loginseparator", Text, "@", "", Refresh, "Character(s) between user and domain in a login name; of several the first that occurs in the name."),
     row("service.plaintextloginpause", Int(0, MAX), "0", "seconds", Refresh, "Delay after a successful clear-text login."),
     row("service.readtimeout", Int(1, MAX), "10", "seconds", Restart, "Time allowed for a server's greeting and for its answer to a configuration refresh."),
     row("service.listenaddr", Text, "", "", Restart, "Address the services listen on; unset: every address."),

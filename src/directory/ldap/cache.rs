@@ -53,6 +53,14 @@ impl<T: Clone> Cache<T> {
         }
     }
 
+    /// One answer does not count any more.
+    pub(super) fn forget(&self, question: &str) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, size, _)) = kept.answers.remove(question) {
+            kept.size_bytes -= size;
+        }
+    }
+
     /// After a change of the directory nothing that was remembered counts.
     pub(super) fn clear(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,6 +86,10 @@ mod tests {
         }
         cache.keep("99", 7, 100);
         assert_eq!(cache.get("99"), Some(7));
+        let sum: usize = cache.kept.lock().unwrap().answers.values().map(|(_, size, _)| size).sum();
+        assert_eq!(sum, cache.kept.lock().unwrap().size_bytes);
+        cache.forget("99");
+        assert_eq!(cache.get("99"), None);
         let sum: usize = cache.kept.lock().unwrap().answers.values().map(|(_, size, _)| size).sum();
         assert_eq!(sum, cache.kept.lock().unwrap().size_bytes);
         cache.keep("large", 1, 1000);

@@ -48,7 +48,12 @@ pub struct LdapDirectory {
     /// Whoever may be meant by a name.
     people: Cache<Arc<Vec<Record>>>,
     domains: Cache<Option<Domain>>,
+    /// Whether an entry is a member of the group of service administrators, by its distinguished name.
+    admins: Cache<bool>,
 }
+
+/// Bytes of answers about the group of service administrators.
+const ADMINS_BYTES: usize = 1 << 20;
 
 impl LdapDirectory {
     pub(super) fn new(settings: Settings, mut site: Site) -> LdapDirectory {
@@ -60,6 +65,7 @@ impl LdapDirectory {
             site,
             people: Cache::new(bytes - bytes / 8, lifetime),
             domains: Cache::new(bytes / 8, lifetime),
+            admins: Cache::new(ADMINS_BYTES, settings.membership_lifetime),
             wire: Wire::new(settings),
         }
     }
@@ -194,10 +200,23 @@ impl LdapDirectory {
         if !record.user.service_admin
             && let Some(group) = &self.site.admin_group_dn
         {
-            let filter = any(MEMBERS.map(|attribute| equals(attribute, &record.user.dn)));
-            record.user.service_admin = !self.read_one(group, &filter)?.is_empty();
+            record.user.service_admin = self.is_service_admin(group, &record.user.dn)?;
         }
         Ok(Some(record))
+    }
+
+    fn is_service_admin(&self, group: &str, dn: &str) -> Result<bool, DirectoryError> {
+        if let Some(known) = self.admins.get(dn) {
+            return Ok(known);
+        }
+        let filter = any(MEMBERS.map(|attribute| equals(attribute, dn)));
+        let is_member = !self.read_one(group, &filter)?.is_empty();
+        self.admins.keep(dn, is_member, 0);
+        Ok(is_member)
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        self.people.forget(&canonical_address(name));
     }
 
     /// Everybody who may be meant by a name: as userid, or as an address.

@@ -44,6 +44,8 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// For how long they are remembered.
     pub cache_lifetime: Duration,
+    /// For how long it is remembered who is in the group of service administrators.
+    pub membership_lifetime: Duration,
     /// The root of the tree of domains (`service.dcroot`), where it is not below `base_dn`.
     pub dc_root: Option<String>,
     /// Write every question to the log.
@@ -78,6 +80,7 @@ impl Default for Settings {
             search_timeout: Duration::from_secs(60),
             cache_bytes: 0,
             cache_lifetime: Duration::ZERO,
+            membership_lifetime: Duration::ZERO,
             dc_root: None,
             trace: false,
         }

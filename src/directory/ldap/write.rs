@@ -7,9 +7,12 @@ use ldap3::{LdapResult, Mod};
 use super::wire::Failure;
 use super::{LdapDirectory, NO_SUCH_OBJECT, REFERRAL};
 use crate::directory::dn::{Dn, escaped};
-use crate::directory::user::uid_for;
-use crate::directory::{Change, DirectoryError};
+use crate::directory::user::{status_of, uid_for};
+use crate::directory::{Change, DirectoryError, Status};
 
+const NO_SUCH_ATTRIBUTE: u32 = 16;
+const CONSTRAINT_VIOLATION: u32 = 19;
+const ATTRIBUTE_OR_VALUE_EXISTS: u32 = 20;
 const OBJECT_CLASS_VIOLATION: u32 = 65;
 const ENTRY_ALREADY_EXISTS: u32 = 68;
 
@@ -79,6 +82,45 @@ impl LdapDirectory {
         })
     }
 
+    /// Sets a status, if the entry has that of `from`: the server is told the old values, and refuses when they are not there any more.
+    pub(in crate::directory) fn exchange_status(
+        &self,
+        dn: &str,
+        attribute: &str,
+        from: Status,
+        to: Status,
+    ) -> Result<bool, DirectoryError> {
+        let found = self.read_one(dn, "(objectClass=*)")?;
+        let entry = found.first().ok_or_else(|| DirectoryError::NoUser(dn.to_owned()))?;
+        if status_of(entry, attribute) != from {
+            self.people.clear();
+            self.domains.clear();
+            return Ok(false);
+        }
+        let old: HashSet<String> = entry.all(&attribute.to_ascii_lowercase()).collect();
+        let had_none = old.is_empty();
+        let mut changes: Vec<Mod<String>> = Vec::new();
+        if !had_none {
+            changes.push(Mod::Delete(attribute.to_owned(), old));
+        }
+        changes.push(Mod::Add(attribute.to_owned(), HashSet::from([to.name().to_owned()])));
+        let place = dn.to_owned();
+        let answer = self.wire.change(move |mut ldap| async move { Ok(ldap.modify(&place, changes).await?) });
+        let other = |code: u32| match had_none {
+            // Somebody has given it one meanwhile: of an attribute of one value that is a violation.
+            true => [CONSTRAINT_VIOLATION, ATTRIBUTE_OR_VALUE_EXISTS].contains(&code),
+            false => code == NO_SUCH_ATTRIBUTE,
+        };
+        match answer {
+            Ok(result) if other(result.rc) => {
+                self.people.clear();
+                self.domains.clear();
+                Ok(false)
+            }
+            answer => self.change(dn, answer).map(|()| true),
+        }
+    }
+
     pub(in crate::directory) fn delete(&self, dn: &str) -> Result<(), DirectoryError> {
         let entry = dn.to_owned();
         self.change(dn, self.wire.change(move |mut ldap| async move { Ok(ldap.delete(&entry).await?) }))
@@ -88,6 +130,7 @@ impl LdapDirectory {
     fn change(&self, dn: &str, answer: Result<LdapResult, Failure>) -> Result<(), DirectoryError> {
         self.people.clear();
         self.domains.clear();
+        self.admins.clear();
         let result = answer.map_err(|failure| self.unavailable(failure))?;
         self.trace(|| format!("change {dn}: result code {}", result.rc));
         match result.rc {

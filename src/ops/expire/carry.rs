@@ -9,6 +9,7 @@ use super::policy::{Judged, Verdict};
 use super::pool::Weighed;
 use super::rule::{Action, Fill, Reason, Rule};
 use crate::ops::mailbox::show_name;
+use crate::ops::quota::status;
 use crate::store::{AccountId, Chosen, Flags, Folder, FolderId, FolderPath, Kind, Purged, StoreError, Uid, UidSet};
 
 /// Messages that are expunged or moved in one transaction.
@@ -84,6 +85,10 @@ impl Run<'_> {
             if !done.taken.is_empty() || !done.reported.is_empty() || done.purged.messages > 0 {
                 outcome.mailboxes.push(done);
             }
+        }
+        if !self.settings.dry_run && outcome.mailboxes.iter().any(|done| !done.taken.is_empty()) {
+            let (settings, directory) = self.quota;
+            status::follow(settings, self.store, directory, id);
         }
         outcome
     }

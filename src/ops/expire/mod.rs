@@ -24,6 +24,8 @@ pub use carry::{Done, Outcome};
 pub use policy::Verdict;
 pub use rule::{Action, Facts, Origin, Reason, Rule};
 
+use crate::directory::Directory;
+use crate::ops::quota::watch;
 use crate::store::{AccountId, Links, Removed, Store, StoreError};
 use plan::AccountPlan;
 use pool::Threads;
@@ -106,6 +108,8 @@ pub struct Run<'a> {
     pub rules: &'a Rules,
     /// What is to be done.
     pub settings: &'a Settings,
+    /// The status of owners follows their usage, as is configured, in that directory.
+    pub quota: (&'a watch::Settings, &'a Directory),
     /// Set by somebody who wants no more.
     pub stop: &'a AtomicBool,
     /// One for each global rule: set when there is a mailbox that it is for.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::directory::{Directory, DirectoryError, Home, canonical_userid};
 use crate::ops::account::{self, AccountError};
+use crate::ops::quota::{status, watch};
 use crate::store::{
     AccountId, Flags, Folder, FolderId, FolderLock, FolderPath, MailboxName, NameError, Store, StoreError, Uid, UidSet,
     check_userid,
@@ -125,6 +126,8 @@ pub struct Mailboxes<'a> {
     pub directory: &'a Directory,
     /// The domain whose users are written without it.
     pub default_domain: Option<&'a str>,
+    /// What is configured about quota: the status of an owner follows the usage.
+    pub quota: &'a watch::Settings,
     /// The time, seconds since 1970.
     pub now_s: i64,
 }
@@ -342,6 +345,18 @@ impl Mailboxes<'_> {
     /// # Errors
     /// Somebody was faster, the mailbox is locked, the disk fails.
     pub fn carry_out(&self, plan: &Plan) -> Result<u64, MailboxError> {
+        let done = self.carry_out_alone(plan)?;
+        if matches!(
+            plan.action,
+            Action::DeleteFolder | Action::Rename { .. } | Action::Expunge | Action::Restore { .. }
+        ) && let Some(account) = self.store.account_id(&plan.mailbox.owner)?
+        {
+            status::follow(self.quota, self.store, self.directory, account);
+        }
+        Ok(done)
+    }
+
+    fn carry_out_alone(&self, plan: &Plan) -> Result<u64, MailboxError> {
         let name = &plan.mailbox;
         match &plan.action {
             Action::Create { .. } => {

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::survey::{Subject, Survey, SurveyError, domain_of};
 use crate::directory::{Directory, DirectoryError, Domain, Status};
+use crate::ops::quota::status::wanted;
 use crate::store::{QuotaRoot, QuotaRules, Usage};
 
 /// A change of a status, or that there is none.
@@ -63,7 +64,7 @@ pub fn of_domain(domain: &Domain, usage: Usage) -> Verdict {
         bytes: domain.disk_quota,
         messages: domain.msg_quota,
         status: domain.status,
-        change: change(domain.status, full),
+        change: wanted(domain.status, full),
     }
 }
 
@@ -75,33 +76,17 @@ pub fn of_user(userid: &str, own: &QuotaRoot, rules: &QuotaRules, status: Status
         bytes: own.bytes,
         messages: own.messages,
         status,
-        change: change(status, own.is_used_up(rules) && rules.enforce),
+        change: wanted(status, own.is_used_up(rules) && rules.enforce),
     }
 }
 
-/// Only these two change into each other: what an administrator has closed stays as it is.
-fn change(status: Status, full: bool) -> Option<Status> {
-    match (status, full) {
-        (Status::Active, true) => Some(Status::Overquota),
-        (Status::Overquota, false) => Some(Status::Active),
-        _ => None,
-    }
-}
-
-/// Writes a change of a domain's status.
+/// Writes a change of a domain's status, unless somebody has changed it since it was read. Returns whether it was written.
 ///
 /// # Errors
 /// The directory cannot be written.
-pub fn enforce_domain(directory: &Directory, verdict: &Verdict) -> Result<(), DirectoryError> {
-    verdict.change.map_or(Ok(()), |status| directory.set_domain_status(&verdict.name, status))
-}
-
-/// Writes a change of a user's status.
-///
-/// # Errors
-/// The directory cannot be written.
-pub fn enforce_user(directory: &Directory, verdict: &Verdict) -> Result<(), DirectoryError> {
-    verdict.change.map_or(Ok(()), |status| directory.set_status(&verdict.name, status))
+pub fn enforce_domain(directory: &Directory, verdict: &Verdict) -> Result<bool, DirectoryError> {
+    let write = |to| directory.change_domain_status(&verdict.name, verdict.status, to);
+    verdict.change.map_or(Ok(false), write)
 }
 
 #[cfg(test)]

@@ -86,14 +86,15 @@ impl Method {
             .map_err(|errno| MethodError::Run { program: path.to_path_buf(), source: errno.into() })
     }
 
-    /// Runs it for a user; what it wrote.
+    /// Runs it for a user; what it wrote. Its environment is [`program::ENVIRONMENT`] and `CONFIGROOT`, the directory of msg.conf.
     ///
     /// # Errors
     /// [`MethodError`].
-    pub fn run(&self, subject: &Subject, rule: Option<&Rule>) -> Result<Vec<u8>, MethodError> {
+    pub fn run(&self, config_dir: &Path, subject: &Subject, rule: Option<&Rule>) -> Result<Vec<u8>, MethodError> {
         let path = self.program()?;
         let input = format!("{}\n", quota_info(subject, rule));
-        let ended = program::run(path, input.as_bytes(), LONGEST_TEXT, clock::minute())
+        let more = [("CONFIGROOT", config_dir.as_os_str())];
+        let ended = program::run(path, &more, input.as_bytes(), LONGEST_TEXT, clock::minute())
             .map_err(|source| MethodError::Run { program: path.to_path_buf(), source })?;
         if !ended.status.success() {
             return Err(MethodError::Failed { program: path.to_path_buf(), status: ended.status });
@@ -120,8 +121,8 @@ fn quota_info(subject: &Subject, rule: Option<&Rule>) -> serde_json::Value {
         "username": subject.figures.userid,
         "quotakb": limit(subject.figures.bytes.map(|bytes| bytes / 1024)),
         "quotamsg": limit(subject.figures.messages),
-        "usagekb": kilobytes(subject.figures.usage.bytes),
-        "usagemsg": subject.figures.usage.messages,
+        "usagekb": kilobytes(subject.own_usage().bytes),
+        "usagemsg": subject.own_usage().messages,
         "num_folder": folders.len(),
         "folderlist": folders,
         "trigger": rule.map(|rule| rule.percent),
@@ -164,7 +165,7 @@ mod tests {
         let usage = Usage { bytes: 1025, messages: 3 };
         let figures = Figures { userid: "joe@siroe.com".to_owned(), usage, bytes: Some(2048), ..Figures::default() };
         let subject = Subject { account: None, figures, roots: Vec::new(), folders: None };
-        let said = Method::parse("/bin/cat").unwrap().run(&subject, None).unwrap();
+        let said = Method::parse("/bin/cat").unwrap().run(Path::new("/"), &subject, None).unwrap();
         let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
         assert_eq!(
             said,
@@ -173,6 +174,9 @@ mod tests {
                 "num_folder": 0, "folderlist": [], "trigger": null, "rule": null,
             })
         );
-        assert!(matches!(Method::parse("/bin/false").unwrap().run(&subject, None), Err(MethodError::Failed { .. })));
+        assert!(matches!(
+            Method::parse("/bin/false").unwrap().run(Path::new("/"), &subject, None),
+            Err(MethodError::Failed { .. })
+        ));
     }
 }

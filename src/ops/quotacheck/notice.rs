@@ -97,6 +97,8 @@ pub struct Notifier<'a> {
     pub templates: &'a Templates,
     /// The sender, an address.
     pub from: String,
+    /// The directory of msg.conf, which programs are told.
+    pub config_dir: &'a Path,
     /// The name of this host, for Message-ID.
     pub host: String,
 }
@@ -143,8 +145,9 @@ impl<'a> Notifier<'a> {
             _ if userid.contains('@') || self.delivery.default_domain.is_empty() => userid.clone(),
             _ => format!("{userid}@{}", self.delivery.default_domain),
         };
-        let account = subject.account.map_or(0, |account| account.0);
-        let message_id = format!("quota.{now_s}.{account:016x}@{}", self.host);
+        let name: String = userid.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '.' }).collect();
+        let place = subject.account.map_or(name, |account| format!("{:016x}", account.0));
+        let message_id = format!("quota.{now_s}.{place}@{}", self.host);
         Ok(template.fill(subject, &Envelope { from: self.from.clone(), to: mail, message_id, now_s }))
     }
 
@@ -160,8 +163,10 @@ impl<'a> Notifier<'a> {
         let Some(method) = &rule.method else {
             return self.deliver(subject, self.template(rule)?, now_s);
         };
+        // Nobody is told by a program who would not be told by a message.
+        self.delivery.takes_mail(&subject.figures.userid, now_s)?;
         let error = |error| NoticeError::Method { rule: rule.name.clone(), error };
-        let written = method.run(subject, Some(rule)).map_err(error)?;
+        let written = method.run(self.config_dir, subject, Some(rule)).map_err(error)?;
         if written.trim_ascii().is_empty() {
             return Ok(());
         }
@@ -183,7 +188,12 @@ impl<'a> Notifier<'a> {
     }
 
     fn record(&self, subject: &Subject, percent: u32, now_s: i64) -> Result<(), NoticeError> {
-        let Some(account) = subject.account else { return Ok(()) };
+        let known = match subject.account {
+            Some(account) => Some(account),
+            // The notice may have made it.
+            None => self.delivery.store.account_id(&subject.figures.userid).map_err(NoticeError::Record)?,
+        };
+        let Some(account) = known else { return Ok(()) };
         self.delivery.store.note_quota_notice(account, percent, now_s).map_err(NoticeError::Record)
     }
 }

@@ -65,6 +65,11 @@ pub struct FolderUsage {
 }
 
 impl Subject {
+    /// What counts for the account's own quota: all folders but those with limits of their own.
+    pub fn own_usage(&self) -> Usage {
+        self.roots.first().map_or(self.figures.usage, |own| own.usage)
+    }
+
     /// How full the fullest root is: whole percent, rounded down; `None` without a quota.
     pub fn percent(&self) -> Option<u64> {
         self.roots.iter().filter_map(|root| root.usage.percent(root.bytes, root.messages)).max()
@@ -208,14 +213,14 @@ impl Survey<'_> {
     /// An account, with other limits than those of its row where `limits` has them.
     fn subject(&self, id: AccountId, row: &Account, limits: Option<Limits>) -> Result<Subject, SurveyError> {
         let mut figures = Figures::of(row);
-        let mut roots = if row.folder_limits.is_empty() {
-            vec![root(None, row.usage(), row.quota_bytes, row.quota_messages)]
-        } else {
-            self.store.view(id)?.quota_roots()?
+        let mut roots = match &limits {
+            Some(limits) if limits.folders.is_empty() => vec![root(None, row.usage(), limits.bytes, limits.messages)],
+            Some(limits) => self.store.view(id)?.quota_roots_under(limits)?,
+            None if row.folder_limits.is_empty() => {
+                vec![root(None, row.usage(), row.quota_bytes, row.quota_messages)]
+            }
+            None => self.store.view(id)?.quota_roots()?,
         };
-        if let (Some(limits), Some(own)) = (limits, roots.first_mut()) {
-            (own.bytes, own.messages) = (limits.bytes, limits.messages);
-        }
         if let (Some(attribute), Some(own)) = (self.attribute, roots.first_mut()) {
             own.bytes = attribute.limit(&row.userid, self.defaults)?;
         }

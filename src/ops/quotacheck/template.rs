@@ -140,7 +140,7 @@ impl Template {
         match letter {
             b'U' => subject.figures.userid.clone(),
             b'Q' => percent(subject.percent()),
-            b'M' => size(subject.figures.usage.bytes),
+            b'M' => size(subject.own_usage().bytes),
             b'C' => quota(subject.figures.bytes),
             _ => details(subject).join(between),
         }

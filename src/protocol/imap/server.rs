@@ -30,6 +30,8 @@ pub struct Server {
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).
     pub login_domain: Option<String>,
+    /// The characters between user and domain in a login name (`service.loginseparator`).
+    pub separators: String,
     /// What encryption a login wants.
     pub privacy: Privacy,
     /// True when STARTTLS is to be had.

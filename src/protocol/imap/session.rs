@@ -67,7 +67,7 @@ pub struct Session {
     /// The mail store, acting for who is logged in.
     pub(super) store: Store,
     pub(super) selected: Option<Selected>,
-    pub(super) append: Option<Append>,
+    pub(super) append: Option<Box<Append>>,
     /// An AUTHENTICATE that waits for a response.
     pub(super) exchange: Option<Exchange>,
     /// Bits of the key of an encrypted connection.

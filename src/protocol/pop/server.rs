@@ -21,6 +21,8 @@ pub struct Server {
     pub default_domain: Option<String>,
     /// The domain of a login name that names none (`service.defaultdomain`).
     pub login_domain: Option<String>,
+    /// The characters between user and domain in a login name (`service.loginseparator`).
+    pub separators: String,
     /// What is configured about quota, at any moment.
     pub quota: Arc<Watch>,
     /// What encryption a login wants.
@@ -43,6 +45,7 @@ impl Server {
             admins: &self.admins,
             default_domain: self.default_domain.as_deref(),
             login_domain: self.login_domain.as_deref(),
+            separators: &self.separators,
         }
     }
 }

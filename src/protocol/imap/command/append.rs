@@ -15,7 +15,7 @@ use crate::protocol::imap::place::{denied, nonexistent};
 use crate::protocol::imap::respond::{self, Code, Status};
 use crate::protocol::imap::session::{Progress, Session};
 use crate::store::{
-    AccountId, Appended, Flags, FolderId, Kind, NewMessage, Rights, Staged, Staging, StoreError, Uid, Usage,
+    AccountId, Appended, Coming, Flags, FolderId, Kind, NewMessage, Rights, Staged, Staging, StoreError, Uid, Usage,
 };
 
 /// An APPEND under way.
@@ -30,6 +30,7 @@ pub struct Append {
     next: Next,
     messages: Vec<Message>,
     bytes: u64,
+    coming: Coming,
     /// The message that goes (RFC 8508).
     replaced: Option<Old>,
 }
@@ -75,7 +76,7 @@ impl Session {
     /// The tagged answer, to be sent when the refused command is over.
     pub fn append_message(&mut self, head: &[u8], literal: Literal) -> Result<Staging, (String, Answer)> {
         let (tag, checked) = match self.append.take() {
-            Some(append) => (append.tag.clone(), self.next_message(append, head)),
+            Some(append) => (append.tag.clone(), self.next_message(*append, head)),
             None => match parse::append_head(head, self.names()) {
                 Ok((tag, head)) => {
                     self.counts.commands += 1;
@@ -98,12 +99,13 @@ impl Session {
             if bytes > self.server.message_bytes {
                 return Err(Answer::no_with(Code::TooBig, "Message too large"));
             }
-            self.check_quota(&append, bytes, append.messages.len() as u64 + 1)?;
+            let coming = append.coming.then(literal.size);
+            self.check_quota(&append, coming)?;
             if literal.size == 0 {
                 return Err(Answer::no("Message is empty"));
             }
             let staging = self.store.stage(&append.partition)?;
-            self.append = Some(Append { bytes, ..append });
+            self.append = Some(Box::new(Append { bytes, coming, ..append }));
             Ok(staging)
         });
         staged.map_err(|answer| (tag, answer))
@@ -126,6 +128,7 @@ impl Session {
             next: head.item.into(),
             messages: Vec::new(),
             bytes: 0,
+            coming: Coming::default(),
             replaced,
         })
     }
@@ -152,15 +155,12 @@ impl Session {
     }
 
     /// Tells a client of a full mailbox before it sends the bytes; what counts is the store's own check.
-    fn check_quota(&self, append: &Append, bytes: u64, messages: u64) -> Result<(), Answer> {
-        // The room of the message that goes is there.
-        let (bytes, messages) = match append.replaced {
-            Some(old) => (bytes.saturating_sub(old.size), 0),
-            None => (bytes, messages),
-        };
-        let more = Usage { bytes, messages };
+    fn check_quota(&self, append: &Append, coming: Coming) -> Result<(), Answer> {
+        // The room of the message that goes is there, in the domain as well.
+        let leaving = append.replaced.map(|old| (old.folder, old.size));
+        let more = coming.all.without(leaving.map_or_else(Usage::default, |(_, bytes)| Usage { bytes, messages: 1 }));
         DomainLimit::admit_to(&self.store, &self.server.directory, append.to.0, more)?;
-        Ok(self.store.room_for(append.to.0, append.to.1, more)?)
+        Ok(self.store.room_for(append.to.0, append.to.1, coming, leaving)?)
     }
 
     fn next_message(&self, append: Append, head: &[u8]) -> Result<Append, Answer> {

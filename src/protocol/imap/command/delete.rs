@@ -1,5 +1,6 @@
 //! DELETE (RFC 3501 section 6.3.4).
 
+use crate::ops::quota::status;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::place::nonexistent;
 use crate::protocol::imap::respond::Code;
@@ -30,6 +31,8 @@ pub fn run(session: &mut Session, name: &str, now_s: i64, out: &mut Vec<u8>) -> 
         }
     }
     session.store.folder_delete(account, path, now_s)?;
+    // There may be room again in the mailbox.
+    status::follow(&session.server.quota.now(), &session.server.store, &session.server.directory, account);
     session.tell_normal(name, &place, out);
     if session.selected.as_ref().is_some_and(|selected| selected.account == account && selected.folder == folder.id) {
         session.selected = None;

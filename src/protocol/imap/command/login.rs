@@ -71,6 +71,7 @@ impl Server {
             admins: &self.admins,
             default_domain: self.default_domain.as_deref(),
             login_domain: self.login_domain.as_deref(),
+            separators: &self.separators,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! GETQUOTAROOT, GETQUOTA and SETQUOTA (RFC 9208 section 4.1). An account is a quota root, `user/USERID`, and so is each of its folders with limits of
 //! its own, `user/USERID/FOLDER`; the resources are STORAGE and MESSAGE.
 
+use crate::ops::quota::status;
 use crate::protocol::imap::answer::{Answer, Answered};
 use crate::protocol::imap::respond::{self, Code};
 use crate::protocol::imap::session::Session;
-use crate::store::{AccountId, FolderLimit, FolderPath, QuotaRoot, Rights};
+use crate::store::{AccountId, FolderPath, Kind, QuotaRoot, Rights};
 use crate::text::quote;
 
 /// What quota roots begin with.
@@ -23,9 +24,12 @@ pub fn root(session: &mut Session, name: &str, out: &mut Vec<u8>) -> Answered {
     let (userid, root) = (view.account()?.userid, view.quota_root_of(folder.id)?);
     drop(view);
     respond::text(out, "* QUOTAROOT ");
-    respond::mailbox(out, &session.shown(&place.name));
+    match session.shown(&place.name) {
+        shown if shown.is_ascii() => quote::astring(out, shown.as_bytes()),
+        shown => respond::mailbox(out, &shown),
+    }
     out.push(b' ');
-    quote::string(out, name_of(&userid, &root).as_bytes());
+    quote::astring(out, name_of(&userid, &root).as_bytes());
     respond::text(out, "\r\n");
     // How full it is is the owner's business.
     if place.account == session.account()? || is_admin(session) {
@@ -62,25 +66,14 @@ pub fn set(session: &mut Session, root: &str, limits: &[(String, u64)], now_s: i
             _ => return Err(Answer::no_with(Code::Cannot, format!("Resource {resource} is not supported"))),
         }
     }
-    let view = session.store.view(account)?;
-    let mut new = view.account()?.limits();
-    match folder {
-        None => (new.bytes, new.messages) = (bytes, messages),
-        Some(folder) => {
-            let path = FolderPath::parse(folder)?;
-            if view.resolve(&path)?.is_none_or(|row| row.noselect) {
-                return Err(no_root());
-            }
-            let path = path.to_string();
-            new.folders.retain(|limit| limit.path != path);
-            if bytes.is_some() || messages.is_some() {
-                new.folders.push(FolderLimit { path, bytes, messages, ..FolderLimit::default() });
-                new.folders.sort_by(|a, b| a.path.cmp(&b.path));
-            }
+    let path = folder.map(FolderPath::parse).transpose()?;
+    session.store.set_root_limits(account, path.as_ref(), (bytes, messages), now_s).map_err(|error| {
+        match error.kind() {
+            Kind::NotFound => no_root(),
+            _ => error.into(),
         }
-    }
-    drop(view);
-    session.store.set_limits(account, &new, now_s)?;
+    })?;
+    status::follow(&session.server.quota.now(), &session.server.store, &session.server.directory, account);
     // Without limits a folder is no root any more, and there is nothing to write of it.
     if let Ok(root) = existing(session, account, folder) {
         write(userid, &root, out);
@@ -121,7 +114,7 @@ fn name_of(userid: &str, root: &QuotaRoot) -> String {
     root.folder.as_ref().map_or_else(|| name.clone(), |folder| format!("{name}/{folder}"))
 }
 
-/// `* QUOTA "user/joe" (STORAGE 10 512 MESSAGE 20 100)`; resources without a limit are not there, and without any there is no response: the list
+/// `* QUOTA user/joe (STORAGE 10 512 MESSAGE 20 100)`; resources without a limit are not there, and without any there is no response: the list
 /// cannot be empty (RFC 9208 section 4.2.1).
 fn write(userid: &str, root: &QuotaRoot, out: &mut Vec<u8>) {
     let mut resources = Vec::new();
@@ -133,7 +126,7 @@ fn write(userid: &str, root: &QuotaRoot, out: &mut Vec<u8>) {
     }
     if !resources.is_empty() {
         respond::text(out, "* QUOTA ");
-        quote::string(out, name_of(userid, root).as_bytes());
+        quote::astring(out, name_of(userid, root).as_bytes());
         respond::text(out, &format!(" ({})\r\n", resources.join(" ")));
     }
 }
