@@ -39,6 +39,7 @@ mod relocate;
 mod replace;
 mod rows;
 mod schema;
+mod snapshot;
 mod special_use;
 #[cfg(feature = "failpoints")]
 mod spoil;
@@ -72,6 +73,7 @@ pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
+pub use snapshot::{Snapshot, Taken, snapshots};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -348,26 +350,6 @@ impl Store {
             dead += shard.env()?.reap_readers()?;
         }
         Ok(dead)
-    }
-
-    /// A consistent copy of every environment below `target`, flushed: `target/common`, `target/shard00` ...
-    ///
-    /// # Errors
-    /// The copy cannot be written.
-    pub fn snapshot(&self, target: &Path) -> Result<(), StoreError> {
-        let envs = std::iter::once(Ok(self.inner.common_env)).chain(self.inner.shards.iter().map(Shard::env));
-        for env in envs {
-            let env = env?;
-            let dir = target.join(env.path().file_name().unwrap_or_default());
-            body::make_dir(&dir)?;
-            env.copy_to(&dir)?;
-            let file = dir.join("data.mdb");
-            std::fs::File::open(&file)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| StoreError::io("flush", &file, error))?;
-            crate::os::durable::sync_dir(&dir).map_err(|error| StoreError::io("flush", &dir, error))?;
-        }
-        crate::os::durable::sync_dir(target).map_err(|error| StoreError::io("flush", target, error))
     }
 
     fn shard_of(&self, account: AccountId) -> Result<&Shard, StoreError> {
