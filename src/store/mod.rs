@@ -12,6 +12,7 @@ mod append;
 mod bodies;
 mod body;
 pub mod check;
+mod checkpoint;
 mod codec;
 mod copy;
 mod domain;
