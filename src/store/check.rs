@@ -466,7 +466,7 @@ fn check_entries(
 }
 
 /// The files in the `nn` directories of a folder, with the uid that each place belongs to; `None` for what is no message file.
-fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
+pub(super) fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
         return Ok(found);

@@ -62,6 +62,14 @@ pub(super) fn block(magic: &[u8; 4], content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The content of a block, if it is sound.
+pub(super) fn content(bytes: &[u8]) -> Option<&[u8]> {
+    let number = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    let content = bytes.get(HEADER..)?;
+    let sound = number(12)? == crc32fast::hash(bytes.get(..12)?) && number(8)? == crc32fast::hash(content);
+    (sound && usize::try_from(number(4)?).ok()? == content.len()).then_some(content)
+}
+
 /// The content of an expunge.
 pub(super) fn tombstone(uids: &UidSet) -> Vec<u8> {
     let mut w = Writer::new(1);

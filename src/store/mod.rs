@@ -23,6 +23,7 @@ mod flags;
 mod folder;
 mod ids;
 mod index_file;
+mod index_scan;
 mod intent;
 pub mod layout;
 mod listing;
@@ -34,7 +35,9 @@ mod notify;
 mod partition;
 mod purge;
 mod quota;
+mod rebuild;
 mod record;
+mod recover;
 mod redo;
 mod relocate;
 mod replace;
@@ -71,6 +74,8 @@ pub use notify::{Notices, Subscription};
 pub use partition::Configured;
 pub use purge::{Purged, Removed};
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
+pub use rebuild::Rebuilt;
+pub use recover::{Damage, Recovered, Recovery, recover};
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
@@ -298,13 +303,16 @@ impl Store {
         let held = mboxlist(&settings.root).join(OPEN_LOCK);
         let open =
             std::fs::File::open(&held).map_err(|error| StoreError::io("open the mailbox database", &held, error))?;
-        match open.try_lock_shared() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(StoreError::Unavailable { what: "the mailbox database is being repaired".into() });
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(StoreError::io("lock", &held, error)),
+        recover::share(&open, &held)?;
+        if recover::is_pending(&settings.root) {
+            let what = "the recovery of the mailbox database was interrupted: start the store daemon, which goes on with it";
+            return Err(StoreError::Unavailable { what: what.into() });
         }
+        Store::open_held(settings, open)
+    }
+
+    /// The same with the lock of the mailbox database taken.
+    fn open_held(settings: Settings, open: std::fs::File) -> Result<Store, StoreError> {
         let common_env = Env::open(&mboxlist(&settings.root).join("common"), false)?;
         let meta = read_meta(common_env)?;
         let notices = Notices::new(settings.notify_dir.clone());
