@@ -123,8 +123,7 @@ impl Checkpoint {
         let written_s = r.i64()?;
         let id = FolderId(r.u32()?);
         let len = size(&mut r)?;
-        let mut found =
-            Checkpoint { written_s, row: Folder::decode(id, r.raw(len)?)?, ..Checkpoint::default() };
+        let mut found = Checkpoint { written_s, row: Folder::decode(id, r.raw(len)?)?, ..Checkpoint::default() };
         for _ in 0..r.u64()? {
             found.keywords.push(r.string()?);
         }

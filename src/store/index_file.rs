@@ -95,7 +95,8 @@ pub(super) struct Known<'b> {
 /// The length of the entry that begins with these [`HEAD_MAX`] bytes.
 pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
     let size = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    let sections = (0..5).try_fold(0usize, |sum, number| sum.checked_add(usize::try_from(size(40 + number * 4)?).ok()?))?;
+    let sections =
+        (0..5).try_fold(0usize, |sum, number| sum.checked_add(usize::try_from(size(40 + number * 4)?).ok()?))?;
     match bytes.get(..4)? {
         b"MEN2" => sections.checked_add(ENTRY_HEADER)?.checked_add(usize::try_from(size(68)?).ok()?),
         b"MENT" => sections.checked_add(ENTRY_HEADER_1),

@@ -75,10 +75,10 @@ pub use partition::Configured;
 pub use purge::{Purged, Removed};
 pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use rebuild::Rebuilt;
-pub use recover::{Damage, Recovered, Recovery, recover};
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
+pub use recover::{Damage, Recovered, Recovery, recover, remove_temporary};
 pub use snapshot::{Snapshot, Taken, snapshots};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
@@ -305,7 +305,8 @@ impl Store {
             std::fs::File::open(&held).map_err(|error| StoreError::io("open the mailbox database", &held, error))?;
         recover::share(&open, &held)?;
         if recover::is_pending(&settings.root) {
-            let what = "the recovery of the mailbox database was interrupted: start the store daemon, which goes on with it";
+            let what =
+                "the recovery of the mailbox database was interrupted: start the store daemon, which goes on with it";
             return Err(StoreError::Unavailable { what: what.into() });
         }
         Store::open_held(settings, open)

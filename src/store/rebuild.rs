@@ -165,7 +165,9 @@ impl Tx<'_, '_> {
         owner.userid = userid.to_owned();
         owner.partition = partition.unwrap_or(owner.partition);
         owner.last_folder = owner.last_folder.max(FolderId::INBOX.0);
-        if let Some((then, names)) = block.filter(|block| known.is_none() || block.written_s >= since.taken_s).and_then(|block| block.owner) {
+        if let Some((then, names)) =
+            block.filter(|block| known.is_none() || block.written_s >= since.taken_s).and_then(|block| block.owner)
+        {
             owner.highest_modseq = owner.highest_modseq.max(then.highest_modseq);
             owner.last_folder = owner.last_folder.max(then.last_folder);
             (owner.quota_bytes, owner.quota_messages) = (then.quota_bytes, then.quota_messages);
@@ -401,8 +403,7 @@ impl Tx<'_, '_> {
     /// The states of a block that is newer than the rows.
     fn take_states(&mut self, work: &mut Work<'_>, block: &Checkpoint) -> Result<(), StoreError> {
         for run in &block.states {
-            let names: Vec<String> =
-                run.keywords.bits().filter_map(|bit| block.keywords.get(bit).cloned()).collect();
+            let names: Vec<String> = run.keywords.bits().filter_map(|bit| block.keywords.get(bit).cloned()).collect();
             let keywords = rows::keyword_bits(self.txn, work.account, &names)?;
             work.states.extend((run.first..=run.last()).map(|uid| (uid, (run.flags, keywords))));
         }
@@ -410,12 +411,7 @@ impl Tx<'_, '_> {
     }
 
     /// Decides of each message whether it is there, was expunged, or is gone; gives the highest UID that was seen.
-    fn judge(
-        &mut self,
-        work: &mut Work<'_>,
-        scanned: &Scanned,
-        block: Option<&Checkpoint>,
-    ) -> Result<Uid, StoreError> {
+    fn judge(&mut self, work: &mut Work<'_>, scanned: &Scanned, block: Option<&Checkpoint>) -> Result<Uid, StoreError> {
         let mut top = scanned.messages.keys().next_back().copied().unwrap_or(0);
         let mut expunged = scanned.expunged.clone();
         if let Some(block) = block {
@@ -426,7 +422,8 @@ impl Tx<'_, '_> {
             for (first, last) in &block.gone {
                 expunged.insert_range(*first, *last);
             }
-            let before = UidSet::from_ranges(block.row.uidnext.checked_sub(1).filter(|last| *last > 0).map(|last| (1, last)));
+            let before =
+                UidSet::from_ranges(block.row.uidnext.checked_sub(1).filter(|last| *last > 0).map(|last| (1, last)));
             for (first, last) in before.difference(&alive).ranges() {
                 expunged.insert_range(*first, *last);
             }
@@ -479,7 +476,9 @@ impl Tx<'_, '_> {
         let Some(value) = rows::value(self.txn, &schema::redo(work.account, work.folder, uid))? else {
             return Ok(false);
         };
-        let place = || Some((Reader::new(&value, 1).ok()?, ())).and_then(|(mut r, ())| Some((r.string().ok()?, r.string().ok()?)));
+        let place = || {
+            Some((Reader::new(&value, 1).ok()?, ())).and_then(|(mut r, ())| Some((r.string().ok()?, r.string().ok()?)))
+        };
         Ok(place().is_some_and(|(partition, staging)| {
             self.store.partition(&partition).is_ok_and(|root| root.join(body::STAGING).join(staging).exists())
         }))

@@ -152,6 +152,37 @@ pub fn recover(by: &Recovery<'_>) -> Result<Recovered, StoreError> {
     Ok(done)
 }
 
+/// Removes what is temporary in the mailbox database of a stopped store, without looking at what it holds: lock files, and what interrupted
+/// snapshots and recoveries left beside their work. Gives the number of files and directories.
+///
+/// # Errors
+/// `Unavailable`: a process has the store open. Something cannot be removed.
+pub fn remove_temporary(settings: &Settings, snapshots: &Path) -> Result<usize, StoreError> {
+    let root = mboxlist(&settings.root);
+    let held = root.join(OPEN_LOCK);
+    let lock = File::open(&held).map_err(|error| StoreError::io("open the mailbox database", &held, error))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StoreError::Unavailable { what: "a process has the store open".into() });
+        }
+        Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &held, error)),
+    }
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let mut doomed: Vec<PathBuf> =
+        entries(&root).map(|dir| dir.join("lock.mdb")).filter(|path| path.is_file()).collect();
+    doomed.extend(entries(&root).filter(|path| path.extension().is_some_and(|extension| extension == "new")));
+    let begun = |path: &Path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(super::snapshot::TEMPORARY))
+    };
+    doomed.extend(entries(snapshots).filter(|path| begun(path)));
+    for path in &doomed {
+        let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        gone.map_err(|error| StoreError::io("remove", path, error))?;
+    }
+    Ok(doomed.len())
+}
+
 /// The environments that an interrupted recovery was about; `None`: there was none.
 fn noted(root: &Path) -> Option<BTreeSet<String>> {
     let text = fs::read_to_string(root.join(NOTE)).ok()?;
@@ -164,11 +195,11 @@ fn look(data: &Path, go_on: &dyn Fn() -> bool) -> Result<(Meta, bool), StoreErro
         return Err(StoreError::missing(data.display().to_string()));
     }
     let meta = meta_of(data)?;
-    let rows = check::walk_rows(data, Some(go_on))?;
     if meta.format != schema::FORMAT {
         let what = format!("{}: format {} is not the one this version knows", data.display(), meta.format);
         return Err(StoreError::Unavailable { what });
     }
+    let rows = check::walk_rows(data, Some(go_on))?;
     Ok((meta, rows.is_some()))
 }
 
@@ -471,7 +502,8 @@ impl Store {
                 level = below.filter(|entry| entry.path().is_dir()).map(|entry| entry.path()).collect();
             }
             let place = |dir: &PathBuf| Some((layout::place_of(dir)?.mailbox.owner, dir.clone()));
-            let right = level.iter().filter_map(place).filter(|(owner, dir)| dir.ends_with(layout::account_directory(owner)));
+            let right =
+                level.iter().filter_map(place).filter(|(owner, dir)| dir.ends_with(layout::account_directory(owner)));
             homes.extend(right.map(|(owner, _)| owner));
         }
         let mut wanted = Vec::new();

@@ -22,7 +22,7 @@ const FEW: u64 = 100;
 /// A snapshot that only stays because later ones have far fewer rows goes when it is as old as so many times the usual ones become.
 const PATIENCE: i64 = 4;
 const MANIFEST: &str = "manifest";
-const TEMPORARY: &str = ".new";
+pub(super) const TEMPORARY: &str = ".new";
 
 /// A finished snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -210,7 +210,8 @@ impl Pages<'_> {
             walked.before.extend_from_slice(key);
             walked.rows += 1;
             let flow = if u16_at(page, at + 4) & BIG == 0 {
-                let value = page.get(begin..begin + size).ok_or_else(|| self.bad(number, "a row lies outside of it"))?;
+                let value =
+                    page.get(begin..begin + size).ok_or_else(|| self.bad(number, "a row lies outside of it"))?;
                 look(key, value)?
             } else {
                 let (value, within) = self.big(u64_at(page, begin), size, walked)?;
