@@ -161,7 +161,13 @@ const HARMS: &[(&str, Harm)] = &[
         let data = std::fs::File::options().write(true).open(dir.join("data.mdb")).unwrap();
         [0, 4096].map(|page| data.write_all_at(&9u32.to_le_bytes(), page + 20).unwrap());
     }),
-    ("a lock file of garbage", |dir| std::fs::write(dir.join("lock.mdb"), [0xa5; 8192]).unwrap()),
+    ("a lock file of garbage", |dir| {
+        // In a copy: this process has the old files open, and its own lock is not to be spoilt.
+        std::fs::copy(dir.join("data.mdb"), dir.join("copy.mdb")).unwrap();
+        std::fs::rename(dir.join("copy.mdb"), dir.join("data.mdb")).unwrap();
+        std::fs::remove_file(dir.join("lock.mdb")).unwrap();
+        std::fs::write(dir.join("lock.mdb"), [0xa5; 8192]).unwrap();
+    }),
 ];
 
 #[test]
@@ -190,7 +196,7 @@ fn without_a_snapshot_the_mailboxes_are_enough() {
     let mut it = lived();
     let wanted = picture(&it.store());
     for env in [&["shard00"][..], &["common"], &["common", "shard00", "shard01"]] {
-        std::fs::remove_dir_all(snapshot_dir(&it)).unwrap();
+        drop(std::fs::remove_dir_all(snapshot_dir(&it)));
         for env in env {
             std::fs::remove_dir_all(mboxlist(&it).join(env)).unwrap();
         }
@@ -258,6 +264,11 @@ fn snapshots_come_and_go() {
     let mut it = Instance::stopped(&[("local.store.snapshotpath", "copies"), ("local.store.snapshotdirs", "2")]);
     it.start();
     it.accounts(&["joe"]);
+    let begun = Instant::now();
+    while !it.base().join("config/stored.per").exists() {
+        assert!(begun.elapsed() < PATIENCE, "no sign of life");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     it.stop();
     let root = it.base().join("data/store/copies");
     std::fs::create_dir_all(root.join(".new99/common")).unwrap();
