@@ -36,6 +36,7 @@ mod processes_cli;
 mod quota;
 mod readership;
 mod reconstruct;
+mod recover;
 mod store;
 mod strace;
 mod stress;

@@ -1,6 +1,7 @@
 complete -c stored -s d -d 'Run the daemon, as without options; for scripts that give it'
 complete -c stored -s t -d 'Tell by the exit code whether the daemon runs and is ready (0) or not (69)'
 complete -c stored -s r -d 'Synchronise the store and remove what is temporary, before an upgrade or a copy of its files; no service may run'
-complete -c stored -s v -d 'With -t and -r print the status; else log more, twice: everything'
+complete -c stored -s R -d 'Remove what is temporary in the database of a stopped store, without synchronising or recovering anything; for when -r fails'
+complete -c stored -s v -d 'With -t, -r and -R print the status, with -t twice: signs of life and snapshots; else log more, twice: everything'
 complete -c stored -l help -d 'Print this help'
 complete -c stored -l version -d 'Print the version'

@@ -12,6 +12,8 @@ use super::{Tool, args};
 use crate::daemon::process::Service;
 use crate::daemon::stored::{self, StoredError};
 use crate::log::Level;
+use crate::ops::maintenance::{self, Health};
+use crate::os::clock;
 use crate::os::process::ServiceState;
 use crate::os::user::UserError;
 
@@ -28,7 +30,7 @@ pub const TOOL: Tool = Tool {
 #[derive(Debug, clap::Parser)]
 pub struct Args {
     /// Run the daemon, as without options; for scripts that give it.
-    #[arg(short = 'd', conflicts_with_all = ["test", "rest"])]
+    #[arg(short = 'd', conflicts_with_all = ["test", "rest", "remove"])]
     _daemon: bool,
     /// Tell by the exit code whether the daemon runs and is ready (0) or not (69).
     #[arg(short = 't')]
@@ -36,7 +38,10 @@ pub struct Args {
     /// Synchronise the store and remove what is temporary, before an upgrade or a copy of its files; no service may run.
     #[arg(short = 'r', conflicts_with = "test")]
     rest: bool,
-    /// With -t and -r print the status; else log more, twice: everything.
+    /// Remove what is temporary in the database of a stopped store, without synchronising or recovering anything; for when -r fails.
+    #[arg(short = 'R', conflicts_with_all = ["test", "rest"])]
+    remove: bool,
+    /// With -t, -r and -R print the status, with -t twice: signs of life and snapshots; else log more, twice: everything.
     #[arg(short = 'v', action = ArgAction::Count)]
     verbose: u8,
 }
@@ -59,6 +64,10 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
                 ServiceState::Stopped => "not running",
             });
         }
+        if args.verbose > 1 {
+            let conf = instance.conf().map_err(failure)?;
+            details(ui, state, &maintenance::health(&instance, &conf), clock::now_s());
+        }
         return Ok(match state {
             ServiceState::Ready(_) => Exit::Ok,
             _ => Exit::Unavailable,
@@ -71,6 +80,13 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Ok);
     }
+    if args.remove {
+        let gone = stored::clear(&instance).map_err(ended)?;
+        if args.verbose > 0 {
+            ui.line(format!("{gone} temporary files removed"));
+        }
+        return Ok(Exit::Ok);
+    }
     let at_least = match args.verbose {
         0 => None,
         1 => Some(Level::Information),
@@ -78,6 +94,31 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     };
     stored::run(&instance, at_least).map_err(ended)?;
     Ok(Exit::Ok)
+}
+
+/// What -t -v -v prints behind the state.
+fn details(ui: &mut Ui, state: ServiceState, health: &Health, now_s: i64) {
+    let ago = |time_s: i64| {
+        let age = now_s.saturating_sub(time_s).max(0);
+        format!("{}d {:02}:{:02}:{:02} ago", age / 86_400, age / 3600 % 24, age / 60 % 60, age % 60)
+    };
+    ui.line(state.pid().map_or_else(|| "pid: none".to_owned(), |pid| format!("pid: {pid}")));
+    for (name, touched) in &health.signs {
+        ui.line(format!("{name}: {}", touched.map_or_else(|| "never".to_owned(), ago)));
+    }
+    if health.snapshots.is_empty() {
+        ui.line("snapshots: none");
+    }
+    for (taken_s, fault) in &health.snapshots {
+        let verdict = fault.as_deref().map_or_else(|| "good".to_owned(), |fault| format!("damaged: {fault}"));
+        ui.line(format!("snapshot {taken_s}: {}, {verdict}", ago(*taken_s)));
+    }
+    for env in &health.removed {
+        ui.line(format!("removed: a damaged copy of {env} is kept"));
+    }
+    if health.interrupted {
+        ui.line("recovery: interrupted, the next start goes on with it");
+    }
 }
 
 fn ended(error: StoredError) -> anyhow::Error {

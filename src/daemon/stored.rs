@@ -17,6 +17,14 @@ pub const SERVICE: &str = "store";
 /// The time between two looks at what is due.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long a start looks at a sound database at most.
+const LOOK: Duration = Duration::from_secs(30);
+
+fn patience() -> impl Fn() -> bool {
+    let begun = std::time::Instant::now();
+    move || begun.elapsed() < LOOK
+}
+
 /// Why the daemon ended in other than good order.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
@@ -46,16 +54,33 @@ pub fn rest(instance: &Instance) -> Result<(), StoredError> {
     let conf = instance.conf()?;
     become_server(&conf)?;
     log::init(log_settings(instance, &conf, "default", "stored"));
-    let _claimed = process::claim(instance, SERVICE)?;
+    let _claimed = claim_alone(instance)?;
+    let mut maintenance = maintenance::startup(instance, clock::now_s(), &patience())?;
+    maintenance.finish(clock::now_s());
+    log::notice(Category::General, "the store is at rest");
+    Ok(())
+}
+
+/// Removes what is temporary in the database of a stopped store without recovering it: for when [`rest`] fails. Gives the number of files.
+///
+/// # Errors
+/// As [`rest`].
+pub fn clear(instance: &Instance) -> Result<usize, StoredError> {
+    let conf = instance.conf()?;
+    become_server(&conf)?;
+    log::init(log_settings(instance, &conf, "default", "stored"));
+    let _claimed = claim_alone(instance)?;
+    Ok(maintenance::remove_temporary(instance, &conf)?)
+}
+
+fn claim_alone(instance: &Instance) -> Result<crate::os::process::PidFile, StoredError> {
+    let claimed = process::claim(instance, SERVICE)?;
     for service in process::SERVICES.iter().filter(|service| service.name != SERVICE) {
         if let Some(pid) = service.state(instance)?.pid() {
             return Err(ProcessError::Running { service: service.name.to_owned(), pid }.into());
         }
     }
-    let mut maintenance = maintenance::startup(instance, clock::now_s())?;
-    maintenance.finish();
-    log::notice(Category::General, "the store is at rest");
-    Ok(())
+    Ok(claimed)
 }
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the configuration again. `at_least` is a level that is logged whatever is set.
@@ -74,14 +99,14 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
     let mut signals = Signals::take()?;
     let pid_file = process::claim(instance, SERVICE)?;
     let result = (|| {
-        let mut maintenance = maintenance::startup(instance, clock::now_s())?;
+        let mut maintenance = maintenance::startup(instance, clock::now_s(), &patience())?;
         pid_file.set_ready()?;
         process::notify_supervisor("READY=1");
         log::notice(Category::General, "stored is ready");
         loop {
             match signals.wait(TICK)? {
                 Wake::Stop => {
-                    maintenance.finish();
+                    maintenance.finish(clock::now_s());
                     return Ok(());
                 }
                 Wake::Time => maintenance.tick(clock::now_s()),

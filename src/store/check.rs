@@ -102,6 +102,21 @@ pub(super) fn guid_of(path: &Path) -> Result<Guid, StoreError> {
     Ok(hasher.finalize().as_bytes().first_chunk::<16>().map_or_else(Guid::default, |first| Guid(*first)))
 }
 
+/// Reads a data file of the mailbox database page by page and row by row: every page is where the tree says, the keys are in order, every row can be
+/// read. Gives the number of rows; `None` when `go_on` said no. Nobody may write to the file meanwhile.
+///
+/// # Errors
+/// `Corrupt`: what is damaged first. The file cannot be read.
+pub(super) fn walk_rows(data: &Path, go_on: Option<&dyn Fn() -> bool>) -> Result<Option<u64>, StoreError> {
+    let mut count = 0u32;
+    super::lmdb::pages::walk(data, &mut |key, stored| {
+        rows::readable(key, stored)?;
+        count = count.wrapping_add(1);
+        let stop = count.is_multiple_of(1024) && go_on.is_some_and(|go_on| !go_on());
+        Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })
+}
+
 impl Store {
     /// Checks the whole store.
     ///
@@ -453,7 +468,7 @@ fn check_entries(
 }
 
 /// The files in the `nn` directories of a folder, with the uid that each place belongs to; `None` for what is no message file.
-fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
+pub(super) fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
         return Ok(found);

@@ -267,6 +267,7 @@ impl Tx<'_, '_> {
         }
         owner.highest_modseq = modseq;
         row.highest_modseq = modseq;
+        self.write_tombstone(&owner, account, &mut row, &removed);
         self.changed(account, &row)?;
         self.keep_quota_clock(account, &mut owner, true, Some(now_s))?;
         rows::put_account(self.txn, account, &owner)?;

@@ -53,7 +53,7 @@ const ENTRY_HEADER_1: usize = 72;
 const AHEAD_FIRST: usize = 8 * 1024;
 const AHEAD_MOST: usize = 256 * 1024;
 /// No entry is longer.
-const ENTRY_MAX: usize = 64 << 20;
+pub(super) const ENTRY_MAX: usize = 64 << 20;
 
 fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
@@ -69,6 +69,56 @@ fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
     let sum = crc(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     bytes.try_into().unwrap_or([0; HEADER as usize])
+}
+
+/// Bytes of a record from which its length can be told.
+pub(super) const HEAD_MAX: usize = ENTRY_HEADER_1;
+
+/// Generation and mailbox of a file header that is sound.
+pub(super) fn read_header(bytes: &[u8; HEADER as usize]) -> Option<(u32, MailboxId)> {
+    let number = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    let sound = bytes.starts_with(b"MSGSTIDX") && number(8)? == 1 && number(124)? == crc(bytes.get(..124)?);
+    let mailbox = MailboxId(bytes.get(16..32)?.try_into().ok()?);
+    if sound { Some((number(12)?, mailbox)) } else { None }
+}
+
+/// What an entry says of its message.
+pub(super) struct Known<'b> {
+    pub(super) uid: Uid,
+    pub(super) size: u64,
+    pub(super) internal_date_s: i64,
+    pub(super) guid: [u8; 16],
+    pub(super) header_size: u64,
+    pub(super) headers: &'b [u8],
+}
+
+/// The length of the entry that begins with these [`HEAD_MAX`] bytes.
+pub(super) fn record_len(bytes: &[u8]) -> Option<usize> {
+    let size = |at: usize| bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    let sections =
+        (0..5).try_fold(0usize, |sum, number| sum.checked_add(usize::try_from(size(40 + number * 4)?).ok()?))?;
+    match bytes.get(..4)? {
+        b"MEN2" => sections.checked_add(ENTRY_HEADER)?.checked_add(usize::try_from(size(68)?).ok()?),
+        b"MENT" => sections.checked_add(ENTRY_HEADER_1),
+        _ => None,
+    }
+}
+
+/// An entry, if it is sound.
+pub(super) fn read_record(bytes: &[u8]) -> Option<Known<'_>> {
+    let array = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok());
+    let uid = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)?;
+    let guid: [u8; 16] = bytes.get(24..40)?.try_into().ok()?;
+    let encoded = Encoded::read(bytes, uid, Guid(guid)).filter(Encoded::is_sound)?;
+    let header_size = bytes.get(60..64).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)?;
+    Some(Known {
+        uid,
+        size: u64::from_le_bytes(array(8)?),
+        internal_date_s: i64::from_le_bytes(array(16)?),
+        guid,
+        header_size: u64::from(header_size),
+        headers: encoded.headers(),
+    })
 }
 
 /// The data of a message that store.idx keeps.

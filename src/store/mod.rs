@@ -12,6 +12,7 @@ mod append;
 mod bodies;
 mod body;
 pub mod check;
+mod checkpoint;
 mod codec;
 mod copy;
 mod domain;
@@ -23,6 +24,7 @@ mod folder;
 mod grace;
 mod ids;
 mod index_file;
+mod index_scan;
 mod intent;
 pub mod layout;
 mod listing;
@@ -36,12 +38,15 @@ mod partition;
 mod purge;
 mod quota;
 mod reader;
+mod rebuild;
 mod record;
+mod recover;
 mod redo;
 mod relocate;
 mod replace;
 mod rows;
 mod schema;
+mod snapshot;
 mod special_use;
 #[cfg(feature = "failpoints")]
 mod spoil;
@@ -74,9 +79,12 @@ pub use partition::Configured;
 pub use purge::{Links, Purged, Removed};
 pub use quota::{Coming, Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use reader::Readers;
+pub use rebuild::Rebuilt;
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
+pub use recover::{Damage, Recovered, Recovery, recover, remove_temporary};
+pub use snapshot::{Snapshot, Taken, snapshots};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
@@ -301,13 +309,17 @@ impl Store {
         let held = mboxlist(&settings.root).join(OPEN_LOCK);
         let open =
             std::fs::File::open(&held).map_err(|error| StoreError::io("open the mailbox database", &held, error))?;
-        match open.try_lock_shared() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(StoreError::Unavailable { what: "the mailbox database is being repaired".into() });
-            }
-            Err(std::fs::TryLockError::Error(error)) => return Err(StoreError::io("lock", &held, error)),
+        recover::share(&open, &held)?;
+        if recover::is_pending(&settings.root) {
+            let what =
+                "the recovery of the mailbox database was interrupted: start the store daemon, which goes on with it";
+            return Err(StoreError::Unavailable { what: what.into() });
         }
+        Store::open_held(settings, open)
+    }
+
+    /// The same with the lock of the mailbox database taken.
+    fn open_held(settings: Settings, open: std::fs::File) -> Result<Store, StoreError> {
         let common_env = Env::open(&mboxlist(&settings.root).join("common"), false)?;
         let meta = read_meta(common_env)?;
         let notices = Notices::new(settings.notify_dir.clone());
@@ -354,26 +366,6 @@ impl Store {
             dead += shard.env()?.reap_readers()?;
         }
         Ok(dead)
-    }
-
-    /// A consistent copy of every environment below `target`, flushed: `target/common`, `target/shard00` ...
-    ///
-    /// # Errors
-    /// The copy cannot be written.
-    pub fn snapshot(&self, target: &Path) -> Result<(), StoreError> {
-        let envs = std::iter::once(Ok(self.inner.common_env)).chain(self.inner.shards.iter().map(Shard::env));
-        for env in envs {
-            let env = env?;
-            let dir = target.join(env.path().file_name().unwrap_or_default());
-            body::make_dir(&dir)?;
-            env.copy_to(&dir)?;
-            let file = dir.join("data.mdb");
-            std::fs::File::open(&file)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| StoreError::io("flush", &file, error))?;
-            crate::os::durable::sync_dir(&dir).map_err(|error| StoreError::io("flush", &dir, error))?;
-        }
-        crate::os::durable::sync_dir(target).map_err(|error| StoreError::io("flush", target, error))
     }
 
     fn shard_of(&self, account: AccountId) -> Result<&Shard, StoreError> {

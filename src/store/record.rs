@@ -268,6 +268,21 @@ pub struct Folder {
     pub idx_len: u64,
     /// Who may do what.
     pub acl: Acl,
+    /// Its last checkpoint block.
+    pub checkpoint: Checkpointed,
+}
+
+/// The last checkpoint block of a folder in store.idx; all zero: there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// The folder's modification sequence then.
+    pub modseq: Modseq,
+    /// Checksum of what changes without that.
+    pub sum: u32,
+    /// Where the block begins.
+    pub begin: u64,
+    /// Where it ends.
+    pub end: u64,
 }
 
 impl Default for FolderId {
@@ -302,7 +317,8 @@ impl Folder {
         for entry in &self.acl.0 {
             w.string(&entry.identifier).u32(u32::from(entry.rights.0));
         }
-        w.finish()
+        let Checkpointed { modseq, sum, begin, end } = self.checkpoint;
+        w.u64(modseq).u32(sum).u64(begin).u64(end).finish()
     }
 
     pub(crate) fn decode(id: FolderId, bytes: &[u8]) -> Result<Folder, Malformed> {
@@ -329,11 +345,16 @@ impl Folder {
             idx_generation: r.u32()?,
             idx_len: r.u64()?,
             acl: Acl::default(),
+            checkpoint: Checkpointed::default(),
         };
         for _ in 0..r.u64()? {
             let identifier = r.string()?;
             let rights = Rights(u16::try_from(r.u32()?).map_err(|_| Malformed)?);
             folder.acl.0.push(AclEntry { identifier, rights });
+        }
+        // Rows of older builds end here.
+        if !r.is_empty() {
+            folder.checkpoint = Checkpointed { modseq: r.u64()?, sum: r.u32()?, begin: r.u64()?, end: r.u64()? };
         }
         Ok(folder)
     }
@@ -663,6 +684,9 @@ mod tests {
             ..Folder::default()
         };
         assert_eq!(Folder::decode(FolderId(7), &folder.encode()).unwrap(), folder);
+        // A row of a build that knew no checkpoints.
+        let bytes = folder.encode();
+        assert_eq!(Folder::decode(FolderId(7), &bytes[..bytes.len() - 4]).unwrap(), folder);
         let limit = FolderLimit { path: "Archive".into(), bytes: Some(7), messages: None, over_since_s: 3 };
         let account = Account {
             userid: "joe".into(),

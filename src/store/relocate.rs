@@ -246,6 +246,7 @@ impl Store {
                     recent_from: row.uidnext,
                     idx_generation: row.idx_generation + 1,
                     idx_len: index_file::HEADER,
+                    checkpoint: super::record::Checkpointed::default(),
                     special_use: SpecialUse::default(),
                     // The old list goes with the mailbox (RFC 4314 section 4): nobody could change it.
                     acl,

@@ -35,9 +35,9 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.store.diskusagethreshold", Int(1, 99), "99", "percent used", Restart, "Disk usage at which a partition is locked."),
     row("local.store.backupdir", Path, "", "", Immediate, "Root of the backup directory image when the command names none."),
     // database
-    row("local.store.snapshotpath", Path, "dbdata/snapshots", "", Restart, "Where snapshots of the mailbox database are kept; a relative path starts at the store directory."),
-    row("local.store.snapshotinterval", Int(1, 46080), "1440", "minutes", Restart, "Time between two database copies."),
-    row("local.store.snapshotdirs", Int(2, 367), "3", "copies", Restart, "How many different copies are kept."),
+    row("local.store.snapshotpath", Path, "dbdata/snapshots", "", Refresh, "Where snapshots of the mailbox database are kept; a relative path starts at the store directory."),
+    row("local.store.snapshotinterval", Int(1, 46080), "1440", "minutes", Refresh, "Time between two database copies."),
+    row("local.store.snapshotdirs", Int(2, 367), "3", "copies", Refresh, "How many different copies are kept."),
     row("local.dbtxnsync", Bool, "", "", Restart, "Write database transactions synchronously."),
     row("local.dbstat.captureinterval", Int(0, MAX), "", "seconds", Restart, "Interval at which database statistics are captured."),
     row("local.store.maxlog", Int(1, MAX), "", "files", Restart, "Number of database transaction log files above which the probe reports trouble."),

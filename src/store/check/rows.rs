@@ -292,6 +292,19 @@ pub(super) fn of_shards(store: &Store) -> Result<Vec<Finding>, StoreError> {
     Ok(findings)
 }
 
+/// True if the row can be read, whichever kind it is.
+pub(super) fn readable(key: &[u8], stored: &[u8]) -> Result<(), StoreError> {
+    let value = codec::open(key, stored)?;
+    let read = if key.get(..8) == Some(&SHARD.0.to_be_bytes()) {
+        of_shard(key, value)
+    } else if key.get(8) == Some(&kind::ACCOUNT) {
+        Account::decode(value).map(drop)
+    } else {
+        Looked::default().take(key, value)
+    };
+    read.map_err(|Malformed| codec::damaged(key))
+}
+
 fn of_shard(key: &[u8], value: &[u8]) -> Result<(), Malformed> {
     match key.get(8).copied() {
         Some(kind::REDO) => redo::read_redo(key, value).map(|_| ()).ok_or(Malformed),

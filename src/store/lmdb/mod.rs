@@ -10,6 +10,7 @@
 
 mod commit;
 mod gate;
+pub(crate) mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -237,18 +238,21 @@ impl Env {
         Ok(u32::try_from(dead).unwrap_or(0))
     }
 
-    /// A consistent copy of the environment at `target` (a directory that exists and is empty), compacted. The copy is not flushed.
+    /// A consistent copy of the environment at `target` (a directory that exists and is empty), compacted where that can be done. The copy is not flushed.
     pub(crate) fn copy_to(&self, target: &Path) -> Result<(), StoreError> {
         use std::os::unix::ffi::OsStrExt;
         let _gate = self.gate.enter();
         let name = std::ffi::CString::new(target.as_os_str().as_bytes())
             .map_err(|_| StoreError::Invalid { what: "a path with a NUL byte".into() })?;
         // SAFETY: the environment lives as long as the process; `name` is a NUL-terminated string that outlives the call.
-        let code = unsafe { lmdb_sys::mdb_env_copy2(self.raw.env(), name.as_ptr(), lmdb_sys::MDB_CP_COMPACT) };
-        if code != 0 {
-            return Err(self.fail(lmdb::Error::from_err_code(code)));
+        let copy = |flags| unsafe { lmdb_sys::mdb_env_copy2(self.raw.env(), name.as_ptr(), flags) };
+        let mut code = copy(lmdb_sys::MDB_CP_COMPACT);
+        if code == lmdb_sys::MDB_INCOMPATIBLE {
+            // A page that leaked keeps LMDB from compacting; it is no damage.
+            drop(std::fs::remove_file(target.join("data.mdb")));
+            code = copy(0);
         }
-        Ok(())
+        if code == 0 { Ok(()) } else { Err(self.fail(lmdb::Error::from_err_code(code))) }
     }
 
     /// Begins the write transaction of this environment: waits for the other processes' writers. The guard keeps the map's size.
