@@ -7,6 +7,7 @@
 pub mod args;
 pub mod configure;
 pub mod configutil;
+pub mod counterutil;
 pub mod deliver;
 pub mod exit;
 pub mod generate;
@@ -57,6 +58,7 @@ pub struct Tool {
 pub static TOOLS: &[Tool] = &[
     configure::TOOL,
     configutil::TOOL,
+    counterutil::TOOL,
     deliver::TOOL,
     generate::TOOL,
     hashdir::TOOL,

@@ -126,6 +126,7 @@ impl Connection {
     async fn work(&mut self) -> Flow<()> {
         let mut input = self.line.take();
         let mut at = 0;
+        let mut counted = self.session()?.counts;
         while at < input.len() {
             let session = self.session.take().ok_or(BUG)?;
             let job = move |session: &mut Session| {
@@ -135,6 +136,13 @@ impl Connection {
                 (input, used, next, out)
             };
             let (session, (back, used, next, out)) = self.line.work(false, session, job).await?;
+            let (before, now) = (counted, session.counts);
+            counted = now;
+            self.line.figures().mail(
+                now.messages.saturating_sub(before.messages),
+                now.delivered.saturating_sub(before.delivered),
+                now.refused.saturating_sub(before.refused),
+            );
             self.session = Some(session);
             input = back;
             at += used;

@@ -1,4 +1,4 @@
-//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon; the services with clients.
+//! **Here**: processes that stay: their pid files, signals and readiness; the store daemon, its watch over disks and servers, and its page of figures; the services with clients.
 //! **Not here**: what the maintenance does (`ops`), protocols.
 //! **Start**: [`process::claim`] for a daemon, [`process::start`] for who starts one. [`network::run`] is the life of every service with clients,
 //! [`line::Line`] one connection; what a protocol adds is a [`network::Protocol`], as in `imapd` and `lmtpd`.
@@ -9,6 +9,7 @@ mod imapd;
 pub mod line;
 pub mod listener;
 mod lmtpd;
+mod metrics;
 pub mod network;
 mod popd;
 pub mod process;
@@ -19,4 +20,5 @@ pub mod stored;
 pub mod stream;
 pub mod throttle;
 pub mod tls;
+pub mod watch;
 pub mod workers;
