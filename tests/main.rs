@@ -38,3 +38,4 @@ mod store;
 mod strace;
 mod stress;
 mod tls;
+mod watch;

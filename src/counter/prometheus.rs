@@ -1,7 +1,6 @@
 //! The registry in the text format of Prometheus, version 0.0.4.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::{Object, Snapshot, Value};
 
@@ -82,8 +81,7 @@ pub fn text(objects: &[(Object, Snapshot)]) -> String {
     let mut out = String::new();
     for (name, family) in families {
         let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
-        // Writing to a String does not fail.
-        drop(write!(out, "# HELP {name} {}\n# TYPE {name} {kind}\n", family.help));
+        out.push_str(&format!("# HELP {name} {}\n# TYPE {name} {kind}\n", family.help));
         for line in family.lines {
             out.push_str(&line);
             out.push('\n');

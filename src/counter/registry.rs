@@ -1,6 +1,5 @@
 //! The file of the registry: a header, then a place of the same size for each object, with the counters as lines of text.
 
-use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -120,8 +119,7 @@ impl Registry {
             }
         }
         if left_out > 0 {
-            // Writing to a String does not fail.
-            drop(writeln!(body, "global.leftOut\tn\t{left_out}"));
+            body.push_str(&format!("global.leftOut\tn\t{left_out}\n"));
         }
         let sealed = format!("{:08x} {:08x}\n{body}", body.len(), crc32fast::hash(body.as_bytes()));
         self.file.write_all_at(sealed.as_bytes(), Registry::offset(object))

@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_fuller_disk_is_looked_at_more_often() {
-        let used = |percent| Space { total_bytes: 100, available_bytes: 100 - percent };
+        let used = |percent: u64| Space { total_bytes: 100, available_bytes: 100 - percent };
         assert_eq!([0, 50, 99, 100].map(|percent| look_again_s(used(percent)) / 60), [100, 50, 1, 1]);
         let settings = Settings { is_on: true, threshold: 99 };
         assert_eq!([98, 99, 100].map(|percent| settings.is_full(used(percent))), [false, true, true]);

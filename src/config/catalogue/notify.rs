@@ -1,6 +1,6 @@
 //! Parameters of notification plug-ins and alarms.
 
-use super::Effect::Restart;
+use super::Effect::{Refresh, Restart};
 use super::Kind::*;
 use super::{MAX, Parameter, row};
 

@@ -104,7 +104,7 @@ impl Turns {
             response_due_s: now_s.saturating_add(STARTING_S.min(response.interval_s)),
             disk,
             response,
-            targets: probe::targets(instance, conf),
+            targets: probe::targets(conf),
             mail: Mail::new(instance, conf, store),
             disks,
             alarms,
@@ -116,7 +116,7 @@ impl Turns {
 
     fn reload(&mut self, conf: &Conf) {
         (self.disk, self.response) = (Settings::disk(conf), Settings::response(conf));
-        self.targets = probe::targets(&self.instance, conf);
+        self.targets = probe::targets(conf);
         self.mail.reload(&self.instance, conf);
         self.disks.reload(conf);
         // Other intervals and thresholds hold from now on.

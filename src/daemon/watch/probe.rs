@@ -50,8 +50,7 @@ impl Target {
 }
 
 /// The services that are switched on, and the directory servers.
-pub(super) fn targets(instance: &Instance, conf: &Conf) -> Vec<Target> {
-    let _ = instance;
+pub(super) fn targets(conf: &Conf) -> Vec<Target> {
     let mut found = Vec::new();
     for service in super::super::process::SERVICES.iter().filter(|service| service.is_enabled(conf)) {
         if service.enabled_by.is_empty() {

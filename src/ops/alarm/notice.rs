@@ -1,7 +1,5 @@
 //! The mail of an alarm. Source: Administration Guide, the example of an alarm message.
 
-use std::fmt::Write as _;
-
 use chrono::{Local, TimeZone};
 
 use super::{Alarm, Settings};
@@ -109,16 +107,15 @@ impl Notice {
             ("Auto-Submitted", "auto-generated".to_owned()),
         ] {
             if !has(name) {
-                // Writing to a String does not fail.
-                drop(writeln!(all, "{name}: {value}"));
+                all.push_str(&format!("{name}: {value}\n"));
             }
         }
         // What is no field and no continuation of one would end the header.
         let fields = head.lines().filter(|line| {
             line.starts_with([' ', '\t']) || line.split_once(':').is_some_and(|(name, _)| is_field_name(name))
         });
-        fields.for_each(|line| drop(writeln!(all, "{line}")));
-        drop(write!(all, "\n{body}"));
+        fields.for_each(|line| all.push_str(&format!("{line}\n")));
+        all.push_str(&format!("\n{body}"));
         if !all.ends_with('\n') {
             all.push('\n');
         }
