@@ -158,8 +158,11 @@ fn a_disk_that_fills_alarms_then_locks_its_partition() {
     assert_eq!((counter(&it, "diskusage", "primary.diskusage.locked").as_deref(), deliver(&it, "joe")), (Some("0"), 0));
 }
 
+/// The answer to a recipient.
 fn wire_says(lmtpd: &Lmtpd, to: &str) -> String {
-    lmtpd.connect().deliver(&[to], "Subject: x\r\n\r\n").pop().unwrap()
+    let mut wire = lmtpd.connect();
+    assert!(wire.ask("MAIL FROM:<sender@example.net>").starts_with("250"));
+    wire.ask(&format!("RCPT TO:<{to}>"))
 }
 
 /// Takes mail by SMTP; each message comes with what was said before it.
@@ -275,7 +278,8 @@ fn counterutil_shows_what_the_services_count() {
     it.accounts(&["joe"]);
     let imapd = Imapd::start(&it);
     let lmtpd = Lmtpd::start(&it);
-    assert!(wire_says(&lmtpd, "joe@example.org").starts_with("250"));
+    let answer = lmtpd.connect().deliver(&["joe@example.org"], "Subject: x\r\n\r\n").pop().unwrap();
+    assert!(answer.starts_with("250"), "{answer}");
     assert!(wire_says(&lmtpd, "nobody@example.org").starts_with("550"));
     let _first = imapd.login("joe");
     let mut second = imapd.connect();
