@@ -381,7 +381,10 @@ fn prometheus_reads_the_same() {
     for words in [&local[..], &[page.as_str()]] {
         let answer = ask(words);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+        assert!(
+            head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+            "{head}"
+        );
         let found = samples(body);
         for (name, value) in [
             ("msgstore_up{service=\"imap\"}", 1.0),

@@ -110,12 +110,7 @@ fn list(ui: &mut Ui, registry: &Registry, path: &std::path::Path) -> Result<(), 
     Ok(())
 }
 
-fn monitor(
-    ui: &mut Ui,
-    args: &Args,
-    registry: &Registry,
-    (object, path): (Object, PathBuf),
-) -> anyhow::Result<Exit> {
+fn monitor(ui: &mut Ui, args: &Args, registry: &Registry, (object, path): (Object, PathBuf)) -> anyhow::Result<Exit> {
     let read = || registry.read(object).map_err(|error| unreadable(&error));
     if read()?.is_none() {
         let failure = Failure::new(Exit::NoInput, format!("nobody has published {} yet", object.name()));

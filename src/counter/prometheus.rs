@@ -64,7 +64,9 @@ pub fn text(objects: &[(Object, Snapshot)]) -> String {
         }
         for (name, value) in &snapshot.counters {
             let (instance, suffix) = name.rsplit_once('.').unwrap_or(("", name));
-            let of = |row: &&Row| row.1 == suffix && if row.0.is_empty() { object.service().is_some() } else { row.0 == object.name() };
+            let of = |row: &&Row| {
+                row.1 == suffix && if row.0.is_empty() { object.service().is_some() } else { row.0 == object.name() }
+            };
             let Some((_, _, metric, label, help)) = ROWS.iter().find(of) else { continue };
             let number = match value {
                 Value::Text(_) => continue,
@@ -123,12 +125,18 @@ mod tests {
     fn families_are_whole_and_labels_escaped() {
         let text = text(&[
             object(Object::Alarm, &[("diskavail.my.disk.alarm.current", Value::Number(7))]),
-            object(Object::DiskUsage, &[
-                ("a\"b.diskusage.totalSpace", Value::Bytes(9)),
-                ("a\"b.diskusage.mailPartitionPath", Value::Text("/x".into())),
-            ]),
+            object(
+                Object::DiskUsage,
+                &[
+                    ("a\"b.diskusage.totalSpace", Value::Bytes(9)),
+                    ("a\"b.diskusage.mailPartitionPath", Value::Text("/x".into())),
+                ],
+            ),
             object(Object::ServerResponse, &[("ugldap_host.org_389.responsetime", Value::Number(2))]),
-            object(Object::Imap, &[("global.numGoodLogins", Value::Number(1)), ("global.numFailedLogins", Value::Number(2))]),
+            object(
+                Object::Imap,
+                &[("global.numGoodLogins", Value::Number(1)), ("global.numFailedLogins", Value::Number(2))],
+            ),
             object(Object::Pop, &[("global.numGoodLogins", Value::Number(3))]),
         ]);
         for line in [

@@ -125,6 +125,9 @@ mod tests {
         assert_eq!(of("global.lastConnectionTime"), Value::Time(102));
         assert_eq!((of("global.maxConnections"), of("global.numConnections")), (Value::Number(2), Value::Number(2)));
         assert_eq!(of("global.numCurrentConnections"), Value::Open(1));
-        assert_eq!((of("global.numFailedConnections"), of("global.numGoodLogins")), (Value::Number(1), Value::Number(1)));
+        assert_eq!(
+            (of("global.numFailedConnections"), of("global.numGoodLogins")),
+            (Value::Number(1), Value::Number(1))
+        );
     }
 }

@@ -132,7 +132,8 @@ impl Instance {
     /// The same with further variables of the environment.
     pub fn start_with(&mut self, environment: &[(&str, &str)]) {
         let mut command = self.command("stored", &[]);
-        let child = command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let child =
+            command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         self.stored = Some(child);
         while !matches!(service_state(&self.base().join("data/proc"), "store").unwrap(), ServiceState::Ready(_)) {

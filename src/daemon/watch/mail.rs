@@ -39,7 +39,8 @@ impl Mail {
         };
         match self.deliver(&message, now_s) {
             Ok(user) => {
-                let words = format!("the alarm went into the mailbox of {user}: the mail server {server}:{port}: {failed}");
+                let words =
+                    format!("the alarm went into the mailbox of {user}: the mail server {server}:{port}: {failed}");
                 log::warning(Category::General, words);
                 true
             }

@@ -68,7 +68,8 @@ pub(super) fn targets(conf: &Conf) -> Vec<Target> {
     let usual = conf.number("local.ugldapport").and_then(|port| u16::try_from(port).ok()).unwrap_or(usual);
     for word in conf.list("local.ugldaphost") {
         let named = word.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-        let (host, port) = named.filter(|(host, _)| !host.contains(':') || host.ends_with(']')).unwrap_or((word, usual));
+        let (host, port) =
+            named.filter(|(host, _)| !host.contains(':') || host.ends_with(']')).unwrap_or((word, usual));
         found.push(Target::Directory { host: host.trim_matches(['[', ']']).to_owned(), port });
     }
     found

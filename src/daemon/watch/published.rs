@@ -43,7 +43,10 @@ impl Published {
             Err(error) => {
                 if !self.told {
                     let path = self.instance.counters();
-                    log::error(Category::Stats, format!("the counters cannot be written to {}: {error}", path.display()));
+                    log::error(
+                        Category::Stats,
+                        format!("the counters cannot be written to {}: {error}", path.display()),
+                    );
                 }
                 self.told = true;
             }

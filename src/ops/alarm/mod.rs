@@ -183,7 +183,9 @@ impl Alarms {
     pub fn restored(snapshot: &Snapshot) -> Alarms {
         let mut found = Alarms::default();
         for (name, value) in &snapshot.counters {
-            let (Some((instance, suffix)), Some(number)) = (name.rsplit_once(".alarm."), value.number()) else { continue };
+            let (Some((instance, suffix)), Some(number)) = (name.rsplit_once(".alarm."), value.number()) else {
+                continue;
+            };
             let Some((id, instance)) = instance.split_once('.') else { continue };
             let alarm = found.of(id, instance);
             let at_s = i64::try_from(number).unwrap_or(0);
@@ -230,7 +232,14 @@ mod tests {
     use super::*;
 
     fn settings(direction: Direction) -> Settings {
-        Settings { id: "diskavail", description: "d".into(), interval_s: 600, threshold: 10, direction, warn_every_s: 100 }
+        Settings {
+            id: "diskavail",
+            description: "d".into(),
+            interval_s: 600,
+            threshold: 10,
+            direction,
+            warn_every_s: 100,
+        }
     }
 
     #[test]

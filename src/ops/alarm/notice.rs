@@ -64,12 +64,7 @@ impl Notice {
              Monitoring interval: {interval_s} seconds\nAlarm condition is when {side} threshold of {threshold}\n\
              Number of times {side} threshold: {count_over}\n"
         );
-        Notice {
-            description: description.clone(),
-            instance: instance.to_owned(),
-            value: current.to_string(),
-            summary,
-        }
+        Notice { description: description.clone(), instance: instance.to_owned(), value: current.to_string(), summary }
     }
 
     /// The subject as the log has it: `ALARM: ... of "primary" is 5`.
@@ -91,7 +86,8 @@ impl Notice {
         let text = filled(template, &values);
         let (head, body) = text.split_once("\n\n").unwrap_or((text.as_str(), self.summary.as_str()));
         let has = |name: &str| {
-            head.lines().any(|line| line.split_once(':').is_some_and(|(field, _)| field.trim().eq_ignore_ascii_case(name)))
+            head.lines()
+                .any(|line| line.split_once(':').is_some_and(|(field, _)| field.trim().eq_ignore_ascii_case(name)))
         };
         let mut all = String::new();
         for (name, value) in [
