@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LockResult, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +45,20 @@ struct Counts {
     strangers: usize,
 }
 
-type Sites = Arc<Mutex<HashMap<IpAddr, Counts>>>;
+type Sites = Arc<Book>;
+
+/// Who is there, and what the service counts: one pointer for both, since every connection has it.
+#[derive(Debug, Default)]
+struct Book {
+    counts: Mutex<HashMap<IpAddr, Counts>>,
+    figures: Arc<Figures>,
+}
+
+impl Book {
+    fn lock(&self) -> LockResult<MutexGuard<'_, HashMap<IpAddr, Counts>>> {
+        self.counts.lock()
+    }
+}
 
 /// A socket that clients come to.
 #[derive(Debug)]
@@ -71,7 +84,6 @@ pub struct Listener {
     words: Words,
     sessions: Arc<Semaphore>,
     sites: Sites,
-    figures: Arc<Figures>,
 }
 
 /// A connection that has a place among all of the service.
@@ -101,7 +113,6 @@ pub struct Place {
     _permit: OwnedSemaphorePermit,
     sites: Sites,
     address: IpAddr,
-    figures: Arc<Figures>,
 }
 
 /// Why a client is not let in.
@@ -134,7 +145,7 @@ impl Refusal {
 impl Place {
     /// What the service counts.
     pub fn figures(&self) -> &Figures {
-        &self.figures
+        &self.sites.figures
     }
 
     /// The session is for a client of another address, and counts there from now on.
@@ -217,7 +228,7 @@ fn release(sites: &Sites, address: IpAddr, release: impl FnOnce(&mut Counts)) {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.figures.closed();
+        self.sites.figures.closed();
         release(&self.sites, self.address, |counts| counts.sessions = counts.sessions.saturating_sub(1));
     }
 }
@@ -232,7 +243,8 @@ impl Listener {
     /// A doorkeeper who lets `limit` sessions in, over however many sockets, and counts them.
     pub fn new(words: Words, limit: usize, figures: Arc<Figures>) -> Listener {
         let sessions = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Listener { words, sessions, sites: Arc::default(), figures }
+        let sites = Arc::new(Book { counts: Mutex::default(), figures });
+        Listener { words, sessions, sites }
     }
 
     /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
@@ -253,7 +265,7 @@ impl Listener {
             match Arc::clone(&self.sessions).try_acquire_owned() {
                 Ok(place) => return Ok(Caller { stream, peer, place }),
                 Err(_) => {
-                    self.figures.failed();
+                    self.sites.figures.failed();
                     log::warning(Category::Network, format!("too many sessions in all: [{}] sent away", peer.ip()));
                     tokio::spawn(send_away(stream, if speaks { self.words.full } else { b"" }));
                 }
@@ -273,7 +285,7 @@ impl Listener {
         let client = match client {
             Ok(client) => client,
             Err(error) => {
-                self.figures.failed();
+                self.sites.figures.failed();
                 log::warning(Category::Network, format!("the proxy [{}] sends no PROXY header: {error}", peer.ip()));
                 return None;
             }
@@ -284,7 +296,7 @@ impl Listener {
             Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
             Err(refusal) => refusal,
         };
-        self.figures.failed();
+        self.sites.figures.failed();
         log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), client.ip()));
         send_away(stream, if speaks { refusal.words(self.words) } else { b"" }).await;
         None
@@ -310,10 +322,9 @@ impl Listener {
         }
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
-        self.figures.opened(clock::now_s());
-        let figures = Arc::clone(&self.figures);
+        self.sites.figures.opened(clock::now_s());
         Ok((
-            Place { _permit: permit, sites: ours, address, figures },
+            Place { _permit: permit, sites: ours, address },
             Stranger { sites: theirs, address, limit: rules.strangers },
         ))
     }
