@@ -85,7 +85,7 @@ fn deliver(it: &Instance, user: &str) -> i32 {
 }
 
 #[test]
-fn a_disk_that_fills_alarms_then_locks_its_partition() {
+pub fn a_disk_that_fills_alarms_then_locks_its_partition() {
     let mut it = Instance::stopped(&[
         ("alarm.msgalarmnoticehost", "127.0.0.1"),
         ("alarm.msgalarmnoticeport", NOWHERE),
@@ -202,7 +202,7 @@ fn sink() -> (String, mpsc::Receiver<String>) {
 }
 
 #[test]
-fn a_server_that_does_not_answer_alarms() {
+pub fn a_server_that_does_not_answer_alarms() {
     let (port, inbox) = sink();
     let mut it = Instance::stopped(&[
         ("alarm.msgalarmnoticehost", "127.0.0.1"),
@@ -362,7 +362,7 @@ fn samples(text: &str) -> Vec<(String, f64)> {
 }
 
 #[test]
-fn prometheus_reads_the_same() {
+pub fn prometheus_reads_the_same() {
     let Some(curl) = counterpart("curl") else { return };
     let it = Instance::with(&[("local.metrics.port", "0")]);
     it.accounts(&["joe"]);
@@ -404,4 +404,54 @@ fn prometheus_reads_the_same() {
     imapd.stop();
     drop(it);
     assert!(!socket.exists());
+}
+
+#[test]
+pub fn what_is_set_about_alarms_counts() {
+    let (port, inbox) = sink();
+    let mut it = Instance::stopped(&[
+        ("alarm.msgalarmnoticehost", "127.0.0.1"),
+        ("alarm.msgalarmnoticeport", &port),
+        ("alarm.msgalarmnoticetemplate", "Subject: %s %s|%s|%s|%s$X-Mark: yes$$100%%$%s"),
+        ("alarm.diskavail.msgalarmdescription", "room"),
+        ("alarm.diskavail.msgalarmstatinterval", "600"),
+        ("alarm.diskavail.msgalarmthreshold", "40"),
+        ("alarm.diskavail.msgalarmthresholddirection", "1"),
+        ("alarm.diskavail.msgalarmwarninginterval", "1"),
+        ("alarm.serverresponse.msgalarmdescription", "patience"),
+        ("alarm.serverresponse.msgalarmthreshold", "20"),
+        ("alarm.serverresponse.msgalarmthresholddirection", "-1"),
+        ("alarm.serverresponse.msgalarmwarninginterval", "1"),
+        ("local.store.diskusagethreshold", "80"),
+        ("service.pop.enable", "no"),
+        ("service.pop.enablesslport", "no"),
+    ]);
+    let socket = it.base().join("figures");
+    it.run("configutil", &["-o", "local.metrics.socket", "-v", socket.to_str().unwrap()]).ended(0);
+    let world = World::new(&it);
+    it.start_with(&world.environment());
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    // Half of each disk is left, which is over 40 percent.
+    let next = |words: &str| loop {
+        let mail = inbox.recv_timeout(crate::imap::PATIENCE).unwrap();
+        if mail.contains(words) {
+            return mail;
+        }
+    };
+    let disk = "Subject: Postmaster@localhost Postmaster@localhost|room|primary|50\r\nX-Mark: yes\r\n\r\n100%\r\nServer instance: ";
+    next(disk);
+    // A server that answers is the alarm here. One that does not is none: it takes longer than 20 seconds.
+    let imapd = Imapd::start(&it);
+    world.move_to(2 * HOUR_S);
+    next(disk);
+    next("|patience|imap|0\r\n");
+    world.move_to(4 * HOUR_S);
+    next("|patience|imap|0\r\n");
+    imapd.stop();
+    world.move_to(6 * HOUR_S);
+    wait_for(&it, "alarm", "serverresponse.imap.alarm.warningstate", "0");
+    assert_eq!(counter(&it, "diskusage", "primary.diskusage.locked").as_deref(), Some("0"));
+    world.leave(&it, 150);
+    world.move_to(8 * HOUR_S);
+    wait_for(&it, "diskusage", "primary.diskusage.locked", "1");
 }
