@@ -82,7 +82,7 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
         Err(_) => {}
     }
     let socket = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(socket)
 }
 
