@@ -12,12 +12,14 @@
 //!   directory   2  who exists, where they live, what they may
 //!   config      1  the text database and the catalogue of parameters
 //!   message     1  headers, MIME, ENVELOPE, BODYSTRUCTURE, dates, mbox: pure
+//!   counter     1  what services count, in a file that others read
 //!   log         1  the documented log line and its rotation (usable from every room)
 //!   text, os    0  names and numbers; files, locks, users, clock
 //! ```
 
 pub mod cli;
 pub mod config;
+pub mod counter;
 pub mod daemon;
 pub mod directory;
 pub mod log;

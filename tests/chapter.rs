@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use regex::Regex;
 
 /// What the lines of later releases wait for; configutil has the same words.
-const CAPABILITIES: &[&str] = &["quota", "alarms", "repair", "backup", "shared folders", "the list of connected users"];
+const CAPABILITIES: &[&str] = &["quota", "repair", "backup", "shared folders", "the list of connected users"];
 
 /// What a tool must do, and when.
 #[derive(Debug, Default, Clone)]
@@ -333,8 +333,8 @@ fn the_test_of_the_chapter_can_fail() {
     let site = Site::new();
     let ended = Step::default();
     for (typed, exit, err, stale) in [
-        ("counterutil", 127, "not found", false),
-        ("counterutil", 0, "", true),
+        ("imsbackup", 127, "not found", false),
+        ("imsbackup", 0, "", true),
         ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for quota", false),
         ("configutil -o x -v y", 0, "", true),
         ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for repair", true),

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("store", 1),
     ("directory", 1),
     ("config", 0),
+    ("counter", 0),
     ("message", 0),
     ("text", -1i8 as u8),
     ("os", -1i8 as u8),

@@ -41,4 +41,5 @@ mod store;
 mod strace;
 mod stress;
 mod tls;
+mod watch;
 mod watcher;

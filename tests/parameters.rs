@@ -26,6 +26,7 @@ use crate::pop;
 use crate::quota;
 use crate::readership;
 use crate::tls;
+use crate::watch;
 use crate::watcher;
 
 /// A parameter and the test, here or in `tls`, `ldap`, `defence`, `expire`, `pop`, `lmtpd`, `imsched`, `imap::acl` or `imap::immediate`, that changes it.
@@ -119,6 +120,25 @@ const TESTED: &[(&str, fn())] = &[
     ("service.lmtp.socketmode", lmtpd::the_socket_has_its_group_and_its_mode),
     ("service.lmtp.maxsessionsperaddress", lmtpd::xclient::a_trusted_mail_system_names_its_client),
     ("service.lmtp.xclientnetworks", lmtpd::xclient::a_trusted_mail_system_names_its_client),
+    ("alarm.diskavail.msgalarmdescription", watch::what_is_set_about_alarms_counts),
+    ("alarm.diskavail.msgalarmstatinterval", watch::what_is_set_about_alarms_counts),
+    ("alarm.diskavail.msgalarmthreshold", watch::what_is_set_about_alarms_counts),
+    ("alarm.diskavail.msgalarmthresholddirection", watch::what_is_set_about_alarms_counts),
+    ("alarm.diskavail.msgalarmwarninginterval", watch::what_is_set_about_alarms_counts),
+    ("alarm.serverresponse.msgalarmdescription", watch::what_is_set_about_alarms_counts),
+    ("alarm.serverresponse.msgalarmstatinterval", watch::a_disk_that_fills_alarms_then_locks_its_partition),
+    ("alarm.serverresponse.msgalarmthreshold", watch::what_is_set_about_alarms_counts),
+    ("alarm.serverresponse.msgalarmthresholddirection", watch::what_is_set_about_alarms_counts),
+    ("alarm.serverresponse.msgalarmwarninginterval", watch::what_is_set_about_alarms_counts),
+    ("alarm.msgalarmnoticehost", watch::a_disk_that_fills_alarms_then_locks_its_partition),
+    ("alarm.msgalarmnoticeport", watch::a_server_that_does_not_answer_alarms),
+    ("alarm.msgalarmnoticercpt", watch::a_server_that_does_not_answer_alarms),
+    ("alarm.msgalarmnoticesender", watch::a_server_that_does_not_answer_alarms),
+    ("alarm.msgalarmnoticetemplate", watch::what_is_set_about_alarms_counts),
+    ("local.store.checkdiskusage", watch::a_disk_that_fills_alarms_then_locks_its_partition),
+    ("local.store.diskusagethreshold", watch::what_is_set_about_alarms_counts),
+    ("local.metrics.socket", watch::what_is_set_about_alarms_counts),
+    ("local.metrics.port", watch::prometheus_reads_the_same),
     ("local.delivery.duplicatewindow", lmtpd::duplicates::a_message_that_comes_again_is_dropped_where_that_is_wanted),
     ("local.delivery.maxdeliveredto", lmtpd::duplicates::a_message_that_goes_round_is_given_up),
     ("local.delivery.maxreceived", lmtpd::duplicates::a_message_that_goes_round_is_given_up),
@@ -208,7 +228,8 @@ fn every_working_parameter_has_a_test_here() {
         + include_str!("imsched/mod.rs")
         + include_str!("quota/mod.rs")
         + include_str!("watcher.rs")
-        + include_str!("quota/status.rs");
+        + include_str!("quota/status.rs")
+        + include_str!("watch.rs");
     for (name, _) in TESTED {
         let member = ["<nickname>", "<service>", "<taskname>", "<rulename>", "<attribute>", "<headername>"]
             .into_iter()

@@ -26,6 +26,7 @@ end
 
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configure" -d 'Make an instance: directories, configuration, links'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "configutil" -d 'List and change configuration settings'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "counterutil" -d 'Show the counters of the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "deliver" -d 'Deliver a message from standard input to mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
@@ -68,6 +69,13 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -s h -d 'P
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l json -d 'One JSON object a line instead of the classic lines'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand configutil" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -s o -d 'Show the counters of OBJECT: alarm, diskusage, serverresponse, imapstat, popstat, lmtpstat' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -s i -d 'Seconds between two reports' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -s n -d 'Number of reports; without it there is no end' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -s r -d 'The registry, if it is not that of this instance' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -s l -d 'List the counter objects of the registry'
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand counterutil" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s a -d 'The authorization id of the sender, for access control lists' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s r -d 'Put a Return-Path line with this address before the message' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand deliver" -s f -d 'The same as -r' -r

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod configure;
 pub mod configutil;
+pub mod counterutil;
 pub mod deliver;
 pub mod exit;
 pub mod generate;
@@ -60,6 +61,7 @@ pub struct Tool {
 pub static TOOLS: &[Tool] = &[
     configure::TOOL,
     configutil::TOOL,
+    counterutil::TOOL,
     deliver::TOOL,
     generate::TOOL,
     hashdir::TOOL,

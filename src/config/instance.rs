@@ -88,6 +88,11 @@ impl Instance {
         self.base.join("data/proc")
     }
 
+    /// The registry of counters.
+    pub fn counters(&self) -> PathBuf {
+        self.data_dir().join("counter/counter")
+    }
+
     /// The directory of the mailbox databases (store_root).
     pub fn store_root(&self) -> PathBuf {
         self.base.join("data/store")

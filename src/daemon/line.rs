@@ -17,6 +17,7 @@ use super::listener::{Door, Guest, Place, Refusal, Stranger};
 use super::settings::Terms;
 use super::stream::{Peer, Stream};
 use super::workers::{Lost, Workers};
+use crate::counter::service::Counts as Figures;
 use crate::log::{self, Category};
 use crate::os::clock;
 
@@ -156,6 +157,11 @@ impl Line {
         *self.stop.borrow()
     }
 
+    /// What the service counts of all connections.
+    pub fn figures(&self) -> &Figures {
+        self.place.figures()
+    }
+
     /// What is counted so far.
     pub fn sums(&self) -> Sums {
         Sums { began_s: self.began_s, bytes_in: self.bytes_in, bytes_out: self.bytes_out }
@@ -245,6 +251,7 @@ impl Line {
                 Ok(0) | Err(_) => Err(End::Gone),
                 Ok(count) => {
                     self.bytes_in += count as u64;
+                    self.place.figures().received(count as u64);
                     Ok(false)
                 }
             },
@@ -275,6 +282,7 @@ impl Line {
         match sent.await {
             Ok(Ok(())) => {
                 self.bytes_out += bytes.len() as u64;
+                self.place.figures().sent(bytes.len() as u64);
                 Ok(())
             }
             _ => Err(End::Gone),

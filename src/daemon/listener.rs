@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LockResult, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,8 +13,10 @@ use tokio::time::timeout;
 
 use super::proxy::{self, Header};
 use super::stream::Stream;
+use crate::counter::service::Counts as Figures;
 use crate::directory::filter::Filters;
 use crate::log::{self, Category};
+use crate::os::clock;
 use crate::text::network::Network;
 
 /// How long a client that is sent away may take to read why.
@@ -43,7 +45,20 @@ struct Counts {
     strangers: usize,
 }
 
-type Sites = Arc<Mutex<HashMap<IpAddr, Counts>>>;
+type Sites = Arc<Book>;
+
+/// Who is there, and what the service counts: one pointer for both, since every connection has it.
+#[derive(Debug, Default)]
+struct Book {
+    counts: Mutex<HashMap<IpAddr, Counts>>,
+    figures: Arc<Figures>,
+}
+
+impl Book {
+    fn lock(&self) -> LockResult<MutexGuard<'_, HashMap<IpAddr, Counts>>> {
+        self.counts.lock()
+    }
+}
 
 /// A socket that clients come to.
 #[derive(Debug)]
@@ -128,6 +143,11 @@ impl Refusal {
 }
 
 impl Place {
+    /// What the service counts.
+    pub fn figures(&self) -> &Figures {
+        &self.sites.figures
+    }
+
     /// The session is for a client of another address, and counts there from now on.
     ///
     /// # Errors
@@ -208,6 +228,7 @@ fn release(sites: &Sites, address: IpAddr, release: impl FnOnce(&mut Counts)) {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.sites.figures.closed();
         release(&self.sites, self.address, |counts| counts.sessions = counts.sessions.saturating_sub(1));
     }
 }
@@ -219,10 +240,11 @@ impl Drop for Stranger {
 }
 
 impl Listener {
-    /// A doorkeeper who lets `limit` sessions in, over however many sockets.
-    pub fn new(words: Words, limit: usize) -> Listener {
+    /// A doorkeeper who lets `limit` sessions in, over however many sockets, and counts them.
+    pub fn new(words: Words, limit: usize, figures: Arc<Figures>) -> Listener {
         let sessions = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        Listener { words, sessions, sites: Arc::default() }
+        let sites = Arc::new(Book { counts: Mutex::default(), figures });
+        Listener { words, sessions, sites }
     }
 
     /// The next connection of this socket for which there is a place; the others are told so when `speaks`.
@@ -243,6 +265,7 @@ impl Listener {
             match Arc::clone(&self.sessions).try_acquire_owned() {
                 Ok(place) => return Ok(Caller { stream, peer, place }),
                 Err(_) => {
+                    self.sites.figures.failed();
                     log::warning(Category::Network, format!("too many sessions in all: [{}] sent away", peer.ip()));
                     tokio::spawn(send_away(stream, if speaks { self.words.full } else { b"" }));
                 }
@@ -262,6 +285,7 @@ impl Listener {
         let client = match client {
             Ok(client) => client,
             Err(error) => {
+                self.sites.figures.failed();
                 log::warning(Category::Network, format!("the proxy [{}] sends no PROXY header: {error}", peer.ip()));
                 return None;
             }
@@ -272,6 +296,7 @@ impl Listener {
             Ok((place, stranger)) => return Some(Guest { stream, peer: client, place, stranger }),
             Err(refusal) => refusal,
         };
+        self.sites.figures.failed();
         log::warning(Category::Network, format!("{}: [{}] sent away", refusal.why(), client.ip()));
         send_away(stream, if speaks { refusal.words(self.words) } else { b"" }).await;
         None
@@ -297,6 +322,7 @@ impl Listener {
         }
         sites.insert(address, Counts { sessions: counts.sessions + 1, strangers: counts.strangers + 1 });
         let (ours, theirs) = (Arc::clone(&self.sites), Arc::clone(&self.sites));
+        self.sites.figures.opened(clock::now_s());
         Ok((
             Place { _permit: permit, sites: ours, address },
             Stranger { sites: theirs, address, limit: rules.strangers },
@@ -400,7 +426,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new(WORDS, 1);
+            let listener = Listener::new(WORDS, 1, Arc::default());
             let _first = TcpStream::connect(address).await.unwrap();
             let caller = listener.next(&socket, true).await.unwrap();
             let guest = listener.admit(caller, &rules(), true).await.unwrap();
@@ -426,7 +452,7 @@ mod tests {
             let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = socket.local_addr().unwrap();
             let socket = Socket::Tcp(socket);
-            let listener = Listener::new(WORDS, 10);
+            let listener = Listener::new(WORDS, 10, Arc::default());
             let proxies = vec![Network::parse("127.0.0.0/8").unwrap()];
             let filters = Filters::new("", "imap: 192.0.2.66");
             let rules = Rules { strangers: 2, proxies, filters, ..rules() };

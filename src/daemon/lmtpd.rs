@@ -126,6 +126,7 @@ impl Connection {
     async fn work(&mut self) -> Flow<()> {
         let mut input = self.line.take();
         let mut at = 0;
+        let mut counted = self.session()?.counts;
         while at < input.len() {
             let session = self.session.take().ok_or(BUG)?;
             let asks = !session.is_receiving() && names_recipient(input.get(at..).unwrap_or_default());
@@ -137,6 +138,13 @@ impl Connection {
             };
             let (session, (back, used, next, out)) =
                 if asks { self.line.ask(session, job).await? } else { self.line.work(false, session, job).await? };
+            let (before, now) = (counted, session.counts);
+            counted = now;
+            self.line.figures().mail(
+                now.messages.saturating_sub(before.messages),
+                now.delivered.saturating_sub(before.delivered),
+                now.refused.saturating_sub(before.refused),
+            );
             self.session = Some(session);
             input = back;
             at += used;

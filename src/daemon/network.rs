@@ -17,14 +17,16 @@ use super::settings::{Parameters, Terms};
 use super::sockets::{self, Address, Door, Entrance, SocketFile};
 use super::throttle::Throttle;
 use super::tls::{Tls, TlsError};
+use super::watch::published::Published;
 use super::workers::{Workers, bug};
 use crate::config::{Conf, ConfigError, Instance};
+use crate::counter::service::Counts;
 use crate::directory::Directory;
 use crate::log::{self, Category};
 use crate::ops::instance::{become_server, log_settings, open_directory};
 use crate::ops::quota::watch::Watch;
 use crate::os::user::UserError;
-use crate::os::{durable, memory};
+use crate::os::{clock, durable, memory};
 use crate::store::{Store, StoreError};
 
 /// The time between two looks at the signals.
@@ -47,6 +49,13 @@ pub struct Names {
     pub words: Words,
     /// The least idle time, minutes.
     pub idle_min: u32,
+}
+
+impl Names {
+    /// Clients log in; else they bring mail.
+    fn has_logins(&self) -> bool {
+        self.service != "lmtp"
+    }
 }
 
 /// What a protocol's sessions are made of.
@@ -276,9 +285,11 @@ fn serve<P: Protocol>(
     let (stop, stopped) = watch::channel(false);
     let (alive, mut ended) = mpsc::channel::<()>(1);
     let with_tls = doors.iter().any(|door| door.entrance.tls);
+    let figures = Arc::new(Counts::new(names.has_logins(), clock::now_s()));
+    let mut published = Published::of(instance, names.service);
     let maker = Maker { instance: instance.clone(), store, throttle: Arc::new(Throttle::default()), with_tls };
     let guests = Guests {
-        listener: Listener::new(names.words, sessions),
+        listener: Listener::new(names.words, sessions, Arc::clone(&figures)),
         current: Arc::new(RwLock::new(Arc::new(maker.first::<P>(conf)?))),
         workers: Workers::new(limit),
         stopped,
@@ -292,6 +303,7 @@ fn serve<P: Protocol>(
     drop(guests);
     let refresh = refreshing(maker, current)?;
     ready()?;
+    published.publish(figures.counters(), clock::now_s());
     let result = loop {
         if let Some(ended) = accepting.try_join_next() {
             break Err(NetworkError::System(ended.unwrap_or_else(io::Error::other)));
@@ -302,6 +314,7 @@ fn serve<P: Protocol>(
             // One that waits already will read what is configured by then.
             Wake::Refresh => drop(refresh.try_send(())),
         }
+        published.publish(figures.counters(), clock::now_s());
     };
     accepting.abort_all();
     // The last sender goes with the last session.
@@ -311,6 +324,7 @@ fn serve<P: Protocol>(
         drop(tokio::time::timeout(DRAIN, ended.recv()).await);
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
+    published.publish(figures.counters(), clock::now_s());
     result
 }
 

@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use super::metrics::Metrics;
 use super::process::{self, ProcessError, Signals, Wake};
+use super::watch::Watch;
 use crate::config::{ConfigError, Instance};
 use crate::log::{self, Category, Level};
 use crate::ops::instance::{become_server, log_settings};
@@ -100,12 +102,16 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
     let pid_file = process::claim(instance, SERVICE)?;
     let result = (|| {
         let mut maintenance = maintenance::startup(instance, clock::now_s(), &patience())?;
+        let watch = Watch::start(instance, &conf, maintenance.store())?;
+        let metrics = Metrics::start(instance, &conf);
         pid_file.set_ready()?;
         process::notify_supervisor("READY=1");
         log::notice(Category::General, "stored is ready");
         loop {
             match signals.wait(TICK)? {
                 Wake::Stop => {
+                    watch.stop();
+                    metrics.stop();
                     maintenance.finish(clock::now_s());
                     return Ok(());
                 }
@@ -114,6 +120,7 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
                     Ok(conf) => {
                         configure_log(&conf);
                         maintenance.reload(&conf);
+                        watch.reload(&conf);
                         log::notice(Category::General, "stored has read the configuration again");
                     }
                     Err(error) => log::error(

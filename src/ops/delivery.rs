@@ -7,6 +7,7 @@ use std::sync::Arc;
 use memchr::memchr;
 
 use super::account;
+use super::disklock;
 use super::quota::domain::DomainLimit;
 use super::quota::status::{self, StatusError};
 use super::quota::watch::Watch;
@@ -57,6 +58,9 @@ pub enum DeliveryError {
         /// The folder.
         mailbox: MailboxName,
     },
+    /// The disk of the partition is full, and stored has locked it.
+    #[error("partition {0} is locked: its disk is full")]
+    Locked(String),
     /// The message itself cannot be taken.
     #[error("{0}")]
     Malformed(String),
@@ -120,6 +124,7 @@ impl DeliveryError {
             DeliveryError::NotPermitted { .. } => Class::NotPermitted,
             DeliveryError::Malformed(_) => Class::Malformed,
             DeliveryError::Loop(_) => Class::Loop,
+            DeliveryError::Locked(_) => Class::NoSpace,
             DeliveryError::Store(StoreError::OverQuota { bounce: true, .. }) => Class::QuotaEnded,
             DeliveryError::Store(error) => match error.kind() {
                 Kind::OverQuota => Class::OverQuota,
@@ -142,6 +147,8 @@ pub struct Policy {
     pub create: bool,
     /// Deliver though a quota is used up.
     pub ignore_quota: bool,
+    /// Deliver to no partition that is locked.
+    pub check_disks: bool,
     /// A message that came to a folder within so many seconds is dropped when it comes again; 0: never.
     pub once_s: u32,
     /// What tells a message that goes round.
@@ -157,6 +164,7 @@ impl Default for Policy {
             check_access: true,
             create: false,
             ignore_quota: false,
+            check_disks: false,
             once_s: 0,
             bounds: Bounds::default(),
             quota: None,
@@ -173,7 +181,7 @@ impl Policy {
             delivered_to: number("local.delivery.maxdeliveredto"),
         };
         let once_s = u32::try_from(conf.int("local.delivery.duplicatewindow")).unwrap_or(0);
-        Policy { once_s, bounds, ..Policy::default() }
+        Policy { once_s, bounds, check_disks: true, ..Policy::default() }
     }
 }
 
@@ -295,7 +303,7 @@ impl LocalDelivery<'_> {
         let account = self.account(&user, now_s)?;
         let mailbox = MailboxName { owner: user.userid.clone(), folder: name.folder.clone() };
         match self.folder(account, &user.userid, &name.folder, now_s)? {
-            Found::Open(place) => Ok(Place { domain: DomainLimit::of(self.directory, &user)?, ..place }),
+            Found::Open(place) => self.open(Place { domain: DomainLimit::of(self.directory, &user)?, ..place }),
             Found::Missing => Err(DeliveryError::NoMailbox(mailbox)),
             Found::Closed => Err(DeliveryError::NotPermitted { authid: self.policy.authid.clone(), mailbox }),
         }
@@ -332,12 +340,22 @@ impl LocalDelivery<'_> {
         if let Some(path) = folder.filter(|path| !path.is_inbox())
             && let Found::Open(place) = self.folder(account, &user.userid, path, now_s)?
         {
-            return Ok(Place { domain: DomainLimit::of(self.directory, user)?, ..place });
+            return self.open(Place { domain: DomainLimit::of(self.directory, user)?, ..place });
         }
         let inbox = self.store.view(account)?.folder(FolderId::INBOX)?;
         let inbox = inbox.ok_or_else(|| DeliveryError::NoMailbox(MailboxName::inbox(&user.userid)))?;
         let domain = DomainLimit::of(self.directory, user)?;
-        Ok(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone(), domain })
+        self.open(Place { account, folder: inbox.id, partition: inbox.partition, userid: user.userid.clone(), domain })
+    }
+
+    /// The place, unless its partition is locked.
+    fn open(&self, place: Place) -> Result<Place, DeliveryError> {
+        // Where processes of the instance leave notices for each other, stored leaves its marks.
+        let dir = self.store.settings().notify_dir.as_deref().filter(|_| self.policy.check_disks);
+        if dir.is_some_and(|dir| disklock::Marks::at(dir).is_locked(&place.partition)) {
+            return Err(DeliveryError::Locked(place.partition));
+        }
+        Ok(place)
     }
 
     fn account(&self, user: &User, now_s: i64) -> Result<AccountId, DeliveryError> {

@@ -4,8 +4,10 @@
 
 pub mod account;
 pub mod acl;
+pub mod alarm;
 pub mod certificate;
 pub mod delivery;
+pub mod disklock;
 pub mod expire;
 pub mod import;
 pub mod instance;

@@ -143,7 +143,14 @@ impl Instance {
 
     /// Starts the store daemon and waits until it is ready.
     pub fn start(&mut self) {
-        let child = self.command("stored", &[]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        self.start_with(&[]);
+    }
+
+    /// The same with further variables of the environment.
+    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
+        let mut command = self.command("stored", &[]);
+        let child =
+            command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
         self.stored = Some(child);
         while !matches!(service_state(&self.base().join("data/proc"), "store").unwrap(), ServiceState::Ready(_)) {

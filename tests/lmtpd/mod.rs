@@ -5,7 +5,7 @@
 pub mod duplicates;
 mod hostile;
 mod many;
-mod postfix;
+pub mod postfix;
 mod swaks;
 pub mod xclient;
 

@@ -43,15 +43,16 @@ fn blocks() -> HashMap<String, String> {
 }
 
 /// A running Postfix of this test alone.
-struct Postfix {
+pub struct Postfix {
     dir: tempfile::TempDir,
     master: Child,
-    address: String,
+    /// Where mail comes in.
+    pub address: String,
 }
 
 impl Postfix {
     /// With directories of its own; mail comes in at its `address`. `transport`: a `virtual_transport` other than that of the page.
-    fn start(transport: Option<&str>) -> Postfix {
+    pub fn start(transport: Option<&str>) -> Postfix {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -239,7 +240,7 @@ impl Drop for Open<'_> {
 }
 
 /// Root, and Postfix: what these tests want.
-fn possible() -> bool {
+pub fn possible() -> bool {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("SKIPPED: Postfix starts as root only");
         return false;

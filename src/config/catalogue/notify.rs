@@ -1,6 +1,6 @@
 //! Parameters of notification plug-ins and alarms.
 
-use super::Effect::Restart;
+use super::Effect::{Refresh, Restart};
 use super::Kind::*;
 use super::{MAX, Parameter, row};
 
@@ -33,22 +33,22 @@ pub(super) static TABLE: &[Parameter] = &[
     row("local.ens.enable", Bool, "", "", Restart, "Start the event notification server."),
     row("local.ens.port", Port, "", "", Restart, "Address or port of the event notification server."),
     // alarm
-    row("alarm.diskavail.msgalarmdescription", Text, "percentage mail partition diskspace available", "", Restart, "Text in the description field of the disk alarm."),
-    row("alarm.diskavail.msgalarmstatinterval", Int(0, MAX), "3600", "seconds", Restart, "Time between two disk-space checks."),
-    row("alarm.diskavail.msgalarmthreshold", Int(0, 100), "10", "percent free", Restart, "Free space at which the alarm is raised."),
-    row("alarm.diskavail.msgalarmthresholddirection", Choice(&["-1", "1"]), "-1", "", Restart, "Side of the threshold that is alarming."),
-    row("alarm.diskavail.msgalarmwarninginterval", Int(1, MAX), "24", "hours", Restart, "Pause before the same alarm is repeated."),
-    row("alarm.serverresponse.msgalarmdescription", Text, "server response time in seconds", "", Restart, "Text in the description field of the response alarm."),
-    row("alarm.serverresponse.msgalarmstatinterval", Int(0, MAX), "600", "seconds", Restart, "Time between two response checks."),
-    row("alarm.serverresponse.msgalarmthreshold", Int(1, MAX), "10", "seconds", Restart, "Response time that is alarming."),
-    row("alarm.serverresponse.msgalarmthresholddirection", Choice(&["-1", "1"]), "1", "", Restart, "Side of the threshold that is alarming."),
-    row("alarm.serverresponse.msgalarmwarninginterval", Int(1, MAX), "24", "hours", Restart, "Pause before the same alarm is repeated."),
-    row("alarm.<alarmid>.msgalarmwarninginterval", Int(1, MAX), "168", "hours", Restart, "Pause before an alarm is repeated, where the alarm sets none of its own."),
-    row("alarm.<alarmid>.msgalarmstatinterval", Int(0, MAX), "3600", "seconds", Restart, "Time between two checks, where the alarm sets none of its own; 0 switches the check off."),
-    row("alarm.<alarmid>.msgalarmthresholddirection", Choice(&["-1", "1"]), "1", "", Restart, "Side of the threshold that is alarming, where the alarm sets none of its own."),
-    row("alarm.msgalarmnoticehost", Text, "localhost", "", Restart, "Mail server the alarm message is handed to."),
-    row("alarm.msgalarmnoticeport", Port, "25", "", Restart, "Port of the mail server the alarm message is handed to."),
-    row("alarm.msgalarmnoticercpt", Text, "Postmaster@localhost", "", Restart, "Receiver of alarms."),
-    row("alarm.msgalarmnoticesender", Text, "Postmaster@localhost", "", Restart, "Sender address of alarms."),
-    row("alarm.msgalarmnoticetemplate", Text, "", "", Restart, "Template of the alarm message; %s: sender, recipient, description, instance, value, summary."),
+    row("alarm.diskavail.msgalarmdescription", Text, "percentage mail partition diskspace available", "", Refresh, "Text in the description field of the disk alarm."),
+    row("alarm.diskavail.msgalarmstatinterval", Int(0, MAX), "3600", "seconds", Refresh, "Time between two disk-space checks."),
+    row("alarm.diskavail.msgalarmthreshold", Int(0, 100), "10", "percent free", Refresh, "Free space at which the alarm is raised."),
+    row("alarm.diskavail.msgalarmthresholddirection", Choice(&["-1", "1"]), "-1", "", Refresh, "Side of the threshold that is alarming."),
+    row("alarm.diskavail.msgalarmwarninginterval", Int(1, MAX), "24", "hours", Refresh, "Pause before the same alarm is repeated."),
+    row("alarm.serverresponse.msgalarmdescription", Text, "server response time in seconds", "", Refresh, "Text in the description field of the response alarm."),
+    row("alarm.serverresponse.msgalarmstatinterval", Int(0, MAX), "600", "seconds", Refresh, "Time between two response checks."),
+    row("alarm.serverresponse.msgalarmthreshold", Int(1, MAX), "10", "seconds", Refresh, "Response time that is alarming."),
+    row("alarm.serverresponse.msgalarmthresholddirection", Choice(&["-1", "1"]), "1", "", Refresh, "Side of the threshold that is alarming."),
+    row("alarm.serverresponse.msgalarmwarninginterval", Int(1, MAX), "24", "hours", Refresh, "Pause before the same alarm is repeated."),
+    row("alarm.<alarmid>.msgalarmwarninginterval", Int(1, MAX), "168", "hours", Refresh, "Pause before an alarm is repeated, where the alarm sets none of its own."),
+    row("alarm.<alarmid>.msgalarmstatinterval", Int(0, MAX), "3600", "seconds", Refresh, "Time between two checks, where the alarm sets none of its own; 0 switches the check off."),
+    row("alarm.<alarmid>.msgalarmthresholddirection", Choice(&["-1", "1"]), "1", "", Refresh, "Side of the threshold that is alarming, where the alarm sets none of its own."),
+    row("alarm.msgalarmnoticehost", Text, "localhost", "", Refresh, "Mail server the alarm message is handed to."),
+    row("alarm.msgalarmnoticeport", Port, "25", "", Refresh, "Port of the mail server the alarm message is handed to."),
+    row("alarm.msgalarmnoticercpt", Text, "Postmaster@localhost", "", Refresh, "Receiver of alarms."),
+    row("alarm.msgalarmnoticesender", Text, "Postmaster@localhost", "", Refresh, "Sender address of alarms."),
+    row("alarm.msgalarmnoticetemplate", Text, "", "", Refresh, "Template of the alarm message; %s: sender, recipient, description, instance, value, summary."),
 ];

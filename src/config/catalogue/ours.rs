@@ -37,6 +37,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("service.lmtp.maxrecipients", Int(1, 10_000), "1000", "recipients", Refresh, "Most recipients of a message over LMTP; the sender is asked to bring the others again."),
     row("service.lmtp.maxsessionsperaddress", Int(0, MAX), "0", "connections", Refresh, "Most simultaneous LMTP connections of one address (IPv6: one /64); 0: no more bound than service.lmtp.maxsessions."),
     row("service.lmtp.xclientnetworks", Words, "", "", Refresh, "Mail systems (addresses, networks; the socket file is 127.0.0.1) that may name their client over LMTP (XCLIENT)."),
+    row("local.metrics.socket", Path, "msg_svr_base/data/proc/metrics.socket", "", Restart, "Socket file on which stored serves counters for Prometheus (GET /metrics); empty: none."),
+    row("local.metrics.port", Int(-1, 65_535), "-1", "", Restart, "Port of 127.0.0.1 for the counters; -1: none; 0: any free one, see data/proc/metrics.port."),
     row("local.delivery.duplicatewindow", Int(0, 2_592_000), "0", "seconds", Refresh, "Time within which a message that comes to a folder again (same Message-ID and body) is dropped; 0: none is."),
     row("local.delivery.maxreceived", Int(0, 10_000), "100", "lines", Refresh, "Received lines beyond which LMTP and deliver refuse a message, since it goes round; 0: no bound."),
     row("local.delivery.maxdeliveredto", Int(0, 10_000), "5", "lines", Refresh, "Delivered-To lines with the recipient's address beyond which LMTP and deliver refuse a message; 0: no bound."),

@@ -31,8 +31,8 @@ pub(super) static TABLE: &[Parameter] = &[
     row("store.msghash.nummsgs", Int(0, MAX), "", "messages", Restart, "Number of messages kept in the message-hash facility."),
     row("store.expungesynclevel", Int(0, 2), "1", "", Restart, "How hard writes of the expunge file are flushed."),
     row("store.synclevel", Int(-1, 2), "-1", "", Restart, "General flush level for store files."),
-    row("local.store.checkdiskusage", Bool, "yes", "", Restart, "Watch the disk usage of each partition and stop delivery to one that passes the threshold."),
-    row("local.store.diskusagethreshold", Int(1, 99), "99", "percent used", Restart, "Disk usage at which a partition is locked."),
+    row("local.store.checkdiskusage", Bool, "yes", "", Refresh, "Watch the disk usage of each partition and stop delivery to one that passes the threshold."),
+    row("local.store.diskusagethreshold", Int(1, 99), "99", "percent used", Refresh, "Disk usage at which a partition is locked."),
     row("local.store.backupdir", Path, "", "", Immediate, "Root of the backup directory image when the command names none."),
     // database
     row("local.store.snapshotpath", Path, "dbdata/snapshots", "", Refresh, "Where snapshots of the mailbox database are kept; a relative path starts at the store directory."),

@@ -61,6 +61,7 @@ impl Line {
     /// # Errors
     /// [`End::Stopping`].
     pub async fn login_failed(&mut self) -> Flow<()> {
+        self.figures().login_failed();
         let (base, peer, claimed) = (self.terms.fail_pause, self.peer.ip(), self.claimed.take());
         self.terms.throttle.failed(base, peer, claimed.as_deref(), Instant::now());
         self.pause(base).await
@@ -75,6 +76,7 @@ impl Line {
             self.terms.throttle.succeeded(self.peer.ip(), &claimed, Instant::now());
         }
         if self.stranger.take().is_some() {
+            self.figures().logged_in();
             self.began_s = clock::now_s();
             if cleartext {
                 self.pause(self.terms.login_pause).await?;
