@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Kind, StoreError};
 use super::ids::{AccountId, FolderId, Guid, Uid};
-use super::index_file::IndexReader;
+use super::index_file::{self, IndexReader};
 use super::name::FolderPath;
 use super::record::{Folder, Message, StateRun};
 use super::special_use::SpecialUse;
@@ -438,6 +438,10 @@ fn check_entries(
     rows: &BTreeMap<Uid, Message>,
     add: &mut dyn FnMut(&'static str, Option<Uid>, String),
 ) {
+    let used = rows.values().any(|message| message.entry.offset != 0);
+    if used && !index_file::is_of(dir, row.idx_generation, row.mailbox_id) {
+        add("I4", None, "its store.idx is missing, or not the one of this mailbox".into());
+    }
     let mut index = IndexReader::open(dir, row.idx_generation);
     for message in rows.values().filter(|message| message.entry.offset != 0) {
         match index.cached(message) {
@@ -451,7 +455,7 @@ fn check_entries(
 }
 
 /// The files in the `nn` directories of a folder, with the uid that each place belongs to; `None` for what is no message file.
-fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
+pub(super) fn message_files(dir: &Path) -> Result<Vec<(Option<Uid>, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(dir) else {
         return Ok(found);

@@ -59,7 +59,7 @@ fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
+pub(crate) fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
     let mut bytes = Vec::with_capacity(HEADER as usize);
     bytes.extend_from_slice(b"MSGSTIDX");
     bytes.extend_from_slice(&1u32.to_le_bytes());
@@ -273,6 +273,53 @@ pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u6
         }
     }
     file.write_all_at(bytes, offset)
+}
+
+/// The generation and the mailbox that the header of a folder's file names; `None`: there is no file, or its header is damaged or of another version.
+pub(crate) fn header_of(dir: &Path) -> Option<(u32, MailboxId)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok()?;
+    let mut found = [0; HEADER as usize];
+    file.read_exact_at(&mut found, 0).ok()?;
+    let generation = found.get(12..16)?.try_into().map(u32::from_le_bytes).ok()?;
+    let mailbox = MailboxId(found.get(16..32)?.try_into().ok()?);
+    (found == file_header(generation, mailbox)).then_some((generation, mailbox))
+}
+
+/// True when the file of a folder is there and its header is that of this generation of this mailbox.
+pub(crate) fn is_of(dir: &Path, generation: u32, mailbox: MailboxId) -> bool {
+    header_of(dir) == Some((generation, mailbox))
+}
+
+/// An entry as it lies in a file, whatever the rows say.
+pub(crate) struct Found {
+    pub(crate) uid: Uid,
+    pub(crate) internal_date_s: i64,
+    pub(crate) guid: Guid,
+}
+
+/// Every sound entry of a folder's file, in the order in which they were written; damaged stretches are passed over.
+pub(crate) fn entries(dir: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    let Ok(bytes) = std::fs::read(dir.join(NAME)) else { return found };
+    let mut at = usize::try_from(HEADER).unwrap_or(0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= ENTRY_HEADER_1) {
+        let uid = rest.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let date = rest.get(16..24).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
+        let guid = Guid(rest.get(24..40).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default());
+        match Encoded::read(rest, uid, guid) {
+            Some(entry) => {
+                found.push(Found { uid, internal_date_s: date, guid });
+                let keys = if rest.starts_with(b"MEN2") { ENTRY_HEADER + entry.keys.len() } else { ENTRY_HEADER_1 };
+                at += keys + entry.payload.len();
+            }
+            None => {
+                let next = rest.get(1..).and_then(|rest| rest.windows(3).position(|three| three == b"MEN"));
+                let Some(next) = next else { break };
+                at += 1 + next;
+            }
+        }
+    }
+    found
 }
 
 /// Reads entries of one folder.

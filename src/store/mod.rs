@@ -36,6 +36,7 @@ mod quota;
 mod record;
 mod redo;
 mod relocate;
+pub mod repair;
 mod replace;
 mod rows;
 mod schema;
@@ -63,6 +64,7 @@ pub use folder::CreateOptions;
 pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
 pub use index_file::{Entry, IndexReader, Source};
 pub use listing::{EachAccount, Found};
+pub use lmdb::Statistics;
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
@@ -348,6 +350,20 @@ impl Store {
             dead += shard.env()?.reap_readers()?;
         }
         Ok(dead)
+    }
+
+    /// The figures of every environment, by its name: `common`, `shard00` ...
+    ///
+    /// # Errors
+    /// The mailbox database cannot be used.
+    pub fn statistics(&self) -> Result<Vec<(String, Statistics)>, StoreError> {
+        let envs = std::iter::once(Ok(self.inner.common_env)).chain(self.inner.shards.iter().map(Shard::env));
+        envs.map(|env| {
+            let env = env?;
+            let name = env.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, env.statistics()?))
+        })
+        .collect()
     }
 
     /// A consistent copy of every environment below `target`, flushed: `target/common`, `target/shard00` ...
