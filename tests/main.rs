@@ -34,6 +34,7 @@ mod processes;
 mod processes_cli;
 mod quota;
 mod reconstruct;
+mod repair;
 mod store;
 mod strace;
 mod stress;

@@ -42,7 +42,7 @@ mod rows;
 mod schema;
 mod special_use;
 #[cfg(feature = "failpoints")]
-mod spoil;
+pub mod spoil;
 mod state;
 mod view;
 

@@ -125,11 +125,11 @@ pub(super) fn orphans(
         }
         other => Failure::new(Exit::Software, other.to_string()),
     })?;
-    let lines = found.iter().map(|userid| format!("mboxutil -d {}", quoted(&format!("user/{userid}/INBOX"))));
+    let mut lines = found.iter().map(|userid| format!("mboxutil -d {}", quoted(&format!("user/{userid}/INBOX"))));
     match output {
         None => lines.for_each(|line| ui.line(line)),
         Some((path, mut output)) => {
-            let written = lines.map(|line| writeln!(output, "{line}")).collect::<std::io::Result<()>>();
+            let written = lines.try_for_each(|line| writeln!(output, "{line}"));
             written
                 .and_then(|()| output.flush())
                 .map_err(|error| Failure::new(Exit::IoErr, format!("cannot write {}: {error}", path.display())))?;

@@ -211,7 +211,7 @@ fn findings(store: &Store, args: &Args, target: &Target) -> Result<Vec<Finding>,
             folders.iter().filter(|(_, row)| row.partition != *partition).map(|(path, _)| place(path)).collect();
         let alone = !folders.is_empty() && elsewhere.len() == folders.len();
         found.retain(|found| {
-            !elsewhere.contains(&found.place) && !(alone && found.place == format!("user/{}", target.userid))
+            !(elsewhere.contains(&found.place) || alone && found.place == format!("user/{}", target.userid))
         });
     }
     Ok(found)

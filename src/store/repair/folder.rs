@@ -94,7 +94,7 @@ impl Store {
             if Survey::take(tx.txn, account, folder)? != survey {
                 return Ok(false);
             }
-            tx.carry_out_repair(account, &survey, &plan, &dir, how, now_s)?;
+            tx.carry_out_repair(account, &survey, &plan, &dir, now_s)?;
             Ok(true)
         })?;
         if !done {
@@ -199,6 +199,11 @@ fn plan(survey: &Survey, files: &Files, dir: &Path, name: &str, how: How) -> Res
                             plan.put.insert(uid, seen);
                         }
                     }
+                    continue;
+                }
+                if len != row.size && guid_of(path)? == row.guid {
+                    tell(format!("its size was recorded as {} bytes, it is {len}", row.size));
+                    plan.put.insert(uid, Message { entry: row.entry, ..described(row.clone(), path)? });
                     continue;
                 }
                 tell("its file was changed: the message is expunged, what the file holds now has a new uid".into());
@@ -353,7 +358,6 @@ impl Tx<'_, '_> {
         survey: &Survey,
         plan: &Plan,
         dir: &Path,
-        how: How,
         now_s: i64,
     ) -> Result<(), StoreError> {
         let folder = survey.row.id;
@@ -412,6 +416,7 @@ impl Tx<'_, '_> {
             !(plan.expunge.is_empty() && plan.put.is_empty() && plan.gone.is_empty() && plan.adopt.is_empty());
         changed |= plan.forget || !plan.drop.is_empty();
         let messages = survey.messages.values().filter(|message| !plan.expunge.contains_key(&message.uid));
+        // Those that are put come last: they count.
         let messages: BTreeMap<Uid, u64> =
             messages.chain(plan.put.values()).map(|message| (message.uid, message.size)).collect();
         changed |= self.put_states(account, survey, &messages, &states, modseq)?;
@@ -437,7 +442,6 @@ impl Tx<'_, '_> {
         }
         self.changed(account, &row)?;
         self.keep_quota_clock(account, &mut owner, true, Some(now_s))?;
-        let _ = how;
         rows::put_account(self.txn, account, &owner)
     }
 

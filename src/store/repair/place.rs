@@ -8,7 +8,7 @@ use super::super::error::{Kind, StoreError};
 use super::super::folder::CreateOptions;
 use super::super::ids::{AccountId, FolderId, Uid};
 use super::super::index_file;
-use super::super::name::{FolderPath, MailboxName};
+use super::super::name::MailboxName;
 use super::super::record::Folder;
 use super::super::{Store, body, layout, rows};
 use super::{How, Mended, mended};
@@ -175,7 +175,8 @@ impl Store {
                 made
             }
         };
-        let row = match self.view(account)?.resolve(folder)?.filter(|row| !row.noselect) {
+        let known = self.view(account)?.resolve(folder)?.filter(|row| !row.noselect);
+        let row = match known {
             Some(row) if fresh => row,
             Some(row) if row.partition == unknown.partition => return Ok(told),
             // An INBOX that was made for another directory of this account, and has nothing.
@@ -194,22 +195,14 @@ impl Store {
                 self.folder_create(account, folder, &options, now_s)?
             }
         };
-        let taken = self.claim_files(account, row.id, &unknown.path, folder, now_s)?;
+        let taken = self.claim_files(account, row.id, &unknown.path, now_s)?;
         told.push(mended(&place, None, format!("entry added: {taken} messages of {}", unknown.path.display())));
         told.extend(self.repair_folder(account, row.id, How { fresh_index: true, ..How::default() }, now_s)?);
         Ok(told)
     }
 
     /// Makes the files of a directory the messages of a mailbox that has none, under the UIDs of their names. Returns how many.
-    fn claim_files(
-        &self,
-        account: AccountId,
-        folder: FolderId,
-        dir: &Path,
-        path: &FolderPath,
-        now_s: i64,
-    ) -> Result<usize, StoreError> {
-        let _ = path;
+    fn claim_files(&self, account: AccountId, folder: FolderId, dir: &Path, now_s: i64) -> Result<usize, StoreError> {
         let messages = super::folder::messages_in(dir, now_s)?;
         let mailbox = index_file::header_of(dir).map(|(_, mailbox)| mailbox);
         self.change(account, |tx| {
