@@ -243,7 +243,12 @@ impl<'b> Encoded<'b> {
     }
 
     fn entry(self) -> Option<Entry<'b>> {
-        self.is_sound().then_some(Entry { keys: self.keys.into(), bytes: self.payload.into(), ends: self.ends })
+        self.is_sound().then(|| self.into_entry())
+    }
+
+    /// The entry, whose payload was found sound.
+    fn into_entry(self) -> Entry<'b> {
+        Entry { keys: self.keys.into(), bytes: self.payload.into(), ends: self.ends }
     }
 }
 
@@ -331,10 +336,20 @@ pub struct IndexReader {
     ahead: Vec<u8>,
     /// Bytes of the next read.
     next: usize,
+    /// The mailbox, for the log.
+    name: std::sync::Arc<str>,
     /// Opens a message wherever its folder is by now.
     reopen: Option<Reopen>,
+    /// Makes entries again.
+    renew: Option<Renew>,
+    /// Messages whose entries were found wrong.
+    damaged: Vec<Uid>,
 }
 
+/// As many wrong entries are remembered until they are made again.
+const DAMAGED_MOST: usize = 256;
+
+type Renew = Box<dyn Fn(&[Uid]) -> Result<usize, StoreError> + Send>;
 type Reopen = Box<dyn Fn(Uid) -> Result<File, StoreError> + Send>;
 
 /// Where an entry came from.
@@ -351,12 +366,51 @@ pub enum Source {
 impl IndexReader {
     pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
-        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new(), next: AHEAD_FIRST, reopen: None }
+        IndexReader {
+            file,
+            dir: dir.to_owned(),
+            generation,
+            at: 0,
+            ahead: Vec::new(),
+            next: AHEAD_FIRST,
+            reopen: None,
+            renew: None,
+            damaged: Vec::new(),
+        }
     }
 
-    /// The same, with a way to find messages whose folder has been renamed since.
-    pub(crate) fn reopening(self, reopen: Reopen) -> IndexReader {
-        IndexReader { reopen: Some(reopen), ..self }
+    /// The same, with a way to find messages whose folder has been renamed since, and one to make entries again.
+    pub(crate) fn of_folder(self, name: String, reopen: Reopen, renew: Renew) -> IndexReader {
+        IndexReader { name: name.into(), reopen: Some(reopen), renew: Some(renew), ..self }
+    }
+
+    /// The documented line for the log about an entry that was found wrong (AdminGuide "Error Messages Signifying that reconstruct -m is Needed").
+    pub fn complaint(name: &str, uid: Uid) -> String {
+        format!("Invalid cache data for msg {uid} in mailbox {name}. Needs reconstruct")
+    }
+
+    /// The mailbox that it is of, as administrators name it: `user/joe/INBOX`.
+    pub fn name(&self) -> std::sync::Arc<str> {
+        self.name.clone()
+    }
+
+    /// Makes the entries again that were found wrong since the last call, from their messages. No snapshot may be open. Returns how many were made;
+    /// those of a mailbox that somebody has locked stay as they are.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn renew_damaged(&mut self) -> Result<usize, StoreError> {
+        let damaged = std::mem::take(&mut self.damaged);
+        match &self.renew {
+            Some(renew) if !damaged.is_empty() => renew(&damaged),
+            _ => Ok(0),
+        }
+    }
+
+    fn note_damaged(&mut self, row: &Message) {
+        if row.entry.offset != 0 && self.renew.is_some() && self.damaged.len() < DAMAGED_MOST {
+            self.damaged.push(row.uid);
+        }
     }
 
     /// The entry of a message: from store.idx, or from the message itself when the entry is missing or wrong.
@@ -366,10 +420,13 @@ impl IndexReader {
     pub fn entry(&mut self, row: &Message) -> Result<(Entry<'_>, Source), StoreError> {
         let place = self.load(row);
         let source = if row.entry.offset == 0 { Source::Uncached } else { Source::Damaged };
-        match self.encoded(place, row).and_then(Encoded::entry) {
-            Some(entry) => Ok((entry, Source::Cache)),
-            None => Ok((self.scan(row)?, source)),
+        if self.encoded(place.clone(), row).is_none_or(|encoded| !encoded.is_sound()) {
+            let scanned = self.scan(row)?;
+            self.note_damaged(row);
+            return Ok((scanned, source));
         }
+        let entry = self.encoded(place, row).map(Encoded::into_entry);
+        Ok((entry.unwrap_or_default(), Source::Cache))
     }
 
     /// Calls `look` with the header lines that [`Entry::headers`] has for the message: without a copy where store.idx is sound.
@@ -415,6 +472,7 @@ impl IndexReader {
             }
         }
         let entry = self.scan(row)?;
+        self.note_damaged(row);
         Ok((look(&Keys::decode(entry.keys()).unwrap_or_default(), entry.headers()), source))
     }
 

@@ -1,6 +1,7 @@
 //! reconstruct and imcheck through the binary, on a running store.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 
 use crate::instance::Instance;
 use crate::instance::imapd::Imapd;
@@ -82,7 +83,7 @@ fn the_database_takes_unknown_directories_in() {
     it.run("reconstruct", &["-r"]).ok();
     let from = it.directory_of("user/joe/Work");
     let copy = from.with_file_name("=+old");
-    fs::create_dir_all(copy.join("00")).unwrap();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(copy.join("00")).unwrap();
     for name in ["store.idx", "00/1.msg", "00/3.msg"] {
         fs::copy(from.join(name), copy.join(name)).unwrap();
     }
@@ -223,4 +224,60 @@ Msg Path: {dir}
         let (_, err) = it.run("imcheck", words).ended(code);
         assert!(err.contains(text), "{words:?}: {err}");
     }
+}
+
+#[test]
+fn imapd_makes_a_wrong_entry_again_and_says_so() {
+    let it = damaged();
+    it.run("reconstruct", &["-r"]).ended(0);
+    let imapd = Imapd::start(&it);
+    let path = it.directory_of("user/joe/INBOX").join("store.idx");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[300] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    it.run("reconstruct", &["-n", "user/joe/INBOX"]).ended(2);
+    let mut client = imapd.login("joe");
+    client.ask("select inbox");
+    let answer = client.ask("fetch 1:* envelope");
+    assert_eq!(answer.iter().filter(|line| line.contains("<one@example.org>")).count(), 3, "{answer:?}");
+    assert_eq!(it.run("reconstruct", &["-n", "user/joe/INBOX"]).ok(), "");
+    imapd.stop();
+    let log = it.base().join("data/log");
+    let mut said = String::new();
+    for entry in fs::read_dir(log).unwrap() {
+        said += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+    }
+    assert!(said.contains("Invalid cache data for msg 1 in mailbox user/joe/INBOX. Needs reconstruct"), "{said}");
+}
+
+#[test]
+fn a_damaged_row_stops_the_mail_of_its_account_only() {
+    use msgstore::store::FolderId;
+    use msgstore::store::spoil::Row;
+    let it = damaged();
+    it.run("reconstruct", &["-r"]).ended(0);
+    let lmtpd = crate::instance::lmtpd::Lmtpd::start(&it);
+    let imapd = Imapd::start(&it);
+    let (joe, _) = it.mailbox("user/joe/INBOX");
+    it.store().spoil_row(joe, Row::Folder(FolderId::INBOX), false).unwrap();
+    let to = ["joe@example.org", "dulcinea@example.org"];
+    let mut wire = lmtpd.connect();
+    assert_eq!(wire.ask("MAIL FROM:<sender@example.net>"), "250 2.1.0 OK");
+    let mut there = Vec::new();
+    for to in to {
+        there.push(wire.ask(&format!("RCPT TO:<{to}>")).starts_with("250"));
+    }
+    assert!(wire.ask("DATA").starts_with("354 "));
+    wire.send(format!("{MAIL}.\r\n"));
+    let answers: Vec<String> = there.iter().filter(|there| **there).map(|_| wire.reply()).collect();
+    assert!(answers.last().unwrap().starts_with("250 "), "{answers:?}");
+    assert!(!there[0] || answers[0].starts_with('4'), "{answers:?}");
+    let mut client = imapd.login("dulcinea");
+    assert!(client.ask("select inbox").iter().any(|line| line == "* 2 EXISTS"));
+    let out = it.run("reconstruct", &["-r"]).ok();
+    assert!(out.contains("user/joe/INBOX: its row was lost, it is made again"), "{out}");
+    assert_eq!(it.uids("user/joe/INBOX"), [1, 3, 4]);
+    assert!(wire.deliver(&to, MAIL).iter().all(|answer| answer.starts_with("250 ")));
+    imapd.stop();
+    lmtpd.stop();
 }

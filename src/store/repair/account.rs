@@ -223,6 +223,21 @@ impl Work {
         all.filter(|id| **id != FolderId::TOP && !known(id)).copied().collect()
     }
 
+    /// A name that cannot be read, and the one mailbox that has none and no row, belong together.
+    fn pair_names(&mut self) {
+        let nameless: Vec<FolderId> =
+            self.lost().into_iter().filter(|id| *id != FolderId::INBOX && self.tree.named(*id).is_none()).collect();
+        let taken = |(above, component): &(FolderId, String)| {
+            let mut rows = self.tree.folders.values().flatten();
+            rows.any(|row| row.parent == *above && row.component == *component)
+        };
+        let unread = self.tree.names.iter().filter(|(place, id)| id.is_none() && !taken(place));
+        let unread: Vec<(FolderId, String)> = unread.map(|(place, _)| place.clone()).collect();
+        if let ([id], [place]) = (&nameless[..], &unread[..]) {
+            self.tree.names.insert(place.clone(), Some(*id));
+        }
+    }
+
     fn looks_damaged(&self) -> bool {
         let tree = &self.tree;
         let rows = || tree.folders.values().flatten();
@@ -286,6 +301,7 @@ impl Tx<'_, '_> {
             work.tell(FolderId::TOP, "a subscription is made readable again");
         }
         self.mend_keywords(account, work)?;
+        work.pair_names();
         for id in work.lost() {
             self.make_row_again(account, work, id, now_s)?;
         }

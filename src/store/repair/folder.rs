@@ -92,15 +92,15 @@ impl Store {
         let plan = plan(&survey, &files, &dir, name, how)?;
         let done = self.change(account, |tx| {
             if Survey::take(tx.txn, account, folder)? != survey {
-                return Ok(false);
+                return Ok(None);
             }
-            tx.carry_out_repair(account, &survey, &plan, &dir, now_s)?;
-            Ok(true)
+            tx.carry_out_repair(account, &survey, &plan, &dir, now_s).map(Some)
         })?;
-        if !done {
-            return Ok(None);
-        }
+        let Some(changed) = done else { return Ok(None) };
         crate::crash_point!("repair.after-rows");
+        if changed && plan.told.is_empty() {
+            told.push(mended(name, None, "its counters and modification sequences are set right"));
+        }
         told.extend(plan.told);
         for (path, why) in &plan.aside {
             match lost::set_aside(root, path, why, now_s) {
@@ -124,7 +124,7 @@ impl Store {
                     None,
                     format!("{} belongs to uid {}, not to {me}: chown it", path.display(), meta.uid()),
                 ));
-            } else if meta.mode() & 0o777 != wanted && (meta.is_dir() || meta.is_file()) {
+            } else if meta.mode() & 0o777 != wanted && (if wanted == 0o700 { meta.is_dir() } else { meta.is_file() }) {
                 let what = format!("{} has mode {:04o} instead of {wanted:04o}", path.display(), meta.mode() & 0o7777);
                 let set = how.force && fs::set_permissions(path, fs::Permissions::from_mode(wanted)).is_ok();
                 // A file that is readable does no harm as it is.
@@ -142,7 +142,9 @@ impl Store {
             let nn = dir.join(format!("{number:02}"));
             look(&nn, 0o700);
             for entry in fs::read_dir(&nn).into_iter().flatten().filter_map(Result::ok) {
-                look(&entry.path(), 0o600);
+                if entry.path().extension().is_some_and(|extension| extension == "msg") {
+                    look(&entry.path(), 0o600);
+                }
             }
         }
         told
@@ -239,9 +241,10 @@ fn plan(survey: &Survey, files: &Files, dir: &Path, name: &str, how: How) -> Res
     if plan.uidnext != survey.row.uidnext {
         plan.told.push(mended(name, None, format!("uidnext was {}, it is {}", survey.row.uidnext, plan.uidnext)));
     }
-    for (base, _) in survey.chunks.iter().filter(|(_, runs)| runs.is_none()) {
-        let what = format!("the flags of the messages {base} to {} are lost", base.saturating_add(CHUNK - 1));
-        plan.told.push(mended(name, None, what));
+    let stateless = survey.messages.keys().chain(&survey.unread).filter(|uid| !states.contains_key(uid));
+    let stateless = stateless.filter(|uid| !plan.expunge.contains_key(uid)).count();
+    if stateless > 0 {
+        plan.told.push(mended(name, None, format!("the flags of {stateless} messages are lost")));
     }
     if !survey.unread_deliveries.is_empty() {
         plan.told.push(mended(name, None, "deliveries that were remembered cannot be read and are forgotten"));
@@ -352,6 +355,7 @@ impl OldEntries<'_> {
 }
 
 impl Tx<'_, '_> {
+    /// Carries a plan out; false: there was nothing to do.
     fn carry_out_repair(
         &mut self,
         account: AccountId,
@@ -359,7 +363,7 @@ impl Tx<'_, '_> {
         plan: &Plan,
         dir: &Path,
         now_s: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let folder = survey.row.id;
         let mut owner = rows::need_account(self.txn, account)?;
         let mut row = Folder { uidnext: plan.uidnext, ..survey.row.clone() };
@@ -430,7 +434,7 @@ impl Tx<'_, '_> {
             row.highest_modseq = modseq;
         }
         if !changed && row == survey.row && plan.adopt.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         row.highest_modseq = modseq;
         row.expunge_horizon = row.expunge_horizon.min(modseq);
@@ -442,7 +446,8 @@ impl Tx<'_, '_> {
         }
         self.changed(account, &row)?;
         self.keep_quota_clock(account, &mut owner, true, Some(now_s))?;
-        rows::put_account(self.txn, account, &owner)
+        rows::put_account(self.txn, account, &owner)?;
+        Ok(true)
     }
 
     /// Stores the states of exactly the messages there are, where they are not stored so; true when any was changed.

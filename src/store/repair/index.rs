@@ -41,7 +41,8 @@ impl Store {
         if made.is_empty() {
             return Ok(0);
         }
-        self.change(account, |tx| {
+        // Who reads does not wait for who has the mailbox locked.
+        let done = self.change_now(account, |tx| {
             let mut row = tx.open_folder(account, folder)?;
             let userid = rows::need_account(tx.txn, account)?.userid;
             // Another place, another message: nothing of what was read is certain.
@@ -69,7 +70,11 @@ impl Store {
             rows::put_folder(tx.txn, account, &row)?;
             crate::crash_point!("renew.after-rows");
             Ok(count)
-        })
+        });
+        match done {
+            Err(StoreError::InUse { .. }) => Ok(0),
+            other => other,
+        }
     }
 
     /// One attempt to set store.idx right; `None` when the mailbox changed meanwhile.

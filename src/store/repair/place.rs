@@ -110,7 +110,7 @@ impl Store {
         Ok(Some(format!("its account lay in {}, it is moved to {}", wrong.display(), right.display())))
     }
 
-    /// The directories with messages of mailboxes that the database does not know, in one partition or in all, by path.
+    /// The directories with messages of mailboxes that the database does not know, in one partition or in all; by account, and those above first.
     ///
     /// # Errors
     /// The mailbox database cannot be read.
@@ -137,7 +137,11 @@ impl Store {
                 }
             }
         }
-        found.sort_by(|one, other| one.path.cmp(&other.path));
+        // The mailboxes above come first: they are made where they lie, not where one below them does.
+        found.sort_by_key(|unknown| {
+            let MailboxName { owner, folder } = &unknown.mailbox;
+            (owner.clone(), !folder.is_inbox(), folder.components().len(), unknown.path.clone())
+        });
         Ok(found)
     }
 

@@ -184,7 +184,11 @@ impl Reading {
             });
             match read {
                 Ok(((), Source::Cache)) => continue,
-                Ok(((), Source::Uncached | Source::Damaged)) => {}
+                Ok(((), Source::Uncached)) => {}
+                Ok(((), Source::Damaged)) => {
+                    let text = IndexReader::complaint(&index.name(), message.uid);
+                    crate::log::warning(crate::log::Category::Store, text);
+                }
                 Err(error) if error.kind() == Kind::Expunged => {}
                 Err(error) => {
                     crate::log::error(crate::log::Category::Store, format!("sort: {error}"));
@@ -197,6 +201,9 @@ impl Reading {
                 share.pass(message.uid);
                 break;
             }
+        }
+        if let Err(error) = index.renew_damaged() {
+            crate::log::error(crate::log::Category::Store, format!("store.idx: {error}"));
         }
         self.indexes().push(index);
         if read_bytes <= SHARE_BYTES {
