@@ -13,7 +13,7 @@ use regex::Regex;
 
 /// What the lines of later releases wait for; configutil has the same words.
 const CAPABILITIES: &[&str] =
-    &["quota", "alarms", "repair", "backup", "shared folders", "the list of connected users", "the scheduler"];
+    &["quota", "alarms", "backup", "shared folders", "the list of connected users", "the scheduler"];
 
 /// What a tool must do, and when.
 #[derive(Debug, Default, Clone)]

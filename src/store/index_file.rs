@@ -373,6 +373,7 @@ impl IndexReader {
             at: 0,
             ahead: Vec::new(),
             next: AHEAD_FIRST,
+            name: "".into(),
             reopen: None,
             renew: None,
             damaged: Vec::new(),

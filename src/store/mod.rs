@@ -64,7 +64,6 @@ pub use folder::CreateOptions;
 pub use ids::{AccountId, FolderId, Guid, MailboxId, Modseq, Uid};
 pub use index_file::{Entry, IndexReader, Source};
 pub use listing::{EachAccount, Found};
-pub use lmdb::Statistics;
 pub use lock::FolderLock;
 pub use name::{FolderPath, MailboxName, NameError, check_userid};
 pub use notify::{Notices, Subscription};
@@ -78,6 +77,7 @@ pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 
+pub use self::lmdb::Statistics;
 use self::lmdb::{Batch, Env, Group, Rows, Write};
 use record::{Meta, UserRow};
 use schema::{SHARD, kind};

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stderr)]
 
+pub mod crash;
 mod kinds;
 mod picture;
 mod random;
@@ -179,16 +180,20 @@ impl Made {
 
     /// Repairs everything, as `reconstruct -r` and then `reconstruct -m` do.
     pub fn repair(&self, how: How) -> Vec<Mended> {
-        let mut done = Vec::new();
-        for (_, account) in self.store.accounts().unwrap() {
-            done.extend(self.store.repair(account, None, how, NOW).unwrap());
-        }
-        for unknown in self.store.unknown_directories(None).unwrap() {
-            done.extend(self.store.take_in(&unknown, NOW).unwrap());
-        }
-        self.store.count_domains(true).unwrap();
-        done
+        repair_all(&self.store, how)
     }
+}
+
+fn repair_all(store: &Store, how: How) -> Vec<Mended> {
+    let mut done = Vec::new();
+    for (_, account) in store.accounts().unwrap() {
+        done.extend(store.repair(account, None, how, NOW).unwrap());
+    }
+    for unknown in store.unknown_directories(None).unwrap() {
+        done.extend(store.take_in(&unknown, NOW).unwrap());
+    }
+    store.count_domains(true).unwrap();
+    done
 }
 
 /// Damages a copy, repairs it, and compares: `took` says what the damage itself took away.

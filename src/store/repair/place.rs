@@ -25,6 +25,11 @@ pub struct Unknown {
     pub mailbox: MailboxName,
 }
 
+/// No message ever came to it.
+fn is_untouched(row: &Folder) -> bool {
+    (row.exists, row.uidnext) == (0, 1)
+}
+
 fn holds_messages(dir: &Path) -> bool {
     super::super::check::message_files(dir).is_ok_and(|files| !files.is_empty())
 }
@@ -150,7 +155,8 @@ impl Store {
         let look = || -> Result<bool, StoreError> {
             let Some(account) = self.account_id(&mailbox.owner)? else { return Ok(false) };
             let row = self.view(account)?.resolve(&mailbox.folder)?;
-            Ok(row.is_some_and(|row| !row.noselect && row.partition == partition))
+            // One that was made for its directory by an attempt that came no further is as good as unknown.
+            Ok(row.is_some_and(|row| !row.noselect && row.partition == partition && !is_untouched(&row)))
         };
         match look() {
             Err(error) if error.kind() == Kind::Corrupt => Ok(true),
@@ -182,9 +188,10 @@ impl Store {
         let known = self.view(account)?.resolve(folder)?.filter(|row| !row.noselect);
         let row = match known {
             Some(row) if fresh => row,
+            Some(row) if row.partition == unknown.partition && is_untouched(&row) => row,
             Some(row) if row.partition == unknown.partition => return Ok(told),
             // An INBOX that was made for another directory of this account, and has nothing.
-            Some(row) if folder.is_inbox() && row.exists == 0 && row.uidnext == 1 => {
+            Some(row) if folder.is_inbox() && is_untouched(&row) => {
                 self.set_partition(account, row.id, &unknown.partition)?;
                 row
             }
@@ -211,7 +218,7 @@ impl Store {
         let mailbox = index_file::header_of(dir).map(|(_, mailbox)| mailbox);
         self.change(account, |tx| {
             let mut row: Folder = rows::need_folder(tx.txn, account, folder)?;
-            if row.uidnext != 1 || row.exists != 0 {
+            if !is_untouched(&row) {
                 return Ok(0);
             }
             let mut owner = rows::need_account(tx.txn, account)?;
