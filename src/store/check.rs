@@ -60,7 +60,9 @@ impl Finding {
             "I1" => "every message has its file, with the recorded size and content",
             "I2" => "every message file belongs to a message, or waits for purge",
             "I3" => "counters and usage equal the sums over the messages",
-            "I4" => "store.idx is that of the mailbox, and every entry is sound; a bad one is read from the message instead",
+            "I4" => {
+                "store.idx is that of the mailbox, and every entry is sound; a bad one is read from the message instead"
+            }
             "I5" => "every mailbox has its directory, and every directory with messages its mailbox",
             "I7" => "no modification sequence is above that of its mailbox or account",
             "I8" => "every account lies where the hash rule puts it",
