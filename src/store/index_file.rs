@@ -363,11 +363,14 @@ pub enum Source {
     Damaged,
 }
 
+fn open_in(dir: &Path) -> Option<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok()
+}
+
 impl IndexReader {
     pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
         IndexReader {
-            file,
+            file: open_in(dir),
             dir: dir.to_owned(),
             generation,
             at: 0,
@@ -402,10 +405,13 @@ impl IndexReader {
     /// The disk fails.
     pub fn renew_damaged(&mut self) -> Result<usize, StoreError> {
         let damaged = std::mem::take(&mut self.damaged);
-        match &self.renew {
-            Some(renew) if !damaged.is_empty() => renew(&damaged),
-            _ => Ok(0),
-        }
+        let Some(renew) = self.renew.as_ref().filter(|_| !damaged.is_empty()) else { return Ok(0) };
+        let made = renew(&damaged)?;
+        // The file that is open may be one that somebody has removed: then the entries are in another.
+        self.file = open_in(&self.dir);
+        self.ahead.clear();
+        self.at = 0;
+        Ok(made)
     }
 
     fn note_damaged(&mut self, row: &Message) {
