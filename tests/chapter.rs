@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use regex::Regex;
 
 /// What the lines of later releases wait for; configutil has the same words.
-const CAPABILITIES: &[&str] = &["quota", "repair", "backup", "shared folders", "the list of connected users"];
+const CAPABILITIES: &[&str] = &["quota", "backup", "shared folders", "the list of connected users"];
 
 /// What a tool must do, and when.
 #[derive(Debug, Default, Clone)]

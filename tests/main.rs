@@ -37,6 +37,7 @@ mod quota;
 mod readership;
 mod reconstruct;
 mod recover;
+mod repair;
 mod store;
 mod strace;
 mod stress;

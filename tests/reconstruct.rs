@@ -1,4 +1,4 @@
-//! reconstruct -n, through the binary, on a running store.
+//! reconstruct -n, through the binary, on a running store; `tests/repair` has the repair.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
@@ -95,24 +95,29 @@ fn an_account_in_the_wrong_place_is_found() {
 }
 
 #[test]
-fn repair_is_refused_and_misuse_told() {
+fn misuse_is_told() {
     let it = Instance::new();
     it.accounts(&["joe"]);
     for (words, code, text) in [
-        (&["-r"][..], 64, "repair is not in this release"),
-        (&["user/joe/INBOX"], 64, "repair is not in this release"),
-        (&["-m"], 64, "repair is not in this release"),
-        (&["-q", "-r"], 64, "cannot be used with"),
-        (&["-n", "-f", "-r"], 64, "repair is not in this release"),
-        (&["-n", "-r", "-i", "-e"], 64, "repair is not in this release"),
-        (&["-p", "primary", "-u", "joe", "-m"], 64, "repair is not in this release"),
-        (&["-o", "-d", "orphans.cmd"], 64, "mboxutil -o"),
+        (&["-q", "-r"][..], 64, "cannot be used with"),
+        (&["-n", "-f", "-r"], 64, "cannot be used with"),
+        (&["-m", "-r"], 64, "cannot be used with"),
+        (&["-m", "-f"], 64, "cannot be used with"),
+        (&["-o", "-r"], 64, "cannot be used with"),
+        (&["-u", "joe", "-m"], 64, "required"),
+        (&["-d", "orphans.cmd"], 64, "required"),
+        (&["-l"], 64, "there is no lright.db"),
         (&["-n"], 64, "-n needs a mailbox, or -r"),
+        (&["-f"], 64, "a mailbox, -r, -m, -q or -o is needed"),
         (&["-n", "-p", "primary", "user/joe/INBOX"], 64, "-p goes with -r"),
         (&["-n", "-r", "-p", "/var/mail"], 66, "Unknown/invalid partition: /var/mail"),
+        (&["-m", "-p", "/var/mail"], 66, "Unknown/invalid partition: /var/mail"),
         (&["-n", "user/joe/../x"], 64, "\"..\""),
         (&["-n", "user/nobody/INBOX"], 66, "no such mailbox: user/nobody/INBOX"),
+        (&["user/nobody/INBOX"], 66, "no such mailbox: user/nobody/INBOX"),
         (&["-n", "user/joe/INBOX", "user/joe/none"], 1, "no such mailbox: user/joe/none"),
+        (&["user/joe/INBOX", "user/joe/none"], 1, "no such mailbox: user/joe/none"),
+        (&["-n", "-r", "-i", "-e"], 0, "-i and -e have no effect with -n"),
     ] {
         let (out, err) = it.run("reconstruct", words).ended(code);
         assert!(out.is_empty() && err.contains(text), "{words:?}: {err}");

@@ -31,6 +31,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "deliver" -d 'Deli
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "generate" -d 'Write completions or manual pages, or list the links of the tools'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "hashdir" -d 'Tell the hash directory of an account'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imapd" -d 'The IMAP daemon'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imcheck" -d 'Print what the store has of a mailbox or a database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imexpire" -d 'Expire messages by rules, and purge'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "iminitquota" -d 'Take quota limits over from the directory and count usage anew'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imquotacheck" -d 'Report quota usage, tell users who come near their quota, enforce domain quotas'
@@ -40,7 +41,7 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LM
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "popd" -d 'The POP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "purge" -d 'Purge expunged messages, and old log files'
-complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check mailboxes and the mailbox database'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check and repair mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "stop-msg" -d 'Stop the services'
@@ -98,6 +99,17 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l help -d 'P
 complete -c msgstore -n "__fish_msgstore_using_subcommand hashdir" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imapd" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s m -d 'A mailbox: its own data, then a line for each message. A slash in front is allowed' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s c -d 'With -m: the message of this number, with what store.idx has of it' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s p -d 'Every mailbox of a partition, named by its nickname' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s f -d 'The mailboxes that FILE names, one a line; - is standard input' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s d -d 'A database: user.db, folder.db, quota.db, subscr.db, expunged.db' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s S -d 'Not in this release' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s s -d 'The figures of the environments of the mailbox database'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s e -d 'With -m, -p and -f: also what is expunged and not purged yet'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -s D -d 'Not in this release'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imcheck" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s v -d 'Tell on standard error what is done: 1 the sums, 2 each mailbox, 3 each message' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s p -d 'Only in this partition' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imexpire" -s u -d 'Only the mailboxes of this user' -r
@@ -201,16 +213,21 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l json -d 'One
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l table -d 'Draw a table'
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'With -o: write the commands to FILE' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s p -d 'Only what lies in this partition' -r
-complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'Not in this release' -r -F
-complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'Not in this release' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'With -p PARTITION -m: only this user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l threads -d 'As many accounts at the same time' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s n -d 'Check only; nothing is changed'
-complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s r -d 'Check the mailboxes with all below them; without a mailbox, the whole store'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s f -d 'Repair without a check: every message is read, store.idx is written anew, loose files become messages'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s i -d 'Begin store.idx anew in the mailboxes that are rebuilt'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s e -d 'What was expunged in the mailboxes that are rebuilt can not be brought back: the next purge removes it'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s r -d 'The mailboxes with all below them; without a mailbox, the whole store'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s m -d 'Repair the mailbox database: its rows among themselves, and against the directories of the partitions'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s q -d 'Set recorded usage right where it is not the sum of the messages; with -n only tell. Services may go on'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s o -d 'List the accounts that the directory does not have on this host, as commands that delete them'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l content -d 'Read every message and compare its content with what was recorded'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l json -d 'One JSON object a line'
-complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s f -d 'Not in this release'
-complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s o -d 'Not in this release'
+complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s l -d 'Not in this release'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand refresh" -l help -d 'Print this help'

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod generate;
 pub mod hashdir;
 pub mod imapd;
+pub mod imcheck;
 pub mod imexpire;
 pub mod iminitquota;
 pub mod imquotacheck;
@@ -66,6 +67,7 @@ pub static TOOLS: &[Tool] = &[
     generate::TOOL,
     hashdir::TOOL,
     imapd::TOOL,
+    imcheck::TOOL,
     imexpire::TOOL,
     iminitquota::TOOL,
     imquotacheck::TOOL,

@@ -160,7 +160,7 @@ impl Store {
     }
 
     /// The name that leads to an account in the userid map.
-    fn name_in_map(&self, account: AccountId) -> Result<Option<String>, StoreError> {
+    pub(super) fn name_in_map(&self, account: AccountId) -> Result<Option<String>, StoreError> {
         let mut name = None;
         self.inner.common_env.read()?.scan(&user_key(""), &mut |key, stored| {
             if !schema::within_kind(key, SHARD, kind::USER) {

@@ -63,14 +63,14 @@ pub struct Delivery {
 }
 
 /// What several messages have in common while they go into one folder.
-struct Target<'d> {
-    account: AccountId,
-    row: Folder,
-    owner: Account,
-    modseq: Modseq,
-    dir: &'d Path,
-    index: Vec<u8>,
-    now_s: i64,
+pub(super) struct Target<'d> {
+    pub(super) account: AccountId,
+    pub(super) row: Folder,
+    pub(super) owner: Account,
+    pub(super) modseq: Modseq,
+    pub(super) dir: &'d Path,
+    pub(super) index: Vec<u8>,
+    pub(super) now_s: i64,
 }
 
 impl Store {
@@ -328,7 +328,7 @@ impl Tx<'_, '_> {
     }
 
     /// Links `from` under the next free uid of the folder. A file that lies there already was left by a process that died before its commit.
-    fn link(&mut self, target: &mut Target<'_>, from: &Path) -> Result<Uid, StoreError> {
+    pub(super) fn link(&mut self, target: &mut Target<'_>, from: &Path) -> Result<Uid, StoreError> {
         loop {
             let uid = target.row.uidnext.max(1);
             target.row.uidnext = uid + 1;
@@ -361,7 +361,7 @@ impl Tx<'_, '_> {
     }
 
     /// Puts the rows of a message whose file lies at its place.
-    fn add(
+    pub(super) fn add(
         &mut self,
         target: &mut Target<'_>,
         mut message: Message,
@@ -388,7 +388,7 @@ impl Tx<'_, '_> {
 
     /// Appends the gathered entries to store.idx. That may fail (a full disk, a file that was put in its place): the rows then name entries
     /// that are not there, and readers fall back to the messages.
-    fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
+    pub(super) fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
         let written = index_file::append(
             target.dir,
             target.row.idx_generation,

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{Kind, StoreError};
 use super::ids::{AccountId, FolderId, Guid, Uid};
-use super::index_file::IndexReader;
+use super::index_file::{self, IndexReader};
 use super::name::FolderPath;
 use super::record::{Folder, Message, StateRun};
 use super::special_use::SpecialUse;
@@ -59,7 +59,9 @@ impl Finding {
             "I1" => "every message has its file, with the recorded size and content",
             "I2" => "every message file belongs to a message, or waits for purge",
             "I3" => "counters and usage equal the sums over the messages",
-            "I4" => "every entry of store.idx is sound; a bad one is read from the message instead",
+            "I4" => {
+                "store.idx is that of the mailbox, and every entry is sound; a bad one is read from the message instead"
+            }
             "I5" => "every mailbox has its directory, and every directory with messages its mailbox",
             "I6" => "who is told of a shared folder is who its access control list says",
             "I7" => "no modification sequence is above that of its mailbox or account",
@@ -455,6 +457,10 @@ fn check_entries(
     rows: &BTreeMap<Uid, Message>,
     add: &mut dyn FnMut(&'static str, Option<Uid>, String),
 ) {
+    let used = rows.values().any(|message| message.entry.offset != 0);
+    if used && !index_file::is_of(dir, row.idx_generation, row.mailbox_id) {
+        add("I4", None, "its store.idx is missing, or not the one of this mailbox".into());
+    }
     let mut index = IndexReader::open(dir, row.idx_generation);
     for message in rows.values().filter(|message| message.entry.offset != 0) {
         match index.cached(message) {

@@ -59,7 +59,7 @@ fn crc(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
-fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
+pub(crate) fn file_header(generation: u32, mailbox: MailboxId) -> [u8; HEADER as usize] {
     let mut bytes = Vec::with_capacity(HEADER as usize);
     bytes.extend_from_slice(b"MSGSTIDX");
     bytes.extend_from_slice(&1u32.to_le_bytes());
@@ -293,7 +293,12 @@ impl<'b> Encoded<'b> {
     }
 
     fn entry(self) -> Option<Entry<'b>> {
-        self.is_sound().then_some(Entry { keys: self.keys.into(), bytes: self.payload.into(), ends: self.ends })
+        self.is_sound().then(|| self.into_entry())
+    }
+
+    /// The entry, whose payload was found sound.
+    fn into_entry(self) -> Entry<'b> {
+        Entry { keys: self.keys.into(), bytes: self.payload.into(), ends: self.ends }
     }
 }
 
@@ -325,6 +330,53 @@ pub(crate) fn append(dir: &Path, generation: u32, mailbox: MailboxId, offset: u6
     file.write_all_at(bytes, offset)
 }
 
+/// The generation and the mailbox that the header of a folder's file names; `None`: there is no file, or its header is damaged or of another version.
+pub(crate) fn header_of(dir: &Path) -> Option<(u32, MailboxId)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok()?;
+    let mut found = [0; HEADER as usize];
+    file.read_exact_at(&mut found, 0).ok()?;
+    let generation = found.get(12..16)?.try_into().map(u32::from_le_bytes).ok()?;
+    let mailbox = MailboxId(found.get(16..32)?.try_into().ok()?);
+    (found == file_header(generation, mailbox)).then_some((generation, mailbox))
+}
+
+/// True when the file of a folder is there and its header is that of this generation of this mailbox.
+pub(crate) fn is_of(dir: &Path, generation: u32, mailbox: MailboxId) -> bool {
+    header_of(dir) == Some((generation, mailbox))
+}
+
+/// An entry as it lies in a file, whatever the rows say.
+pub(crate) struct Found {
+    pub(crate) uid: Uid,
+    pub(crate) internal_date_s: i64,
+    pub(crate) guid: Guid,
+}
+
+/// Every sound entry of a folder's file, in the order in which they were written; damaged stretches are passed over.
+pub(crate) fn entries(dir: &Path) -> Vec<Found> {
+    let mut found = Vec::new();
+    let Ok(bytes) = std::fs::read(dir.join(NAME)) else { return found };
+    let mut at = usize::try_from(HEADER).unwrap_or(0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= ENTRY_HEADER_1) {
+        let uid = rest.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let date = rest.get(16..24).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
+        let guid = Guid(rest.get(24..40).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default());
+        match Encoded::read(rest, uid, guid) {
+            Some(entry) => {
+                found.push(Found { uid, internal_date_s: date, guid });
+                let keys = if rest.starts_with(b"MEN2") { ENTRY_HEADER + entry.keys.len() } else { ENTRY_HEADER_1 };
+                at += keys + entry.payload.len();
+            }
+            None => {
+                let next = rest.get(1..).and_then(|rest| rest.windows(3).position(|three| three == b"MEN"));
+                let Some(next) = next else { break };
+                at += 1 + next;
+            }
+        }
+    }
+    found
+}
+
 /// Reads entries of one folder.
 pub struct IndexReader {
     file: Option<File>,
@@ -334,10 +386,20 @@ pub struct IndexReader {
     ahead: Vec<u8>,
     /// Bytes of the next read.
     next: usize,
+    /// The mailbox, for the log.
+    name: std::sync::Arc<str>,
     /// Opens a message wherever its folder is by now.
     reopen: Option<Reopen>,
+    /// Makes entries again.
+    renew: Option<Renew>,
+    /// Messages whose entries were found wrong.
+    damaged: Vec<Uid>,
 }
 
+/// As many wrong entries are remembered until they are made again.
+const DAMAGED_MOST: usize = 256;
+
+type Renew = Box<dyn Fn(&[Uid]) -> Result<usize, StoreError> + Send>;
 type Reopen = Box<dyn Fn(Uid) -> Result<File, StoreError> + Send>;
 
 /// Where an entry came from.
@@ -351,15 +413,61 @@ pub enum Source {
     Damaged,
 }
 
+fn open_in(dir: &Path) -> Option<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok()
+}
+
 impl IndexReader {
     pub(crate) fn open(dir: &Path, generation: u32) -> IndexReader {
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(dir.join(NAME)).ok();
-        IndexReader { file, dir: dir.to_owned(), generation, at: 0, ahead: Vec::new(), next: AHEAD_FIRST, reopen: None }
+        IndexReader {
+            file: open_in(dir),
+            dir: dir.to_owned(),
+            generation,
+            at: 0,
+            ahead: Vec::new(),
+            next: AHEAD_FIRST,
+            name: "".into(),
+            reopen: None,
+            renew: None,
+            damaged: Vec::new(),
+        }
     }
 
-    /// The same, with a way to find messages whose folder has been renamed since.
-    pub(crate) fn reopening(self, reopen: Reopen) -> IndexReader {
-        IndexReader { reopen: Some(reopen), ..self }
+    /// The same, with a way to find messages whose folder has been renamed since, and one to make entries again.
+    pub(crate) fn of_folder(self, name: String, reopen: Reopen, renew: Renew) -> IndexReader {
+        IndexReader { name: name.into(), reopen: Some(reopen), renew: Some(renew), ..self }
+    }
+
+    /// The documented line for the log about an entry that was found wrong (AdminGuide "Error Messages Signifying that reconstruct -m is Needed").
+    pub fn complaint(name: &str, uid: Uid) -> String {
+        format!("Invalid cache data for msg {uid} in mailbox {name}. Needs reconstruct")
+    }
+
+    /// The mailbox that it is of, as administrators name it: `user/joe/INBOX`.
+    pub fn name(&self) -> std::sync::Arc<str> {
+        self.name.clone()
+    }
+
+    /// Makes the entries again that were found wrong since the last call, from their messages. No snapshot may be open. Returns how many were made;
+    /// those of a mailbox that somebody has locked stay as they are.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn renew_damaged(&mut self) -> Result<usize, StoreError> {
+        let damaged = std::mem::take(&mut self.damaged);
+        let Some(renew) = self.renew.as_ref().filter(|_| !damaged.is_empty()) else { return Ok(0) };
+        let made = renew(&damaged)?;
+        // The file that is open may be one that somebody has removed: then the entries are in another.
+        self.file = open_in(&self.dir);
+        self.ahead.clear();
+        self.at = 0;
+        Ok(made)
+    }
+
+    fn note_damaged(&mut self, row: &Message) {
+        if row.entry.offset != 0 && self.renew.is_some() && self.damaged.len() < DAMAGED_MOST {
+            self.damaged.push(row.uid);
+        }
     }
 
     /// The entry of a message: from store.idx, or from the message itself when the entry is missing or wrong.
@@ -369,10 +477,13 @@ impl IndexReader {
     pub fn entry(&mut self, row: &Message) -> Result<(Entry<'_>, Source), StoreError> {
         let place = self.load(row);
         let source = if row.entry.offset == 0 { Source::Uncached } else { Source::Damaged };
-        match self.encoded(place, row).and_then(Encoded::entry) {
-            Some(entry) => Ok((entry, Source::Cache)),
-            None => Ok((self.scan(row)?, source)),
+        if self.encoded(place.clone(), row).is_none_or(|encoded| !encoded.is_sound()) {
+            let scanned = self.scan(row)?;
+            self.note_damaged(row);
+            return Ok((scanned, source));
         }
+        let entry = self.encoded(place, row).map(Encoded::into_entry);
+        Ok((entry.unwrap_or_default(), Source::Cache))
     }
 
     /// Calls `look` with the header lines that [`Entry::headers`] has for the message: without a copy where store.idx is sound.
@@ -418,6 +529,7 @@ impl IndexReader {
             }
         }
         let entry = self.scan(row)?;
+        self.note_damaged(row);
         Ok((look(&Keys::decode(entry.keys()).unwrap_or_default(), entry.headers()), source))
     }
 

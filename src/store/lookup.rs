@@ -141,18 +141,42 @@ fn derived<R: Rows + ?Sized>(rows: &R) -> Result<BTreeSet<Row>, StoreError> {
         Ok(ControlFlow::Continue(()))
     })?;
     for (account, owner) in accounts {
-        rows.scan(&schema::key(account, kind::FOLDER, FolderId::TOP, &[]), &mut |key, stored| {
-            if !schema::within_kind(key, account, kind::FOLDER) {
-                return Ok(ControlFlow::Break(()));
-            }
-            let id = schema::folder_of(key);
-            if let Some(row) = codec::open(key, stored).ok().and_then(|row| Folder::decode(id, row).ok()) {
-                found.extend(wanted(account, &owner, id, &row.acl));
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+        derive(rows, account, &owner, &mut found)?;
     }
     Ok(found)
+}
+
+/// The rows that the lists of an account ask for.
+fn derive<R: Rows + ?Sized>(
+    rows: &R,
+    account: AccountId,
+    owner: &str,
+    found: &mut BTreeSet<Row>,
+) -> Result<(), StoreError> {
+    rows.scan(&schema::key(account, kind::FOLDER, FolderId::TOP, &[]), &mut |key, stored| {
+        if !schema::within_kind(key, account, kind::FOLDER) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let id = schema::folder_of(key);
+        if let Some(row) = codec::open(key, stored).ok().and_then(|row| Folder::decode(id, row).ok()) {
+            found.extend(wanted(account, owner, id, &row.acl));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(())
+}
+
+/// The rows of an account that differ from what its lists ask for: those to be removed, those to be put.
+fn differences<R: Rows + ?Sized>(rows: &R, account: AccountId) -> Result<(Vec<Row>, Vec<Row>), StoreError> {
+    let (mut recorded, mut derived) = (BTreeSet::new(), BTreeSet::new());
+    each(rows, &[], &mut |key, identifier, place| {
+        if place.0 == account {
+            recorded.insert((key.to_vec(), identifier.unwrap_or_default().to_owned()));
+        }
+        Ok(())
+    })?;
+    derive(rows, account, &rows::need_account(rows, account)?.userid, &mut derived)?;
+    Ok((recorded.difference(&derived).cloned().collect(), derived.difference(&recorded).cloned().collect()))
 }
 
 fn recorded<R: Rows + ?Sized>(rows: &R) -> Result<BTreeSet<Row>, StoreError> {
@@ -301,6 +325,27 @@ impl Store {
             done += 1;
         }
         Ok(done)
+    }
+
+    /// Makes the rows of an account what its lists ask for; returns how many were not.
+    ///
+    /// # Errors
+    /// The account does not exist, or the disk fails.
+    pub(super) fn repair_lookups(&self, account: AccountId) -> Result<usize, StoreError> {
+        let (old, new) = differences(&self.view(account)?.read, account)?;
+        if old.is_empty() && new.is_empty() {
+            return Ok(0);
+        }
+        self.change(account, |tx| {
+            let (old, new) = differences(tx.txn, account)?;
+            for (key, _) in &old {
+                tx.txn.del(key)?;
+            }
+            for (key, identifier) in &new {
+                rows::put(tx.txn, key, identifier.as_bytes().to_vec())?;
+            }
+            Ok(old.len().max(new.len()))
+        })
     }
 
     /// Compares the rows with the lists (I6).

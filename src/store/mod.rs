@@ -43,13 +43,14 @@ mod record;
 mod recover;
 mod redo;
 mod relocate;
+pub mod repair;
 mod replace;
 mod rows;
 mod schema;
 mod snapshot;
 mod special_use;
 #[cfg(feature = "failpoints")]
-mod spoil;
+pub mod spoil;
 mod state;
 mod view;
 
@@ -89,6 +90,7 @@ pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
 
+pub use self::lmdb::Statistics;
 use self::lmdb::{Batch, Env, Group, Rows, Write};
 use record::{Meta, UserRow};
 use schema::{SHARD, kind};
@@ -366,6 +368,20 @@ impl Store {
             dead += shard.env()?.reap_readers()?;
         }
         Ok(dead)
+    }
+
+    /// The figures of every environment, by its name: `common`, `shard00` ...
+    ///
+    /// # Errors
+    /// The mailbox database cannot be used.
+    pub fn statistics(&self) -> Result<Vec<(String, Statistics)>, StoreError> {
+        let envs = std::iter::once(Ok(self.inner.common_env)).chain(self.inner.shards.iter().map(Shard::env));
+        envs.map(|env| {
+            let env = env?;
+            let name = env.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, env.statistics()?))
+        })
+        .collect()
     }
 
     fn shard_of(&self, account: AccountId) -> Result<&Shard, StoreError> {

@@ -97,10 +97,15 @@ impl Store {
     /// # Errors
     /// The folder's place cannot be found out.
     pub fn index(&self, account: AccountId, folder: &Folder) -> Result<IndexReader, StoreError> {
-        let dir = self.view(account)?.folder_dir(folder.id)?;
+        let view = self.view(account)?;
+        let dir = view.folder_dir(folder.id)?;
+        let name = format!("user/{}/{}", view.account()?.userid, view.path(folder.id)?);
+        drop(view);
         let (store, id) = (self.clone(), folder.id);
         let reopen = Box::new(move |uid| store.open_body(account, id, uid));
-        Ok(IndexReader::open(&dir, folder.idx_generation).reopening(reopen))
+        let store = self.clone();
+        let renew = Box::new(move |uids: &[Uid]| store.renew_entries(account, id, uids));
+        Ok(IndexReader::open(&dir, folder.idx_generation).of_folder(name, reopen, renew))
     }
 }
 

@@ -60,7 +60,7 @@ part() {
         local from=$SECONDS
         # Another one for each part and round, the same however long the others took.
         drawn=$(printf '%s %s %s' "$seed" "$name" $rounds | cksum | cut -d' ' -f1)
-        export MSGSTORE_CRASH_SEED=$drawn MSGSTORE_STRESS_SEED=$drawn MSGSTORE_MODEL_SEED=$drawn MSGSTORE_LARGE_SEED=$drawn MSGSTORE_DAY_SEED=$drawn
+        export MSGSTORE_CRASH_SEED=$drawn MSGSTORE_STRESS_SEED=$drawn MSGSTORE_MODEL_SEED=$drawn MSGSTORE_LARGE_SEED=$drawn MSGSTORE_DAY_SEED=$drawn MSGSTORE_DAMAGE_SEED=$drawn
         round "$name" "$@"
         rounds=$((rounds + 1)) took=$((SECONDS - from))
         [ $((SECONDS + took)) -le $end ] || break
@@ -83,6 +83,8 @@ part large 20 store::large
 export MSGSTORE_DAY_KILLS=60
 part day 5 quota::day::the_figures
 # Once each, whatever the budget.
+export MSGSTORE_DAMAGE_RUNS=1000
+part repair 0 repair::random
 export MSGSTORE_EXPIRE_KILLS=100 MSGSTORE_EXPIRE_ACCOUNTS=1000
 part expiry 0 expire::kill expire::memory expire::reference
 export MSGSTORE_QUOTA_ACCOUNTS=100000

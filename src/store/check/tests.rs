@@ -167,13 +167,16 @@ fn files_that_are_not_as_recorded_are_findings() {
     assert_eq!(found(|it| it.del(&schema::gone(it.joe, FolderId::INBOX, 2))), [("I2", Some(2))]);
     // A place that was not given out yet may be taken.
     assert_eq!(found(|it| fs::write(it.home().join("00/9.msg"), "").unwrap()), []);
-    assert_eq!(found(|it| fs::remove_file(it.home().join("store.idx")).unwrap()), [("I4", Some(1)), ("I4", Some(3))]);
     let index = |it: &Damaged, change: fn(&mut Vec<u8>)| {
         let path = it.home().join("store.idx");
         let mut bytes = fs::read(&path).unwrap();
         change(&mut bytes);
         fs::write(&path, bytes).unwrap();
     };
+    let all = [("I4", None), ("I4", Some(1)), ("I4", Some(3))];
+    assert_eq!(found(|it| fs::remove_file(it.home().join("store.idx")).unwrap()), all);
+    // The header is that of another mailbox.
+    assert_eq!(found(|it| index(it, |bytes| bytes[20] ^= 1)), [("I4", None)]);
     assert_eq!(found(|it| index(it, |bytes| *bytes.last_mut().unwrap() ^= 1)), [("I4", Some(3))]);
 }
 

@@ -60,6 +60,23 @@ pub(crate) struct Env {
 
 struct Idle(InactiveTransaction<'static>);
 
+/// Figures of an environment; sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub rows: u64,
+    pub depth: u64,
+    pub page_bytes: u64,
+    pub branch_pages: u64,
+    pub leaf_pages: u64,
+    pub overflow_pages: u64,
+    pub last_page: u64,
+    pub map_bytes: u64,
+    pub last_txn: u64,
+    pub reader_slots: u64,
+    pub readers: u64,
+}
+
 // SAFETY: the environment is opened with MDB_NOTLS, so a reset read transaction is bound to a slot, not to a thread.
 unsafe impl Send for Idle {}
 
@@ -225,6 +242,26 @@ impl Env {
     pub(crate) fn last_txn(&self) -> Result<u64, StoreError> {
         let _gate = self.gate.enter();
         Ok(self.raw.info().map_err(|error| self.fail(error))?.last_txnid() as u64)
+    }
+
+    /// Its figures at the moment.
+    pub(crate) fn statistics(&self) -> Result<Statistics, StoreError> {
+        let _gate = self.gate.enter();
+        let stat = self.raw.stat().map_err(|error| self.fail(error))?;
+        let info = self.raw.info().map_err(|error| self.fail(error))?;
+        Ok(Statistics {
+            rows: stat.entries() as u64,
+            depth: u64::from(stat.depth()),
+            page_bytes: u64::from(stat.page_size()),
+            branch_pages: stat.branch_pages() as u64,
+            leaf_pages: stat.leaf_pages() as u64,
+            overflow_pages: stat.overflow_pages() as u64,
+            last_page: info.last_pgno() as u64,
+            map_bytes: info.map_size() as u64,
+            last_txn: info.last_txnid() as u64,
+            reader_slots: u64::from(info.max_readers()),
+            readers: u64::from(info.num_readers()),
+        })
     }
 
     /// Frees the reader slots of dead processes; returns how many there were.

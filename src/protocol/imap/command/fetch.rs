@@ -238,6 +238,7 @@ impl FetchRun {
             } else if let Some(row) = self.batch.pop_front() {
                 self.answer_for(session, &row, out)?;
             } else if self.left.is_empty() {
+                self.renew_damaged();
                 return Ok(Some(self.end()));
             } else {
                 self.next_batch(session, out)?;
@@ -294,6 +295,7 @@ impl FetchRun {
     fn next_batch(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Result<(), Answer> {
         self.shown_flags = None;
         self.bodies = None;
+        self.renew_damaged();
         let store = session.store.clone();
         let selected = session.mailbox()?;
         let (account, folder_id) = (selected.account, selected.folder);
@@ -331,6 +333,13 @@ impl FetchRun {
             selected.reload_keywords(&view, out)?;
         }
         Ok(())
+    }
+
+    /// Makes the entries of store.idx again that the last batch found wrong.
+    fn renew_damaged(&mut self) {
+        if let Some(Err(error)) = self.index.as_mut().map(IndexReader::renew_damaged) {
+            log::error(Category::Store, format!("store.idx: {error}"));
+        }
     }
 
     fn take_ranges(&mut self) -> Vec<(Uid, Uid)> {
@@ -414,7 +423,7 @@ impl FetchRun {
         let mut index = self.index.take();
         let mut pieces = Pieces::new(out);
         let used = (&mut bodies, index.as_mut().filter(|_| self.needs.entry));
-        let rendered = self.render(used, (row, number), &session.mailbox()?.name, &mut pieces);
+        let rendered = self.render(used, (row, number), &mut pieces);
         let behind = pieces.done;
         match rendered {
             Ok(()) => self.pieces.extend(behind),
@@ -431,12 +440,11 @@ impl FetchRun {
         &self,
         (bodies, index): (&mut Bodies, Option<&mut IndexReader>),
         (row, number): (&Row, u32),
-        mailbox: &str,
         pieces: &mut Pieces<'_>,
     ) -> Result<(), Trouble> {
         let mut opened = match &row.message {
             Some(message) => {
-                let entry = index.map(|index| entry(index, message, mailbox)).transpose()?;
+                let entry = index.map(|index| entry(index, message)).transpose()?;
                 let global = self.global;
                 Some(Opened { bodies, message, entry, parts: None, file: None, sizes: Sizes::default(), global })
             }
@@ -488,11 +496,11 @@ impl FetchRun {
 }
 
 /// What store.idx has of the message.
-fn entry<'i>(index: &'i mut IndexReader, message: &Message, mailbox: &str) -> Result<Entry<'i>, StoreError> {
+fn entry<'i>(index: &'i mut IndexReader, message: &Message) -> Result<Entry<'i>, StoreError> {
+    let name = index.name();
     let (entry, source) = index.entry(message)?;
     if source == Source::Damaged {
-        let text = format!("Invalid cache data for msg {} in mailbox {mailbox}. Needs reconstruct", message.uid);
-        log::warning(Category::Store, text);
+        log::warning(Category::Store, IndexReader::complaint(&name, message.uid));
     }
     Ok(entry)
 }
