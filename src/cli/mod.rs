@@ -4,6 +4,7 @@
 //! **Rules**: only [`ui::Ui`] prints; only `bin/msgstore.rs` ends the process; a tool's clap definition is built when it is called,
 //! never all of them; documented tools own their letters, so clap's automatic `-h` and `-V` are off.
 
+mod archive;
 pub mod args;
 pub mod configure;
 pub mod configutil;
@@ -15,7 +16,9 @@ pub mod imapd;
 pub mod imexpire;
 pub mod iminitquota;
 pub mod imquotacheck;
+pub mod imsbackup;
 pub mod imsimport;
+pub mod imsrestore;
 pub mod instance;
 pub mod lmtpd;
 pub mod mboxutil;
@@ -64,7 +67,9 @@ pub static TOOLS: &[Tool] = &[
     imexpire::TOOL,
     iminitquota::TOOL,
     imquotacheck::TOOL,
+    imsbackup::TOOL,
     imsimport::TOOL,
+    imsrestore::TOOL,
     lmtpd::TOOL,
     mboxutil::TOOL,
     popd::TOOL,

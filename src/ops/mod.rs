@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod acl;
+pub mod backup;
 pub mod certificate;
 pub mod delivery;
 pub mod expire;

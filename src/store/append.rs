@@ -63,14 +63,14 @@ pub struct Delivery {
 }
 
 /// What several messages have in common while they go into one folder.
-struct Target<'d> {
-    account: AccountId,
-    row: Folder,
-    owner: Account,
-    modseq: Modseq,
-    dir: &'d Path,
-    index: Vec<u8>,
-    now_s: i64,
+pub(super) struct Target<'d> {
+    pub(super) account: AccountId,
+    pub(super) row: Folder,
+    pub(super) owner: Account,
+    pub(super) modseq: Modseq,
+    pub(super) dir: &'d Path,
+    pub(super) index: Vec<u8>,
+    pub(super) now_s: i64,
 }
 
 impl Store {
@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// Makes the bytes of staged messages durable: each by itself, or many with one flush of the file system.
-    fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
+    pub(super) fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
         if staged.clone().count() < BULK {
             let mut staged = staged;
             return staged.try_for_each(Staged::sync);
@@ -255,7 +255,7 @@ fn came_first(error: &StoreError) -> bool {
 }
 
 /// What there are too many of where a mailbox has no UID left.
-const MESSAGES_EVER: &str = "messages were ever in this mailbox";
+pub(super) const MESSAGES_EVER: &str = "messages were ever in this mailbox";
 
 impl Tx<'_, '_> {
     pub(super) fn append(
@@ -328,7 +328,7 @@ impl Tx<'_, '_> {
     }
 
     /// Links `from` under the next free uid of the folder. A file that lies there already was left by a process that died before its commit.
-    fn link(&mut self, target: &mut Target<'_>, from: &Path) -> Result<Uid, StoreError> {
+    pub(super) fn link(&mut self, target: &mut Target<'_>, from: &Path) -> Result<Uid, StoreError> {
         loop {
             let uid = target.row.uidnext.max(1);
             target.row.uidnext = uid + 1;
@@ -361,7 +361,7 @@ impl Tx<'_, '_> {
     }
 
     /// Puts the rows of a message whose file lies at its place.
-    fn add(
+    pub(super) fn add(
         &mut self,
         target: &mut Target<'_>,
         mut message: Message,
@@ -388,7 +388,7 @@ impl Tx<'_, '_> {
 
     /// Appends the gathered entries to store.idx. That may fail (a full disk, a file that was put in its place): the rows then name entries
     /// that are not there, and readers fall back to the messages.
-    fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
+    pub(super) fn write_index(&mut self, target: &mut Target<'_>) -> Result<(), StoreError> {
         let written = index_file::append(
             target.dir,
             target.row.idx_generation,

@@ -37,6 +37,7 @@ mod record;
 mod redo;
 mod relocate;
 mod replace;
+mod restore;
 mod rows;
 mod schema;
 mod special_use;
@@ -72,6 +73,7 @@ pub use quota::{Limits, Root as QuotaRoot, Rules as QuotaRules, RulesOf, Usage};
 pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
+pub use restore::{Former, Returned, ReturnedBody};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};
 pub use view::View;
