@@ -90,7 +90,6 @@ impl Store {
             row.acl = was.acl.clone();
             rows::put_account(tx.txn, account, &owner)?;
             tx.changed(account, &row)?;
-            crate::crash_point!("takeover.after-rows");
             Ok(true)
         })
     }

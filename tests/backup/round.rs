@@ -27,7 +27,7 @@ fn a_wiped_store_comes_back_from_a_file_and_from_a_pipe() {
             assert_eq!(code, 0, "{said}");
         } else {
             let out = it.run("imsrestore", &["-f", &archive]).ok();
-            assert!(out.ends_with("(15 links), 177395 bytes, 0 there\n") || out.contains("(15 links)"), "{out}");
+            assert!(out.contains("(15 links)") && out.ends_with(" 0 there\n"), "{out}");
         }
         let after = picture(&it, &USERS);
         assert!(after == before, "{:#?}\n{:#?}", names(&after.0), names(&before.0));
@@ -56,13 +56,14 @@ fn clients_see_the_same() {
         let mut lines = Vec::new();
         for user in USERS {
             let mut client = imapd.login(user);
-            lines.extend(client.ok("LIST (SUBSCRIBED) \"\" * RETURN (SPECIAL-USE)"));
-            lines.extend(client.ok("LIST \"\" *"));
-            let mut selected = client.ok("SELECT INBOX");
+            lines.extend(client.ask("LIST (SUBSCRIBED) \"\" * RETURN (SPECIAL-USE)"));
+            lines.extend(client.ask("LIST \"\" *"));
+            let mut selected = client.ask("SELECT INBOX");
             selected.retain(|line| line.contains("UIDVALIDITY") || line.contains("UIDNEXT") || line.contains("EXISTS"));
             lines.extend(selected);
-            lines.extend(client.ok("FETCH 1:* (UID INTERNALDATE FLAGS RFC822.SIZE BODY.PEEK[])"));
-            lines.extend(client.ok("GETACL INBOX"));
+            lines.extend(client.ask("FETCH 1:* (UID INTERNALDATE FLAGS RFC822.SIZE BODY.PEEK[])"));
+            lines.extend(client.ask("GETACL INBOX"));
+            assert!(lines.last().unwrap().starts_with("OK"), "{lines:?}");
         }
         imapd.stop();
         lines.into_iter().map(|line| line.replace(" \\Recent", "").replace("\\Recent", "")).collect::<Vec<_>>()
@@ -84,16 +85,15 @@ fn a_killed_restore_is_completed_by_the_next() {
     let archive = file(&it, "archive");
     it.run("imsbackup", &["-f", &archive]).ok();
     for point in [
-        "takeover.after-rows",
         "restore.after-sync",
         "restore.after-link",
         "restore.after-rows",
         "restore.after-batch",
     ] {
-        for passing in ["1", "2", "3"] {
+        for passing in 1..=3 {
             wipe(&it, &USERS);
             let mut command = it.command("imsrestore", &["-f", &archive]);
-            let ended = command.env("CRASH_POINT", point).env("CRASH_PASSING", passing).output().unwrap();
+            let ended = command.env("CRASH_POINT", format!("{point}:{passing}")).output().unwrap();
             assert_eq!(ended.status.signal(), Some(9), "{point} {passing}: {ended:?}");
             it.run("imsrestore", &["-f", &archive]).ok();
             let after = picture(&it, &USERS);
