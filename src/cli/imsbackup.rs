@@ -94,7 +94,8 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     if args.autoload || args.unexplained {
-        let what = if args.autoload { "-l: tape changers are not driven" } else { "-x: the manual does not explain it" };
+        let what =
+            if args.autoload { "-l: tape changers are not driven" } else { "-x: the manual does not explain it" };
         return Err(Failure::new(Exit::Usage, what).into());
     }
     let mut words = args.names.clone();
@@ -184,21 +185,22 @@ fn back_up(
     let say = |ui: &mut Ui, text: String| {
         if shown == "standard output" { ui.stderr(&format!("{text}\n")) } else { ui.line(text) }
     };
-    let result = write::backup(store, groups, objects, &options, header, Writer::new(&mut output, factor), &mut |event| {
-        match event {
-            Event::Message => bar.step(),
-            Event::Folder { mailbox, messages, bytes } if args.verbose => {
-                say(ui, format!("{mailbox}: {messages} messages, {bytes} bytes"));
-            }
-            Event::Folder { .. } => {}
-            Event::Unreadable { what, why } => bar.error(ui, &format!("{what}: not in the archive: {why}")),
-            Event::Purged { what } => {
-                if args.debug {
-                    ui.stderr(&format!("imsbackup: debug: {what}: purged meanwhile\n"));
+    let result =
+        write::backup(store, groups, objects, &options, header, Writer::new(&mut output, factor), &mut |event| {
+            match event {
+                Event::Message => bar.step(),
+                Event::Folder { mailbox, messages, bytes } if args.verbose => {
+                    say(ui, format!("{mailbox}: {messages} messages, {bytes} bytes"));
+                }
+                Event::Folder { .. } => {}
+                Event::Unreadable { what, why } => bar.error(ui, &format!("{what}: not in the archive: {why}")),
+                Event::Purged { what } => {
+                    if args.debug {
+                        ui.stderr(&format!("imsbackup: debug: {what}: purged meanwhile\n"));
+                    }
                 }
             }
-        }
-    });
+        });
     drop(bar);
     let broken = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::new(Exit::IoErr, format!("{shown}: nobody reads the archive any more")),

@@ -122,9 +122,9 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
     let store = ready_store(&instance, &conf)?;
     let spool_dir = instance.store_root();
     let spool = if reader.is_seekable() { None } else { Some(durable::unnamed(&spool_dir)) };
-    let spool = spool.transpose().map_err(|error| {
-        Failure::new(Exit::CantCreate, format!("a spool file in {}: {error}", spool_dir.display()))
-    })?;
+    let spool = spool
+        .transpose()
+        .map_err(|error| Failure::new(Exit::CantCreate, format!("a spool file in {}: {error}", spool_dir.display())))?;
     let now_s = clock::now_s();
     let time = chrono::DateTime::from_timestamp(now_s, 0).unwrap_or_default().with_timezone(&chrono::Local);
     let options = Options {
@@ -140,11 +140,7 @@ fn run(ui: &mut Ui, argv: Vec<OsString>) -> anyhow::Result<Exit> {
 }
 
 fn open(args: &Args, piped: bool) -> anyhow::Result<Reader> {
-    let file = if piped {
-        io::stdin().as_fd().try_clone_to_owned().map(File::from)
-    } else {
-        File::open(&args.device)
-    };
+    let file = if piped { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(&args.device) };
     let unreadable = |error: io::Error| archive::unreadable(&args.device, &error);
     let file = file.map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;

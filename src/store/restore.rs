@@ -130,9 +130,8 @@ impl Store {
     /// # Errors
     /// The folder does not exist or is locked, or the disk fails.
     pub fn raise_uidnext(&self, account: AccountId, folder: FolderId, was: &Former) -> Result<(), StoreError> {
-        let due = |row: &Folder| {
-            row.uidvalidity == was.uidvalidity && row.uidnext < was.uidnext && was.uidnext <= UID_MAX
-        };
+        let due =
+            |row: &Folder| row.uidvalidity == was.uidvalidity && row.uidnext < was.uidnext && was.uidnext <= UID_MAX;
         if !self.view(account)?.folder(folder)?.as_ref().is_some_and(due) {
             return Ok(());
         }

@@ -62,9 +62,8 @@ fn damage_costs_what_it_hits() {
     let archive = file(&it, "archive");
     it.run("imsbackup", &["-f", &archive, "amy"]).ok();
     let whole = std::fs::read(&archive).unwrap();
-    let find = |bytes: &[u8], from: usize| {
-        from + whole[from..].windows(bytes.len()).position(|part| part == bytes).unwrap()
-    };
+    let find =
+        |bytes: &[u8], from: usize| from + whole[from..].windows(bytes.len()).position(|part| part == bytes).unwrap();
     let inbox = |it: &Instance| picture(it, &["amy"]).0["user/amy/INBOX"].clone();
     // A header is overwritten, a body is changed, the end is cut off.
     let mut broken = whole.clone();

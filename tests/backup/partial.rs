@@ -6,7 +6,10 @@ use msgstore::store::{FlagChange, FlagOp, Flags, UidSet};
 
 fn listed(it: &Instance, archive: &str) -> Vec<String> {
     let out = it.run("imsrestore", &["-t", "-f", archive]).ok();
-    out.lines().filter(|line| line.contains(".folder.json")).map(|line| line.split(' ').next_back().unwrap().to_owned()).collect()
+    out.lines()
+        .filter(|line| line.contains(".folder.json"))
+        .map(|line| line.split_once(" /").map(|(_, name)| format!("/{name}")).unwrap())
+        .collect()
 }
 
 #[test]
@@ -20,13 +23,13 @@ fn groups_users_and_mailboxes_are_chosen() {
         listed(&it, &archive)
     };
     let all = chosen(&["/"]);
-    assert_eq!(all.len(), 8, "{all:?}");
+    assert_eq!(all.len(), 9, "{all:?}");
     assert_eq!(chosen(&[]), all);
     assert_eq!(chosen(&["/primary"]), all);
     assert_eq!(chosen(&["/primary/user"]), all);
     assert!(chosen(&["/second"]).is_empty());
     let group = chosen(&["/primary/groupA"]);
-    assert!(group.len() == 7 && group.iter().all(|name| name.starts_with("/primary/groupA/")), "{group:?}");
+    assert!(group.len() == 8 && group.iter().all(|name| name.starts_with("/primary/groupA/")), "{group:?}");
     for name in ["/primary/user/mary", "/primary/mary", "mary", "user/mary/INBOX", "/primary/ALL/mary"] {
         assert_eq!(chosen(&[name]), ["/primary/user/mary/INBOX/.folder.json"], "{name}");
     }
@@ -102,7 +105,11 @@ fn what_is_there_stays_and_flags_are_merged() {
     let it = Instance::new();
     it.accounts(&["joe", "ann"]);
     for number in 0..4 {
-        it.append("user/joe/INBOX", &text(number), if number == 0 { Flags::SEEN | Flags::DELETED } else { Flags::NONE });
+        it.append(
+            "user/joe/INBOX",
+            &text(number),
+            if number == 0 { Flags::SEEN | Flags::DELETED } else { Flags::NONE },
+        );
     }
     let (joe, inbox) = it.mailbox("user/joe/INBOX");
     let store = it.store();

@@ -84,12 +84,7 @@ fn a_killed_restore_is_completed_by_the_next() {
     let before = picture(&it, &USERS);
     let archive = file(&it, "archive");
     it.run("imsbackup", &["-f", &archive]).ok();
-    for point in [
-        "restore.after-sync",
-        "restore.after-link",
-        "restore.after-rows",
-        "restore.after-batch",
-    ] {
+    for point in ["restore.after-sync", "restore.after-link", "restore.after-rows", "restore.after-batch"] {
         for passing in 1..=3 {
             wipe(&it, &USERS);
             let mut command = it.command("imsrestore", &["-f", &archive]);

@@ -7,7 +7,8 @@ use std::path::Path;
 use msgstore::store::check::Depth;
 use msgstore::store::{
     AccountId, AclChange, Chosen, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath,
-    Former, Limits, NewMessage, QuotaRules, Returned, ReturnedBody, Rights, Settings, Staged, Store, Uid, UidSet, layout,
+    Former, Limits, NewMessage, QuotaRules, Returned, ReturnedBody, Rights, Settings, Staged, Store, Uid, UidSet,
+    layout,
 };
 
 use super::model::{Op, Place};

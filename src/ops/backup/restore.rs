@@ -479,12 +479,7 @@ impl Restore<'_> {
         Ok(self.store.view(account)?.resolve(path)?.filter(|row| !row.noselect))
     }
 
-    fn create(
-        &self,
-        account: AccountId,
-        path: &FolderPath,
-        state: Option<&FolderState>,
-    ) -> Result<Folder, StoreError> {
+    fn create(&self, account: AccountId, path: &FolderPath, state: Option<&FolderState>) -> Result<Folder, StoreError> {
         let there = |name: &String| self.store.partitions().iter().any(|(known, path)| known == name && path.is_some());
         let mut options = CreateOptions {
             special_use: Some(state.map(FolderState::uses).unwrap_or_default()),
@@ -688,7 +683,8 @@ impl Restore<'_> {
         drop(view);
         if due {
             let change = FlagChange { op: FlagOp::Add, flags, keywords: state.keywords.clone() };
-            if let Err(error) = self.store.store_flags(account, folder, &crate::store::UidSet::one(uid), &change, None) {
+            if let Err(error) = self.store.store_flags(account, folder, &crate::store::UidSet::one(uid), &change, None)
+            {
                 if error.kind() != Kind::Limit {
                     return Err(error.into());
                 }

@@ -104,9 +104,7 @@ impl Object {
     pub fn takes_user(&self, groups: &Groups, partition: &str, archived_group: Option<&str>, userid: &str) -> bool {
         self.partition.as_ref().is_none_or(|wanted| wanted == partition)
             && self.user.as_ref().is_none_or(|wanted| wanted == userid)
-            && self.group.as_ref().is_none_or(|wanted| {
-                archived_group == Some(wanted) || groups.holds(wanted, userid)
-            })
+            && self.group.as_ref().is_none_or(|wanted| archived_group == Some(wanted) || groups.holds(wanted, userid))
     }
 
     /// True if it means a folder of an account that it takes.

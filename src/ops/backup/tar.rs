@@ -254,7 +254,19 @@ impl Reader {
     pub fn new(input: File, factor: usize, seekable: bool) -> Reader {
         let block = vec![0; BLOCK * factor.max(1)];
         let hasher = Some(blake3::Hasher::new());
-        Reader { input, seekable, block, filled: 0, used: 0, at: 0, left: 0, padding: 0, hasher, before: (None, 0), found: None }
+        Reader {
+            input,
+            seekable,
+            block,
+            filled: 0,
+            used: 0,
+            at: 0,
+            left: 0,
+            padding: 0,
+            hasher,
+            before: (None, 0),
+            found: None,
+        }
     }
 
     /// The next byte's offset in the archive.

@@ -121,9 +121,14 @@ pub fn backup<'a, W: Write>(
 ///
 /// # Errors
 /// The accounts cannot be listed.
-pub fn without_meaning<'o>(store: &Store, groups: &Groups, objects: &'o [Object]) -> Result<Vec<&'o Object>, StoreError> {
+pub fn without_meaning<'o>(
+    store: &Store,
+    groups: &Groups,
+    objects: &'o [Object],
+) -> Result<Vec<&'o Object>, StoreError> {
     let chosen = choose(store, groups, objects)?;
-    let used = |object: &&Object| chosen.iter().any(|one| one.objects.iter().any(|other| std::ptr::eq(*other, *object)));
+    let used =
+        |object: &&Object| chosen.iter().any(|one| one.objects.iter().any(|other| std::ptr::eq(*other, *object)));
     let everything = |object: &&Object| object.user.is_none() && object.group.is_none() && object.partition.is_none();
     Ok(objects.iter().filter(|object| !used(object) && !everything(object)).collect())
 }
@@ -142,7 +147,8 @@ fn choose<'o>(store: &Store, groups: &Groups, objects: &'o [Object]) -> Result<V
     store.each_account(&mut |userid, found| {
         // One whose row cannot be read is met again, and told, when it is written.
         let partition = found.as_ref().map(|(_, row)| row.partition.clone()).unwrap_or_default();
-        let taking: Vec<&Object> = objects.iter().filter(|one| one.takes_user(groups, &partition, None, userid)).collect();
+        let taking: Vec<&Object> =
+            objects.iter().filter(|one| one.takes_user(groups, &partition, None, userid)).collect();
         if let (Some(first), Ok((id, _))) = (taking.first(), &found) {
             let named = first.group.as_deref().filter(|name| !EVERYBODY.contains(name));
             let group = named.unwrap_or(EVERYBODY[0]).to_owned();
