@@ -110,10 +110,13 @@ pub struct Totals {
     pub wanted: u64,
 }
 
+/// Gives the account of a user, and whether it was made now; else why there is none.
+pub type AccountOf<'a> = dyn FnMut(&str) -> Result<(AccountId, bool), String> + 'a;
+
 /// What the restore asks for.
 pub struct Asks<'a> {
     /// The account of a user, and whether it was made now. When verifying it makes none.
-    pub account: &'a mut dyn FnMut(&str) -> Result<(AccountId, bool), String>,
+    pub account: &'a mut AccountOf<'a>,
     /// Something is wrong with the archive: go on?
     pub go_on: &'a mut dyn FnMut() -> bool,
     /// What happens.
@@ -140,7 +143,7 @@ fn key_of(name: &str) -> HeldKey {
 }
 
 enum Body {
-    Staged(Staged),
+    Staged(Box<Staged>),
     Stored((AccountId, FolderId, Uid)),
 }
 
@@ -581,7 +584,7 @@ impl Restore<'_> {
             return self.keep(place, name, &state);
         }
         self.batch_bytes += staged.size();
-        self.batch.push(Waiting { body: Body::Staged(staged), state, name: name.to_owned(), held });
+        self.batch.push(Waiting { body: Body::Staged(Box::new(staged)), state, name: name.to_owned(), held });
         if self.batch.len() >= BATCH_MESSAGES || self.batch_bytes >= BATCH_BYTES { self.commit() } else { Ok(()) }
     }
 
