@@ -340,7 +340,7 @@ impl Tx<'_, '_> {
     }
 
     /// Records a file without a row as an expunged message: purge removes it in time, until then it can be brought back.
-    fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
+    pub(super) fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
         let path = target.dir.join(layout::message_file(uid));
         let meta = std::fs::symlink_metadata(&path).map_err(|error| StoreError::io("examine", &path, error))?;
         let message = Message {

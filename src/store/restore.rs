@@ -22,6 +22,9 @@ const MODSEQ_MAX: Modseq = 1 << 62;
 /// The same for UIDs.
 const UID_MAX: Uid = Uid::MAX - 1024;
 
+/// As many UIDs are looked at one by one; for more the directories are read.
+const LOOKED_AT: Uid = 200;
+
 /// What a folder was when it was backed up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Former {
@@ -129,7 +132,13 @@ impl Store {
     ///
     /// # Errors
     /// The folder does not exist or is locked, or the disk fails.
-    pub fn raise_uidnext(&self, account: AccountId, folder: FolderId, was: &Former) -> Result<(), StoreError> {
+    pub fn raise_uidnext(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        was: &Former,
+        now_s: i64,
+    ) -> Result<(), StoreError> {
         let due =
             |row: &Folder| row.uidvalidity == was.uidvalidity && row.uidnext < was.uidnext && was.uidnext <= UID_MAX;
         if !self.view(account)?.folder(folder)?.as_ref().is_some_and(due) {
@@ -138,7 +147,11 @@ impl Store {
         self.change(account, |tx| {
             let mut row = tx.open_folder(account, folder)?;
             if due(&row) {
-                row.uidnext = was.uidnext;
+                let owner = rows::need_account(tx.txn, account)?;
+                let dir = tx.folder_dir(account, &owner.userid, &row)?;
+                let mut target = Target { account, row, owner, modseq: 0, dir: &dir, index: Vec::new(), now_s };
+                tx.pass_uids(&mut target, was.uidnext)?;
+                row = target.row;
                 tx.changed(account, &row)?;
             }
             Ok(())
@@ -196,6 +209,29 @@ impl Tx<'_, '_> {
         Ok(uids)
     }
 
+    /// Raises the folder's next UID. A file that lies under one of those passed over was left by a process that died before its commit.
+    fn pass_uids(&mut self, target: &mut Target<'_>, to: Uid) -> Result<(), StoreError> {
+        let from = target.row.uidnext;
+        let mut left: Vec<Uid> = Vec::new();
+        if to.saturating_sub(from) <= LOOKED_AT {
+            left.extend(
+                (from..to).filter(|uid| target.dir.join(layout::message_file(*uid)).symlink_metadata().is_ok()),
+            );
+        } else {
+            for nn in 0..100 {
+                let Ok(entries) = std::fs::read_dir(target.dir.join(format!("{nn:02}"))) else { continue };
+                let uid = |name: std::ffi::OsString| name.to_str()?.strip_suffix(".msg")?.parse::<Uid>().ok();
+                let uids = entries.flatten().filter_map(|entry| uid(entry.file_name()));
+                left.extend(uids.filter(|uid| (from..to).contains(uid)));
+            }
+        }
+        for uid in left {
+            self.record_stray(target, uid)?;
+        }
+        target.row.uidnext = from.max(to);
+        Ok(())
+    }
+
     /// Makes the folder's next UID that of the message, or one that nobody knows.
     fn choose_uid(
         &mut self,
@@ -208,10 +244,9 @@ impl Tx<'_, '_> {
             return Ok(());
         }
         if item.uid >= target.row.uidnext && item.uid < was.uidnext {
-            target.row.uidnext = item.uid;
-            return Ok(());
+            return self.pass_uids(target, item.uid);
         }
-        target.row.uidnext = target.row.uidnext.max(was.uidnext);
+        self.pass_uids(target, was.uidnext)?;
         let there = rows::message(self.txn, target.account, target.row.id, item.uid)?;
         if there.is_some_and(|message| message.guid != guid_of(item, source)) {
             target.row.uidvalidity = self.next_uidvalidity(target.now_s)?;

@@ -797,7 +797,7 @@ impl Restore<'_> {
             return Ok(());
         };
         if let Some(folder) = folder.filter(|_| !self.options.verify) {
-            self.store.raise_uidnext(account, folder, &former)?;
+            self.store.raise_uidnext(account, folder, &former, self.now_s)?;
         }
         (self.asks.tell)(Event::Folder { mailbox: &mailbox, messages, kept });
         if let Some(missing) = expected.and_then(|expected| expected.checked_sub(seen)).filter(|missing| *missing > 0) {
