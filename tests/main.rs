@@ -1,5 +1,6 @@
 //! The one test binary: each module here is one subject.
 
+mod backup;
 mod bad_input;
 mod catalogue;
 mod chapter;

@@ -4,6 +4,7 @@
 //! **Rules**: only [`ui::Ui`] prints; only `bin/msgstore.rs` ends the process; a tool's clap definition is built when it is called,
 //! never all of them; documented tools own their letters, so clap's automatic `-h` and `-V` are off.
 
+mod archive;
 pub mod args;
 pub mod configure;
 pub mod configutil;
@@ -17,8 +18,10 @@ pub mod imcheck;
 pub mod imexpire;
 pub mod iminitquota;
 pub mod imquotacheck;
+pub mod imsbackup;
 pub mod imsched;
 pub mod imsimport;
+pub mod imsrestore;
 pub mod instance;
 pub mod lmtpd;
 pub mod mboxutil;
@@ -71,8 +74,10 @@ pub static TOOLS: &[Tool] = &[
     imexpire::TOOL,
     iminitquota::TOOL,
     imquotacheck::TOOL,
+    imsbackup::TOOL,
     imsched::TOOL,
     imsimport::TOOL,
+    imsrestore::TOOL,
     lmtpd::TOOL,
     mboxutil::TOOL,
     popd::TOOL,

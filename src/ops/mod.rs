@@ -5,6 +5,7 @@
 pub mod account;
 pub mod acl;
 pub mod alarm;
+pub mod backup;
 pub mod certificate;
 pub mod delivery;
 pub mod disklock;

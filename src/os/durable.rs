@@ -51,3 +51,12 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     crate::crash_point!("durable.after-rename");
     sync_dir(dir)
 }
+
+/// A file without a name in a directory: it is gone with its last descriptor.
+///
+/// # Errors
+/// What open(2) said.
+pub fn unnamed(dir: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir)
+}

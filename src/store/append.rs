@@ -202,7 +202,7 @@ impl Store {
     }
 
     /// Makes the bytes of staged messages durable: each by itself, or many with one flush of the file system.
-    fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
+    pub(super) fn flush<'s>(&self, staged: impl Iterator<Item = &'s Staged> + Clone) -> Result<(), StoreError> {
         if staged.clone().count() < BULK {
             let mut staged = staged;
             return staged.try_for_each(Staged::sync);
@@ -255,7 +255,7 @@ fn came_first(error: &StoreError) -> bool {
 }
 
 /// What there are too many of where a mailbox has no UID left.
-const MESSAGES_EVER: &str = "messages were ever in this mailbox";
+pub(super) const MESSAGES_EVER: &str = "messages were ever in this mailbox";
 
 impl Tx<'_, '_> {
     pub(super) fn append(
@@ -340,7 +340,7 @@ impl Tx<'_, '_> {
     }
 
     /// Records a file without a row as an expunged message: purge removes it in time, until then it can be brought back.
-    fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
+    pub(super) fn record_stray(&mut self, target: &Target<'_>, uid: Uid) -> Result<(), StoreError> {
         let path = target.dir.join(layout::message_file(uid));
         let meta = std::fs::symlink_metadata(&path).map_err(|error| StoreError::io("examine", &path, error))?;
         let message = Message {

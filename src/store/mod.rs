@@ -45,6 +45,7 @@ mod redo;
 mod relocate;
 pub mod repair;
 mod replace;
+mod restore;
 mod rows;
 mod schema;
 mod snapshot;
@@ -85,6 +86,7 @@ pub use record::{
     Access, Account, Acl, AclEntry, DomainUsage, EntryPlace, Folder, FolderLimit, Gone, Message, Rights, StateRun,
 };
 pub use recover::{Damage, Recovered, Recovery, recover, remove_temporary};
+pub use restore::{Former, Returned, ReturnedBody};
 pub use snapshot::{Snapshot, Taken, snapshots};
 pub use special_use::SpecialUse;
 pub use state::{FlagChange, FlagOp, Stored};

@@ -7,7 +7,8 @@ use std::path::Path;
 use msgstore::store::check::Depth;
 use msgstore::store::{
     AccountId, AclChange, Chosen, CreateOptions, Delivery, FlagChange, FlagOp, Flags, Folder, FolderId, FolderPath,
-    Limits, NewMessage, QuotaRules, Rights, Settings, Staged, Store, Uid, UidSet, layout,
+    Former, Limits, NewMessage, QuotaRules, Returned, ReturnedBody, Rights, Settings, Staged, Store, Uid, UidSet,
+    layout,
 };
 
 use super::model::{Op, Place};
@@ -100,6 +101,30 @@ fn perform(store: &Store, op: &Op) -> Vec<(Place, u64, Uid)> {
             let items: Vec<NewMessage<'_>> = staged.iter().map(item).collect();
             let done = store.append(account, folder, &items, NOW).unwrap();
             return markers.iter().zip(done.uids).map(|(marker, uid)| (to.clone(), *marker, uid)).collect();
+        }
+        Op::PutBack { to, markers } => {
+            let (account, folder) = place(store, to);
+            let row = store.view(account).unwrap().folder(folder).unwrap().unwrap();
+            // As from a backup in which the messages come after a gap.
+            let former = Former {
+                uidvalidity: row.uidvalidity,
+                uidnext: row.uidnext + 1000,
+                highest_modseq: row.highest_modseq,
+                acl: row.acl,
+            };
+            let staged: Vec<Staged> = markers.iter().map(|marker| stage(store, *marker)).collect();
+            let back = |(number, staged)| Returned {
+                body: ReturnedBody::Staged(staged),
+                uid: row.uidnext + 3 + u32::try_from(number).unwrap(),
+                flags: Flags::NONE,
+                keywords: Vec::new(),
+                internal_date_s: NOW,
+                internal_zone_min: 0,
+                saved_s: NOW,
+            };
+            let items: Vec<Returned<'_>> = staged.iter().enumerate().map(back).collect();
+            let uids = store.put_back(account, folder, &former, &items, NOW).unwrap();
+            return markers.iter().zip(uids).map(|(marker, uid)| (to.clone(), *marker, uid)).collect();
         }
         Op::Warn { to, marker } => {
             let (account, folder) = place(store, to);

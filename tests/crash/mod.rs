@@ -44,6 +44,11 @@ const POINTS: &[(&str, &str, u64)] = &[
     ("copy.after-link", "restore", 1),
     ("copy.after-link", "inbox", 1),
     ("move.after-rows", "move", 1),
+    ("restore.after-sync", "putback", 1),
+    ("restore.after-link", "putback", 1),
+    ("restore.after-rows", "putback", 1),
+    ("store.before-commit", "putback", 1),
+    ("store.after-commit", "putback", 1),
     ("replace.after-sync", "replace", 1),
     ("replace.after-remove", "replace", 1),
     ("append.after-rows", "replace", 1),
@@ -153,6 +158,7 @@ mod script {
         let at = |place: &Place| format!("{}\t{}", place.0, place.1);
         match op {
             Op::Append { to, markers } => format!("append\t{}\t{}", at(to), join(markers)),
+            Op::PutBack { to, markers } => format!("putback\t{}\t{}", at(to), join(markers)),
             Op::Warn { to, marker } => format!("warn\t{}\t{marker}", at(to)),
             Op::Deliver { marker, to, once } => {
                 let kind = if *once { "once" } else { "deliver" };
@@ -194,6 +200,7 @@ mod script {
         let markers = |at: usize| -> Vec<u64> { parts[at].split(',').map(|number| number.parse().unwrap()).collect() };
         match parts[0] {
             "append" => Op::Append { to: at(1), markers: markers(3) },
+            "putback" => Op::PutBack { to: at(1), markers: markers(3) },
             "warn" => Op::Warn { to: at(1), marker: parts[3].parse().unwrap() },
             "deliver" | "once" => Op::Deliver {
                 marker: parts[1].parse().unwrap(),

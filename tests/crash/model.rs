@@ -86,6 +86,10 @@ pub enum Op {
         markers: Vec<u64>,
         to: Place,
     },
+    PutBack {
+        to: Place,
+        markers: Vec<u64>,
+    },
     Replace {
         from: Place,
         old: u64,
@@ -153,8 +157,9 @@ pub enum Op {
     Settle,
 }
 
-pub const KINDS: [&str; 23] = [
+pub const KINDS: [&str; 24] = [
     "append",
+    "putback",
     "deliver",
     "once",
     "warn",
@@ -230,10 +235,11 @@ impl Model {
             chance.pick(&free).map(|name| (*name).to_owned())
         };
         Some(match kind {
-            "append" => {
+            "append" | "putback" => {
                 let to = chance.pick(&open)?.clone();
                 let count = if chance.below(4) == 0 { 9 } else { 1 + chance.below(3) };
-                Op::Append { to, markers: (0..count).map(|_| fresh()).collect() }
+                let markers = (0..count).map(|_| fresh()).collect();
+                if kind == "append" { Op::Append { to, markers } } else { Op::PutBack { to, markers } }
             }
             "deliver" | "once" => {
                 let mut to: Vec<Place> = (0..1 + chance.below(3)).filter_map(|_| chance.pick(&open).cloned()).collect();
@@ -416,7 +422,7 @@ impl Model {
     pub fn after(&self, op: &Op) -> Model {
         let mut model = self.clone();
         match op {
-            Op::Append { to, markers } => {
+            Op::Append { to, markers } | Op::PutBack { to, markers } => {
                 let new = markers.iter().map(|marker| Message { uid: None, marker: *marker, flags: 0 });
                 model.folder_mut(to).messages.extend(new);
             }
