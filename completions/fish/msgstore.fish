@@ -35,12 +35,15 @@ complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imcheck" -d 'Prin
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imexpire" -d 'Expire messages by rules, and purge'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "iminitquota" -d 'Take quota limits over from the directory and count usage anew'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imquotacheck" -d 'Report quota usage, tell users who come near their quota, enforce domain quotas'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsbackup" -d 'Back up mailboxes into an archive'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsched" -d 'The scheduler'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsimport" -d 'Append the messages of an mbox file to a mailbox'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "imsrestore" -d 'Put mailboxes back from an archive of imsbackup'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "lmtpd" -d 'The LMTP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "mboxutil" -d 'List, create, delete, rename and restore mailboxes'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "popd" -d 'The POP daemon'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "purge" -d 'Purge expunged messages, and old log files'
+complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "readership" -d 'Tell who reads shared folders, and set rights of them'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "reconstruct" -d 'Check and repair mailboxes and the mailbox database'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "refresh" -d 'Make running services read the configuration again'
 complete -c msgstore -n "__fish_msgstore_needs_command" -f -a "start-msg" -d 'Start the services'
@@ -157,6 +160,19 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l table
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -s h -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imquotacheck" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s f -d 'The archive: a file, a device, or - for standard output' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s b -d 'Blocks of so many times 512 bytes' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s d -d 'Only messages that came into their folders from then on: yyyymmdd[:hhmmss], local time' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s e -d 'The character set of names of mailboxes; UTF-8 unless given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s u -d 'A file with names, one a line' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s m -d 'Remember files with so many names or more; others are backed up in full each time' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s i -d 'Every message in full, whatever other mailboxes it is in'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s v -d 'Tell each mailbox'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s g -d 'Tell on standard error what is meant by each name, and how it ended'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s l -d 'Refused: tape changers are not driven'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -s x -d 'Refused: the manual does not say what it does'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsbackup" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l next -d 'List the next N runs, by the settings as they are now: when, which task, which command' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l json -d 'With --next: one JSON object a line'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsched" -l help -d 'Print this help'
@@ -174,6 +190,25 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s n -d 'If
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -s b -d 'Subscribe to the mailbox if it is made now'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand imsimport" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s f -d 'The archive: a file, a device, or - for standard input' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s a -d 'Only what belongs to this user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s b -d 'Read blocks of so many times 512 bytes' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s c -d 'The answer to "Do you want to continue?" where the archive is damaged: y or n' -r -f -a "y\t''
+n\t''"
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s e -d 'The character set of names of mailboxes; UTF-8 unless given' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s m -d 'A file with lines oldname=newname: the mail of the one goes to the other' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s r -d 'Refused: links are resolved in one run, there is no file of references' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s u -d 'A file with names, one a line' -r -F
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s v -d 'What to tell: 0 nothing, 1 each mailbox, 2 each message, 3 those that are there already, 4 members that are not wanted, 5 and where they are' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s g -d 'Tell on standard error what is meant by each name'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s h -d 'Print the header of the archive and restore nothing'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s i -d 'Do not look for messages that are there already'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s n -d 'If a mailbox exists, restore into a new one with the time behind its name'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s s -d 'Read a file from its beginning to its end without seeking'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -s t -d 'Print a table of contents and restore nothing'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -l verify -d 'Compare the archive with its manifest and with the store; restore nothing'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand imsrestore" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand lmtpd" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand lmtpd" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand mboxutil" -s p -d 'Mailboxes whose whole name matches: * any characters, % any but /, ? one' -r
@@ -213,6 +248,15 @@ complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l json -d 'One
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l table -d 'Draw a table'
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l help -d 'Print this help'
 complete -c msgstore -n "__fish_msgstore_using_subcommand purge" -l version -d 'Print the version'
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -s d -d 'For each shared folder: how many users have selected it within so many days' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -s p -d 'Forget users who have not selected a folder within so many months of 30 days' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -s l -d 'For each identifier: the shared folders that it may look up; with FOLDER, that one only' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -s s -d 'Give an identifier (a user, anyone, anyone@DOMAIN, group=NAME, with - before it to deny) exactly these rights of a folder, of lrswipcda; with none ("") its entry goes' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -l explain -d 'Tell for each right which entries grant or deny it to a user' -r
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -l who -d 'With -d also name the readers, and when each selected the folder last'
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -l json -d 'One JSON object a line'
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -l help -d 'Print this help'
+complete -c msgstore -n "__fish_msgstore_using_subcommand readership" -l version -d 'Print the version'
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s d -d 'With -o: write the commands to FILE' -r -F
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s p -d 'Only what lies in this partition' -r
 complete -c msgstore -n "__fish_msgstore_using_subcommand reconstruct" -s u -d 'With -p PARTITION -m: only this user' -r
