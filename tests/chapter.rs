@@ -333,8 +333,8 @@ fn the_test_of_the_chapter_can_fail() {
     let site = Site::new();
     let ended = Step::default();
     for (typed, exit, err, stale) in [
-        ("imsbackup", 127, "not found", false),
-        ("imsbackup", 0, "", true),
+        ("imsconnutil", 127, "not found", false),
+        ("imsconnutil", 0, "", true),
         ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for quota", false),
         ("configutil -o x -v y", 0, "", true),
         ("configutil -o x -v y", 0, "x is stored, but has no effect in this release: waits for repair", true),

@@ -14,7 +14,12 @@ struct Site(Instance);
 
 impl Site {
     fn new(settings: &[(&str, &str)]) -> Site {
-        let always = [("service.imap.port", "0"), ("service.pop.enable", "no"), ("service.listenaddr", "127.0.0.1")];
+        let always = [
+            ("logfile.watcher.loglevel", "Information"),
+            ("service.imap.port", "0"),
+            ("service.pop.enable", "no"),
+            ("service.listenaddr", "127.0.0.1"),
+        ];
         Site(Instance::stopped(&[&always[..], &[("local.watcher.enable", "on")], settings].concat()))
     }
 
@@ -41,8 +46,9 @@ impl Site {
     fn kill(&self, service: &str) -> i32 {
         wait_until("it does not run", || self.pid(service).is_some());
         let pid = self.pid(service).unwrap();
-        // The watcher has seen it alive.
-        std::thread::sleep(std::time::Duration::from_millis(1200));
+        if service != "watcher" {
+            self.says(&format!("watches {service} server, pid {pid}\n"));
+        }
         tell(pid, Order::Kill).unwrap();
         pid
     }
@@ -103,13 +109,15 @@ pub fn what_dies_is_started_again_until_it_dies_too_often() {
     it.says(&format!("imap server restarted, pid {pid}\n"));
     // Who is stopped stays so, asked or killed.
     for words in [&["imap"][..], &["-f", "imap"]] {
-        std::thread::sleep(std::time::Duration::from_millis(1200));
+        it.says(&format!("watches imap server, pid {}\n", it.pid("imap").unwrap()));
         it.run("stop-msg", words);
         assert!(it.stays_away("imap"), "{words:?}");
         it.run("start-msg", &["imap"]);
     }
     // The store comes first: what needs it waits.
-    let (store, imap) = (it.kill("store"), it.pid("imap").unwrap());
+    let imap = it.pid("imap").unwrap();
+    it.says(&format!("watches imap server, pid {imap}\n"));
+    let store = it.kill("store");
     tell(imap, Order::Kill).unwrap();
     it.other("store", store);
     pid = it.other("imap", imap);
@@ -149,6 +157,8 @@ fn for_a_cluster_it_ends_when_it_gives_up() {
     let (_, err) = it.0.run("start-msg", &["ha", "imap"]).ended(64);
     assert!(err.contains("ha starts all services"), "{err}");
     it.run("start-msg", &["ha"]);
+    let (_, err) = it.0.run("start-msg", &["ha"]).ended(69);
+    assert!(err.contains("the watcher is already running"), "{err}");
     let mut pid = 0;
     for _ in 0..3 {
         it.other("imap", pid);
@@ -235,4 +245,24 @@ fn units_for_systemd_are_installed_and_sound() {
     let said = String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout);
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("msgstore")).collect();
     assert!(done.status.success() && ours.is_empty(), "{said}");
+}
+
+/// A service that ends by an error died, whatever it could still tidy up; what keeps failing is given up.
+#[test]
+fn a_service_that_ends_by_an_error_died() {
+    let it = Site::new(&[("local.autorestart", "yes")]);
+    it.run("start-msg", &[]);
+    it.says(&format!("watches imap server, pid {}\n", it.pid("imap").unwrap()));
+    // The next start fails: its certificate is none.
+    let certificate = it.0.base().join("config/server.crt");
+    let kept = fs::read(&certificate).unwrap();
+    it.run("configutil", &["-o", "service.imap.enablesslport", "-v", "yes"]);
+    it.run("configutil", &["-o", "service.imap.sslport", "-v", "0"]);
+    fs::write(&certificate, "none").unwrap();
+    it.kill("imap");
+    it.says(" died 3 times within 600 seconds, it is not restarted any more\n");
+    assert!(it.stays_away("imap"));
+    fs::write(&certificate, kept).unwrap();
+    it.run("start-msg", &["imap"]);
+    it.run("stop-msg", &[]);
 }

@@ -90,7 +90,8 @@ fn launch(ui: &mut Ui, instance: &Instance, service: &'static Service, ha: bool,
         }
         Err(ProcessError::Running { pid, .. }) => {
             if ha {
-                ui.warn(format!("the watcher is already running, pid {pid}, and goes on as it was started"));
+                let what = format!("the watcher is already running, pid {pid}, and goes on as it was started");
+                return Err(Failure::new(Exit::Unavailable, what).hint("stop-msg watcher; start-msg ha").into());
             }
             process::wait_ready(instance, service, time).map_err(unavailable)
         }

@@ -143,7 +143,7 @@ pub fn run<P: Protocol>(instance: &Instance) -> Result<(), NetworkError> {
     become_server(&conf)?;
     log::init(log_settings(instance, &conf, names.service, names.daemon));
     let signals = Signals::take()?;
-    let pid_file = process::claim(instance, names.service)?;
+    let mut pid_file = process::claim(instance, names.service)?;
     // One that a killed process left behind tells of a port that is not there.
     for name in names.port_files {
         drop(std::fs::remove_file(instance.proc_dir().join(name)));
@@ -183,7 +183,10 @@ pub fn run<P: Protocol>(instance: &Instance) -> Result<(), NetworkError> {
     }
     match &result {
         Ok(()) => log::notice(Category::General, format!("{} ends", names.daemon)),
-        Err(error) => log::critical(Category::General, format!("{} ends: {error}", names.daemon)),
+        Err(error) => {
+            pid_file.set_failed();
+            log::critical(Category::General, format!("{} ends: {error}", names.daemon));
+        }
     }
     result
 }

@@ -143,7 +143,10 @@ pub enum ProcessError {
 pub fn claim(instance: &Instance, service: &str) -> Result<PidFile, ProcessError> {
     let failed = |source| ProcessError::State { service: service.to_owned(), source };
     match PidFile::claim(&instance.proc_dir().join(service)).map_err(failed)? {
-        Some(file) => Ok(file),
+        Some(file) => {
+            drop(fs::remove_file(mark(instance, service)));
+            Ok(file)
+        }
         None => Err(ProcessError::Running {
             service: service.to_owned(),
             pid: process::service_state(&instance.proc_dir(), service).ok().and_then(ServiceState::pid).unwrap_or(0),
@@ -390,11 +393,20 @@ pub enum Stopped {
 /// # Errors
 /// [`ProcessError::Signal`], [`ProcessError::State`]; [`ProcessError::Running`] when even a killed process stays.
 pub fn stop(instance: &Instance, service: &Service, patience: Duration) -> Result<Stopped, ProcessError> {
+    // Where the mark cannot be written, the service may not be signalled either. One that does not run may be about to be started again.
+    drop(os::durable::replace(&mark(instance, service.name), b"", 0o600));
     let Some(pid) = service.state(instance)?.pid() else {
         return Ok(Stopped::NotRunning);
     };
-    // Where the mark cannot be written, the service may not be signalled either.
-    drop(os::durable::replace(&mark(instance, service), format!("{pid}\n").as_bytes(), 0o644));
+    let ended = end(instance, service, pid, patience);
+    if ended.is_err() {
+        // It goes on, and is watched.
+        drop(fs::remove_file(mark(instance, service.name)));
+    }
+    ended
+}
+
+fn end(instance: &Instance, service: &Service, pid: i32, patience: Duration) -> Result<Stopped, ProcessError> {
     if !patience.is_zero() {
         tell(service, pid, Order::Stop)?;
         if gone(instance, service, pid, patience)? {
@@ -408,14 +420,14 @@ pub fn stop(instance: &Instance, service: &Service, patience: Duration) -> Resul
     Err(ProcessError::Running { service: service.name.to_owned(), pid })
 }
 
-/// Where [`stop`] notes which process it ends.
-fn mark(instance: &Instance, service: &Service) -> PathBuf {
-    instance.proc_dir().join(format!("{}.stopped", service.name))
+/// Where [`stop`] notes that it ends a service. The next process of the service takes it away.
+fn mark(instance: &Instance, service: &str) -> PathBuf {
+    instance.proc_dir().join(format!("{service}.stopped"))
 }
 
-/// True when somebody wanted this process of a service to end.
-pub fn was_stopped(instance: &Instance, service: &Service, pid: i32) -> bool {
-    fs::read_to_string(mark(instance, service)).is_ok_and(|text| text.trim() == pid.to_string())
+/// True when somebody wanted the service to end, and nobody has started it since.
+pub fn was_stopped(instance: &Instance, service: &Service) -> bool {
+    mark(instance, service.name).exists()
 }
 
 /// True when this process of a service, which is gone, ended neither in good order nor because somebody wanted it to.
@@ -429,7 +441,7 @@ pub fn died(instance: &Instance, service: &Service, pid: i32) -> Result<bool, Pr
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(source) => return Err(ProcessError::State { service: service.name.to_owned(), source }),
     };
-    Ok(left && !was_stopped(instance, service, pid))
+    Ok(left && !was_stopped(instance, service))
 }
 
 fn gone(instance: &Instance, service: &Service, pid: i32, time: Duration) -> Result<bool, ProcessError> {

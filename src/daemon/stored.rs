@@ -99,7 +99,7 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
     };
     configure_log(&conf);
     let mut signals = Signals::take()?;
-    let pid_file = process::claim(instance, SERVICE)?;
+    let mut pid_file = process::claim(instance, SERVICE)?;
     let result = (|| {
         let mut maintenance = maintenance::startup(instance, clock::now_s(), &patience())?;
         let watch = Watch::start(instance, &conf, maintenance.store())?;
@@ -134,7 +134,10 @@ pub fn run(instance: &Instance, at_least: Option<Level>) -> Result<(), StoredErr
     process::notify_supervisor("STOPPING=1");
     match &result {
         Ok(()) => log::notice(Category::General, "stored ends"),
-        Err(error) => log::critical(Category::General, format!("stored ends: {error}")),
+        Err(error) => {
+            pid_file.set_failed();
+            log::critical(Category::General, format!("stored ends: {error}"));
+        }
     }
     result
 }

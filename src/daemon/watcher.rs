@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::process::{self, ProcessError, SERVICES, Service, Signals, Wake};
 use crate::config::{Conf, ConfigError, Instance};
@@ -19,6 +19,8 @@ pub const SERVICE: &str = "watcher";
 
 /// The time between two looks at the services.
 const LOOK: Duration = Duration::from_millis(500);
+/// The longest wait at the end for services that were just started.
+const SETTLING: Duration = Duration::from_secs(10);
 /// So often a service is started again within the time of `local.autorestart.timeout`; when it dies once more, it is given up (2005Q4: "more than
 /// twice").
 const RESTARTS: usize = 2;
@@ -112,7 +114,7 @@ pub fn run(instance: &Instance, ha: bool) -> Result<(), WatcherError> {
     log::init(log_settings(instance, &conf, SERVICE, SERVICE));
     let mut settings = Settings::of(&conf, ha);
     let mut signals = Signals::take()?;
-    let pid_file = process::claim(instance, SERVICE)?;
+    let mut pid_file = process::claim(instance, SERVICE)?;
     let watched = SERVICES.iter().filter(|service| service.name != SERVICE);
     let mut watched: Vec<Watched> = watched
         .map(|service| Watched { service, alive: None, deaths_s: VecDeque::new(), due: false, child: None })
@@ -121,13 +123,19 @@ pub fn run(instance: &Instance, ha: bool) -> Result<(), WatcherError> {
         // What lives now is watched from now on; files that an earlier time left say nothing.
         for one in &mut watched {
             one.alive = one.service.state(instance)?.pid();
+            if let Some(pid) = one.alive {
+                log::information(Category::General, format!("watches {} server, pid {pid}", one.service.name));
+            }
         }
         pid_file.set_ready()?;
         process::notify_supervisor("READY=1");
         log::notice(Category::General, "watcher is ready");
         loop {
             match signals.wait(LOOK)? {
-                Wake::Stop => return Ok(()),
+                Wake::Stop => {
+                    settle(instance, &mut watched);
+                    return Ok(());
+                }
                 Wake::Time => {}
                 Wake::Refresh => match instance.conf() {
                     Ok(conf) => {
@@ -145,14 +153,17 @@ pub fn run(instance: &Instance, ha: bool) -> Result<(), WatcherError> {
                 look(instance, one, settings)?;
             }
             for one in &mut watched {
-                start(instance, one);
+                start(instance, one, settings)?;
             }
         }
     })();
     process::notify_supervisor("STOPPING=1");
     match &result {
         Ok(()) => log::notice(Category::General, "watcher ends"),
-        Err(error) => log::critical(Category::General, format!("watcher ends: {error}")),
+        Err(error) => {
+            pid_file.set_failed();
+            log::critical(Category::General, format!("watcher ends: {error}"));
+        }
     }
     result
 }
@@ -176,6 +187,7 @@ fn look(instance: &Instance, one: &mut Watched, settings: Settings) -> Result<()
         if one.alive != Some(pid) {
             one.alive = Some(pid);
             one.due = false;
+            log::information(Category::General, format!("watches {name} server, pid {pid}"));
             if one.child.is_none() && one.deaths_s.len() > RESTARTS {
                 // Somebody has started it by hand after it was given up.
                 one.deaths_s.clear();
@@ -184,46 +196,70 @@ fn look(instance: &Instance, one: &mut Watched, settings: Settings) -> Result<()
         return Ok(());
     }
     let before = one.alive.take();
+    let was_stopped = process::was_stopped(instance, one.service);
     let (pid, asked) = match (before, ended) {
-        (Some(pid), _) => (pid, !process::died(instance, one.service, pid)?),
-        (None, Some((pid, success))) => (pid, success || process::was_stopped(instance, one.service, pid)),
+        (_, Some((pid, success))) => (pid, success || was_stopped),
+        (Some(pid), None) => match process::died(instance, one.service, pid) {
+            Ok(died) => (pid, !died),
+            Err(error) => {
+                log::error(Category::General, error.to_string());
+                (pid, was_stopped)
+            }
+        },
         (None, None) => return Ok(()),
     };
     if asked {
         log::information(Category::General, format!("{name} server (pid {pid}) has ended"));
         return Ok(());
     }
+    judge(one, &format!("{name} server (pid {pid}) died"), settings)
+}
+
+/// Decides what comes of a death, or of a start that failed.
+fn judge(one: &mut Watched, what: &str, settings: Settings) -> Result<(), WatcherError> {
     let verdict = one.died(settings, clock::now_s());
-    let times = one.deaths_s.len();
+    let (times, seconds) = (one.deaths_s.len(), settings.window_s);
+    one.due = verdict == Verdict::Restart;
     match verdict {
-        Verdict::Told => log::error(Category::General, format!("{name} server (pid {pid}) died")),
-        Verdict::Restart => {
-            log::error(Category::General, format!("{name} server (pid {pid}) died, restarting it"));
-            one.due = true;
-        }
+        Verdict::Told => log::error(Category::General, what),
+        Verdict::Restart => log::error(Category::General, format!("{what}, restarting it")),
         Verdict::GivenUp => {
-            let seconds = settings.window_s;
-            log::critical(
-                Category::General,
-                format!(
-                    "{name} server (pid {pid}) died {times} times within {seconds} seconds, it is not restarted any more"
-                ),
-            );
+            let text = format!("{what} {times} times within {seconds} seconds, it is not restarted any more");
+            log::critical(Category::General, text);
             if settings.ha {
-                return Err(WatcherError::GivenUp { service: name, times, seconds });
+                return Err(WatcherError::GivenUp { service: one.service.name, times, seconds });
             }
         }
     }
     Ok(())
 }
 
+/// Waits for services that were just started until they can be stopped: until they have their pid files, or have ended.
+fn settle(instance: &Instance, watched: &mut [Watched]) {
+    let begun = Instant::now();
+    for one in watched {
+        let Some(child) = &mut one.child else { continue };
+        let pid = i32::try_from(child.pid()).ok();
+        while child.ended().is_none()
+            && one.service.state(instance).is_ok_and(|state| state.pid() != pid)
+            && begun.elapsed() < SETTLING
+        {
+            crate::os::process::pause(Duration::from_millis(20));
+        }
+    }
+}
+
 /// Starts a service that is due, the others once the store is ready.
-fn start(instance: &Instance, one: &mut Watched) {
+fn start(instance: &Instance, one: &mut Watched, settings: Settings) -> Result<(), WatcherError> {
     let store = Service::find(super::stored::SERVICE);
     let waits = one.service.name != super::stored::SERVICE
         && store.is_some_and(|store| !matches!(store.state(instance), Ok(ServiceState::Ready(_))));
+    if one.due && process::was_stopped(instance, one.service) {
+        // Somebody has thought better of it.
+        one.due = false;
+    }
     if !one.due || waits {
-        return;
+        return Ok(());
     }
     one.due = false;
     match process::start(instance, one.service, &[]) {
@@ -233,8 +269,12 @@ fn start(instance: &Instance, one: &mut Watched) {
         }
         // Somebody else was faster.
         Err(ProcessError::Running { .. }) => {}
-        Err(error) => log::error(Category::General, format!("{} server: {error}", one.service.name)),
+        Err(error) => {
+            log::error(Category::General, format!("{} server: {error}", one.service.name));
+            return judge(one, &format!("{} server could not be started", one.service.name), settings);
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

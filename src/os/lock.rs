@@ -86,14 +86,16 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
 
 fn open(path: &Path) -> io::Result<File> {
     // Whoever owns the directory may have put a link there.
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = options.create(true).open(path)?;
+            super::user::give_to_owner(&file, path)?;
+            Ok(file)
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

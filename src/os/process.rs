@@ -77,11 +77,13 @@ pub fn is_ready(proc_dir: &Path, service: &str) -> bool {
     matches!(service_state(proc_dir, service), Ok(ServiceState::Ready(_)))
 }
 
-/// The pid file of this process. Dropping it removes the file.
+/// The pid file of this process. Dropping it removes the file, unless the process ends in other than good order: then it stays, without its lock, and
+/// tells of that.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
     file: File,
+    failed: bool,
 }
 
 impl PidFile {
@@ -118,10 +120,15 @@ impl PidFile {
                 let text = format!("{}\ninit\n", std::process::id());
                 file.write_all_at(text.as_bytes(), 0)?;
                 let path = path.to_path_buf();
-                return Ok(Some(PidFile { path, file }));
+                return Ok(Some(PidFile { path, file, failed: false }));
             }
         }
         Ok(None)
+    }
+
+    /// The process ends in other than good order.
+    pub fn set_failed(&mut self) {
+        self.failed = true;
     }
 
     /// Changes the second line to `ready`.
@@ -136,8 +143,10 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Still locked: nobody else can have claimed this file.
-        drop(fs::remove_file(&self.path));
+        if !self.failed && !std::thread::panicking() {
+            // Still locked: nobody else can have claimed this file.
+            drop(fs::remove_file(&self.path));
+        }
         drop(self.file.unlock());
     }
 }
@@ -219,6 +228,11 @@ fn told(pid: i32, order: Order, tell: impl Fn(Pid, Signal) -> nix::Result<()>) -
     }
 }
 
+/// True while the process group of this number has a process that has not ended.
+pub fn group_lives(group: i32) -> bool {
+    group > 1 && !matches!(signal::killpg(Pid::from_raw(group), None), Err(nix::errno::Errno::ESRCH))
+}
+
 /// Waits.
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
@@ -241,6 +255,10 @@ pub fn spawn_detached(
     command
         .args(arguments)
         .envs(environment.iter().copied())
+        // Its supervisor is not ours.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
         .current_dir(directory)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)

@@ -86,12 +86,17 @@ pub fn current() -> SystemAccount {
     SystemAccount { user, group: group_name(gid), uid: uid.as_raw(), gid: gid.as_raw() }
 }
 
-/// Gives a new file to the owner of the directory that it lies in, where this process is root and may.
+/// Gives a file to the owner of the directory that it lies in, where this process is root and may. A file of several names is refused: the owner of the
+/// directory may have put a name of somebody else's file there.
 ///
 /// # Errors
-/// What `stat(2)` or `fchown(2)` said.
+/// `AlreadyExists`: it is no file, or has several names; what `stat(2)` or `fchown(2)` said.
 pub fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     if is_root() {
+        let found = file.metadata()?;
+        if !found.is_file() || found.nlink() > 1 {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         let dir = fs::metadata(path.parent().unwrap_or(path))?;
         std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))?;
     }

@@ -90,6 +90,7 @@ impl Store {
             }
             row.highest_modseq = Tx::next_modseq(&mut owner);
             row.expunge_horizon = row.highest_modseq;
+            tx.follow_acl(account, folder, &row.acl, &was.acl)?;
             row.acl = was.acl.clone();
             rows::put_account(tx.txn, account, &owner)?;
             tx.changed(account, &row)?;

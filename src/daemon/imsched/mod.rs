@@ -17,7 +17,7 @@ use crate::ops::schedule::plan::{Due, Plan};
 use crate::ops::schedule::record::Record;
 use crate::ops::schedule::{Task, Tasks, tasks};
 use crate::os::clock;
-use crate::os::process::{Order, pause};
+use crate::os::process::{Order, group_lives, pause, tell_group};
 use crate::os::user::UserError;
 use running::{Environment, Running};
 
@@ -58,7 +58,7 @@ pub fn run(instance: &Instance) -> Result<(), ImschedError> {
     become_server(&conf)?;
     log::init(log_settings(instance, &conf, "default", "imsched"));
     let mut signals = Signals::take()?;
-    let pid_file = process::claim(instance, SERVICE)?;
+    let mut pid_file = process::claim(instance, SERVICE)?;
     let result = (|| {
         let mut scheduler = Scheduler::begin(instance, &conf);
         pid_file.set_ready()?;
@@ -78,7 +78,10 @@ pub fn run(instance: &Instance) -> Result<(), ImschedError> {
     process::notify_supervisor("STOPPING=1");
     match &result {
         Ok(()) => log::notice(Category::General, "imsched ends"),
-        Err(error) => log::critical(Category::General, format!("imsched ends: {error}")),
+        Err(error) => {
+            pid_file.set_failed();
+            log::critical(Category::General, format!("imsched ends: {error}"));
+        }
     }
     result
 }
@@ -144,7 +147,21 @@ impl<'a> Scheduler<'a> {
     /// Does what is due; called about twice a second.
     fn tick(&mut self, now_s: i64) {
         self.reap();
-        for due in self.plan.look(now_s, &clock::utc_offset_s) {
+        let due = self.plan.look(now_s, &clock::utc_offset_s);
+        // All that is to begin is in the record before the first begins: whatever ends the scheduler, none of them is lost without a word.
+        let mut any = false;
+        for due in &due {
+            if let Due::Run { task, due_s } = due
+                && !self.runs(&task.name)
+            {
+                self.record.begin(task, *due_s);
+                any = true;
+            }
+        }
+        if any {
+            self.write();
+        }
+        for due in due {
             match due {
                 Due::Run { task, due_s } => self.start(&task, due_s),
                 Due::Missed { task, first_s, last_s, count } => {
@@ -165,7 +182,11 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Begins a task. It is in the record before, so that it does not run again for the same time whatever ends the scheduler.
+    fn runs(&self, name: &str) -> bool {
+        self.running.iter().any(|running| running.task() == name)
+    }
+
+    /// Begins a task. It is in the record already, so that it does not run again for the same time whatever ends the scheduler.
     fn start(&mut self, task: &Task, due_s: i64) {
         let name = &task.name;
         if let Some(running) = self.running.iter().find(|running| running.task() == name) {
@@ -178,8 +199,6 @@ impl<'a> Scheduler<'a> {
             self.write();
             return;
         }
-        self.record.begin(task, due_s);
-        self.write();
         crate::crash_point!("imsched.before-run");
         match Running::begin(task, &self.environment) {
             Ok(running) => {
@@ -241,10 +260,16 @@ impl<'a> Scheduler<'a> {
             log::notice(Category::General, format!("task {} (pid {}) is told to end", running.task(), running.pid()));
             running.tell(Order::Stop);
         }
+        // A command may have ended and left processes of its group behind.
+        let mut groups: Vec<i32> = self.running.iter().map(Running::pid).collect();
         let began = Instant::now();
-        while !self.running.is_empty() && began.elapsed() < drain() {
-            pause(Duration::from_millis(20));
+        while began.elapsed() < drain() {
             self.reap();
+            groups.retain(|group| group_lives(*group));
+            if self.running.is_empty() && groups.is_empty() {
+                return;
+            }
+            pause(Duration::from_millis(20));
         }
         for running in &self.running {
             let text = format!(
@@ -255,6 +280,9 @@ impl<'a> Scheduler<'a> {
             );
             log::warning(Category::General, text);
             running.tell(Order::Kill);
+        }
+        for group in groups {
+            drop(tell_group(group, Order::Kill));
         }
         while !self.running.is_empty() && began.elapsed() < drain() + Duration::from_secs(5) {
             pause(Duration::from_millis(20));
