@@ -568,8 +568,9 @@ fn every_named_point_is_driven() {
     }
     named.sort();
     named.dedup();
-    let mut driven: Vec<String> =
-        POINTS.iter().map(|(name, _, _)| *name).chain(CREATION.iter().copied()).map(str::to_owned).collect();
+    let recovery = crate::recover::POINTS.iter().chain(crate::recover::SNAPSHOT_POINTS).copied();
+    let named_here = POINTS.iter().map(|(name, _, _)| *name).chain(CREATION.iter().copied());
+    let mut driven: Vec<String> = named_here.chain(recovery).map(str::to_owned).collect();
     driven.sort();
     driven.dedup();
     assert_eq!(named, driven, "left: the points in the source, right: those that are driven");
