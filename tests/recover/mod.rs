@@ -173,7 +173,9 @@ const HARMS: &[(&str, Harm)] = &[
     ("a missing directory", |dir| std::fs::remove_dir_all(dir).unwrap()),
     ("another version", |dir| {
         let data = std::fs::File::options().write(true).open(dir.join("data.mdb")).unwrap();
-        [0, 4096].map(|page| data.write_all_at(&9u32.to_le_bytes(), page + 20).unwrap());
+        for page in [0, 4096] {
+            data.write_all_at(&9u32.to_le_bytes(), page + 20).unwrap();
+        }
     }),
     ("a lock file of garbage", |dir| {
         // In a copy: this process has the old files open, and its own lock is not to be spoilt.
