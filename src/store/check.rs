@@ -5,7 +5,7 @@
 //! | I1 | every message row has its file, of the recorded size |
 //! | I2 | every `nn/N.msg` is in a message row, is expunged and waits for purge, or has a uid not given out yet |
 //! | I3 | counters and usage equal the sums over the rows |
-//! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums |
+//! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums, which the checkpoint block has, too |
 //! | I5 | every folder has its directory, and every directory with messages its folder |
 //! | I7 | no modseq is above its folder's, no folder's above its account's |
 //! | I8 | every account's directory is where the hash rule puts it |
@@ -453,6 +453,9 @@ fn check_entries(
     rows: &BTreeMap<Uid, Message>,
     add: &mut dyn FnMut(&'static str, Option<Uid>, String),
 ) {
+    if row.checkpoint.begin != 0 && !super::index_scan::has_checkpoint(dir, row.checkpoint.begin) {
+        add("I4", None, "its checkpoint block in store.idx is missing or damaged".into());
+    }
     let mut index = IndexReader::open(dir, row.idx_generation);
     for message in rows.values().filter(|message| message.entry.offset != 0) {
         match index.cached(message) {
