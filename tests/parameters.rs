@@ -59,6 +59,9 @@ const TESTED: &[(&str, fn())] = &[
     ("local.store.overquotastatus", quota::status::the_status_overquota_comes_and_goes_with_the_usage),
     ("local.store.quotaoverdraft", quota::the_default_quota_and_the_overdraft_are_the_configuration_s),
     ("local.store.shards", shards_of_a_new_store),
+    ("local.store.snapshotdirs", snapshots_of_the_database),
+    ("local.store.snapshotinterval", snapshots_of_the_database),
+    ("local.store.snapshotpath", snapshots_of_the_database),
     ("local.ugldapbasedn", ldap::parameters::who_is_asked_and_as_whom),
     ("local.ugldapbindcred", ldap::parameters::who_is_asked_and_as_whom),
     ("local.ugldapbinddn", ldap::parameters::who_is_asked_and_as_whom),
@@ -603,6 +606,44 @@ fn shards_of_a_new_store() {
         let (_, err) = it.run("configutil", &["-o", "local.store.shards", "-v", "7"]).ended(0);
         assert!(err.contains("counts only when a store is created"), "{err}");
     }
+}
+
+#[test]
+fn snapshots_of_the_database() {
+    let settings = [
+        ("local.store.snapshotpath", "copies"),
+        ("local.store.snapshotinterval", "46080"),
+        ("local.store.snapshotdirs", "2"),
+    ];
+    let mut it = Instance::stopped(&settings);
+    it.start();
+    let root = it.base().join("data/store/copies");
+    let taken = || msgstore::store::snapshots(&root).iter().map(|one| one.taken_s).collect::<Vec<_>>();
+    let until = |done: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < crate::imap::PATIENCE, "{:?}", taken());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    until(&|| taken().len() == 1);
+    it.stop();
+    let now_s = taken()[0];
+    // One of ten minutes ago is young for the longest interval, and old for the shortest.
+    let store = it.store();
+    fs::remove_dir_all(&root).unwrap();
+    for ago_s in [1200, 600] {
+        store.take_snapshot(&root, 2, now_s - ago_s).unwrap();
+    }
+    drop(store);
+    fs::remove_file(it.base().join("config/stored.ckp")).unwrap();
+    it.start();
+    until(&|| it.base().join("config/stored.ckp").exists());
+    it.stop();
+    assert_eq!(taken(), [now_s - 600, now_s - 1200]);
+    set(&it, "local.store.snapshotinterval", "1");
+    it.start();
+    until(&|| taken().len() == 2 && taken()[1] == now_s - 600);
 }
 
 #[test]

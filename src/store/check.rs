@@ -5,7 +5,7 @@
 //! | I1 | every message row has its file, of the recorded size |
 //! | I2 | every `nn/N.msg` is in a message row, is expunged and waits for purge, or has a uid not given out yet |
 //! | I3 | counters and usage equal the sums over the rows |
-//! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums |
+//! | I4 | every store.idx entry that a row points to names that uid and content, with sound checksums, which the checkpoint block has, too |
 //! | I5 | every folder has its directory, and every directory with messages its folder |
 //! | I6 | who may look a folder up, by the rows for that, is who its access control list says |
 //! | I7 | no modseq is above its folder's, no folder's above its account's |
@@ -460,6 +460,8 @@ fn check_entries(
     let used = rows.values().any(|message| message.entry.offset != 0);
     if used && !index_file::is_of(dir, row.idx_generation, row.mailbox_id) {
         add("I4", None, "its store.idx is missing, or not the one of this mailbox".into());
+    } else if row.checkpoint.begin != 0 && !super::index_scan::has_checkpoint(dir, row.checkpoint.begin) {
+        add("I4", None, "its checkpoint block in store.idx is missing or damaged".into());
     }
     let mut index = IndexReader::open(dir, row.idx_generation);
     for message in rows.values().filter(|message| message.entry.offset != 0) {

@@ -303,7 +303,7 @@ impl Tx<'_, '_> {
         let at = if last.end == row.idx_len && last.begin >= index_file::HEADER { last.begin } else { row.idx_len };
         let content = Checkpoint {
             written_s: now_s,
-            row: row.clone(),
+            row: Folder { checkpoint: Checkpointed::default(), ..row.clone() },
             keywords: rows::keywords(self.txn, account)?,
             states,
             gone: gone.ranges().to_vec(),

@@ -184,7 +184,8 @@ impl Store {
         let mut sources = Vec::new();
         for row in gone {
             let path = dir.join(layout::message_file(row.message.uid));
-            let Ok(scanned) = super::index_file::scan_file(&path) else {
+            // A purge may take it away meanwhile.
+            let (Ok(scanned), Ok(guid)) = (super::index_file::scan_file(&path), super::check::guid_of(&path)) else {
                 continue;
             };
             let keywords = row.keywords.bits().filter_map(|bit| names.get(bit).cloned()).collect();
@@ -192,7 +193,7 @@ impl Store {
             message.size = scanned.size;
             message.header_size = scanned.header_size;
             message.sent_s = scanned.sent_date_s;
-            message.guid = super::check::guid_of(&path)?;
+            message.guid = guid;
             sources.push(super::copy::Source {
                 place: place.clone(),
                 message,

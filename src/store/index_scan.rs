@@ -62,6 +62,17 @@ pub(super) fn scan(dir: &Path, from: u64) -> Scanned {
     found
 }
 
+/// True if a sound checkpoint block begins at byte `at` of the file in `dir`.
+pub(super) fn has_checkpoint(dir: &Path, at: u64) -> bool {
+    let Ok(mut file) = File::open(dir.join(index_file::NAME)) else { return false };
+    let rest = file.metadata().map_or(0, |meta| meta.len()).saturating_sub(at);
+    let mut record = Vec::new();
+    file.seek(SeekFrom::Start(at)).is_ok()
+        && next(&mut file, &mut record, rest).is_some()
+        && record.starts_with(checkpoint::CHECKPOINT)
+        && checkpoint::content(&record).is_some_and(|content| Checkpoint::decode(content).is_ok())
+}
+
 /// Reads one record whole; `None`: none begins here.
 fn next(file: &mut impl Read, record: &mut Vec<u8>, rest: u64) -> Option<()> {
     record.clear();

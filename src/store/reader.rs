@@ -111,7 +111,6 @@ impl Store {
                     gone += 1;
                 }
             }
-            crate::crash_point!("readers.after-rows");
             Ok(gone)
         })
     }

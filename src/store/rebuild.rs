@@ -5,6 +5,7 @@
 //! been given out, with room for what is not, every modification sequence is new, and a folder of which no store.idx can be read though there was
 //! one gets another UIDVALIDITY.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::ops::ControlFlow;
@@ -266,11 +267,11 @@ impl Tx<'_, '_> {
         }
         (owner.usage_bytes, owner.usage_messages) = (0, 0);
         let mut tree = tree;
-        if !tree.contains_key(&FolderPath::inbox()) {
+        if let Entry::Vacant(place) = tree.entry(FolderPath::inbox()) {
             let row = self.fresh(owner, None, "INBOX", FolderId::INBOX, since)?;
             let dir = self.store.partition(&row.partition)?.join(layout::account_directory(&owner.userid));
             body::make_durable_dir(&dir)?;
-            tree.insert(FolderPath::inbox(), row);
+            place.insert(row);
         }
         let ids: HashMap<FolderPath, FolderId> = tree.iter().map(|(path, row)| (path.clone(), row.id)).collect();
         let mut held = super::SpecialUse::default();

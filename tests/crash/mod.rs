@@ -576,10 +576,11 @@ fn every_named_point_is_driven() {
     }
     named.sort();
     named.dedup();
-    let mut driven: Vec<String> =
-        POINTS.iter().map(|(name, _, _)| *name).chain(CREATION.iter().copied()).map(str::to_owned).collect();
-    // Those of the repair have a test of their own.
-    driven.extend(crate::repair::crash::POINTS.iter().map(|name| (*name).to_owned()));
+    let recovery = crate::recover::POINTS.iter().chain(crate::recover::SNAPSHOT_POINTS).copied();
+    let named_here = POINTS.iter().map(|(name, _, _)| *name).chain(CREATION.iter().copied());
+    // Those of the recovery and of the repair have tests of their own.
+    let elsewhere = recovery.chain(crate::repair::crash::POINTS.iter().copied());
+    let mut driven: Vec<String> = named_here.chain(elsewhere).map(str::to_owned).collect();
     driven.sort();
     driven.dedup();
     assert_eq!(named, driven, "left: the points in the source, right: those that are driven");

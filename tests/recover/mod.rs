@@ -18,6 +18,20 @@ use msgstore::store::{
 use crate::imap::PATIENCE;
 use crate::instance::Instance;
 
+/// Points of a recovery, driven here.
+pub const POINTS: &[&str] = &[
+    "recover.noted",
+    "recover.copied",
+    "recover.set-aside",
+    "recover.replaced",
+    "recover.opened",
+    "recover.page",
+    "recover.rebuilt",
+];
+/// Points of a snapshot, driven here.
+pub const SNAPSHOT_POINTS: &[&str] =
+    &["checkpoint.after-rows", "snapshot.after-copy", "snapshot.before-rename", "snapshot.before-removal"];
+
 /// What a mailbox holds: its UIDVALIDITY, its list, and of each message the UID, the size, the content, the flags and keywords.
 type Mailbox = (u32, String, Vec<(Uid, u64, String, u8, Vec<String>)>);
 
@@ -159,7 +173,9 @@ const HARMS: &[(&str, Harm)] = &[
     ("a missing directory", |dir| std::fs::remove_dir_all(dir).unwrap()),
     ("another version", |dir| {
         let data = std::fs::File::options().write(true).open(dir.join("data.mdb")).unwrap();
-        let _ = [0, 4096].map(|page| data.write_all_at(&9u32.to_le_bytes(), page + 20).unwrap());
+        for page in [0, 4096] {
+            data.write_all_at(&9u32.to_le_bytes(), page + 20).unwrap();
+        }
     }),
     ("a lock file of garbage", |dir| {
         // In a copy: this process has the old files open, and its own lock is not to be spoilt.
@@ -222,13 +238,12 @@ fn a_damaged_snapshot_is_passed_over() {
 fn a_recovery_that_is_killed_is_done_again() {
     let mut it = lived();
     let wanted = picture(&it.store());
-    let points = ["noted", "copied", "set-aside", "replaced", "opened", "page", "rebuilt"];
-    for point in points {
+    for point in POINTS {
         for env in ["common", "shard00"] {
             overwrite(&mboxlist(&it).join(env).join("data.mdb"), &[0; 4096], 2);
         }
         let mut command = it.command("stored", &[]);
-        command.env("CRASH_POINT", format!("recover.{point}"));
+        command.env("CRASH_POINT", point);
         let ended = command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{point}: {ended}");
         // Nobody uses a store that is half recovered.
@@ -258,6 +273,32 @@ fn mail_comes_back_that_nothing_but_its_file_tells_of() {
     let row = it.store().view(it.mailbox("user/joe/INBOX").0).unwrap().folders().unwrap().remove(0).1;
     assert!(row.uidvalidity != before.uidvalidity && row.uidnext > 100_000);
     assert!(it.append("user/joe/INBOX", "Subject: two\r\n\r\ntwo\r\n", Flags::NONE) > 100_000);
+}
+
+#[test]
+fn a_snapshot_that_is_killed_leaves_the_older_ones() {
+    let mut it = Instance::stopped(&[("local.store.snapshotinterval", "1"), ("local.store.snapshotdirs", "2")]);
+    it.start();
+    it.append("user/joe/INBOX", "Subject: one\r\n\r\none\r\n", Flags::SEEN);
+    it.stop();
+    let root = snapshot_dir(&it);
+    for (number, point) in SNAPSHOT_POINTS.iter().enumerate() {
+        flag(&it, "user/joe/INBOX", 1, &format!("word{number}"));
+        drop(std::fs::remove_dir_all(&root));
+        let store = it.store();
+        store.take_snapshot(&root, 2, 1_000).unwrap();
+        store.take_snapshot(&root, 2, 2_000).unwrap();
+        drop(store);
+        let mut command = it.command("stored", &[]);
+        command.env("CRASH_POINT", point);
+        let ended = command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{point}: {ended}");
+        let found = snapshots(&root);
+        assert!(found.len() >= 2, "{point}: {found:?}");
+        found.iter().for_each(|one| one.verify().unwrap());
+        let findings = it.store().check(msgstore::store::check::Depth { content: true }).unwrap();
+        assert!(findings.is_empty(), "{point}: {findings:#?}");
+    }
 }
 
 #[test]

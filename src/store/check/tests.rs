@@ -177,7 +177,29 @@ fn files_that_are_not_as_recorded_are_findings() {
     assert_eq!(found(|it| fs::remove_file(it.home().join("store.idx")).unwrap()), all);
     // The header is that of another mailbox.
     assert_eq!(found(|it| index(it, |bytes| bytes[20] ^= 1)), [("I4", None)]);
-    assert_eq!(found(|it| index(it, |bytes| *bytes.last_mut().unwrap() ^= 1)), [("I4", Some(3))]);
+    // Behind the entries lies the tombstone of message 2: 16 bytes of header, 3 of content.
+    let last = |bytes: &mut Vec<u8>| {
+        let at = bytes.len() - 20;
+        bytes[at] ^= 1;
+    };
+    assert_eq!(found(|it| index(it, last)), [("I4", Some(3))]);
+    let block = |it: &Damaged| {
+        assert_eq!(it.store.checkpoint(1_000).unwrap(), 3);
+        index(it, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    };
+    assert_eq!(found(block), [("I4", None)]);
+    // A block that nothing follows is written over; of what did not change none is written.
+    let sizes = |it: &Damaged| {
+        let len = || fs::metadata(it.home().join("store.idx")).unwrap().len();
+        it.store.checkpoint(1_000).unwrap();
+        let first = len();
+        it.folder("INBOX", |row| row.highest_modseq += 0);
+        assert_eq!(it.store.checkpoint(1_001).unwrap(), 0);
+        it.store.subscribe(it.joe, "Work", true).unwrap();
+        assert_eq!(it.store.checkpoint(1_002).unwrap(), 1);
+        assert_eq!(len(), first + 5, "the block has a name more");
+    };
+    assert_eq!(found(sizes), []);
 }
 
 #[test]

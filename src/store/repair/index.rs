@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::error::{Kind, StoreError};
 use super::super::ids::{AccountId, FolderId, Uid};
 use super::super::index_file::{self, Entry, IndexReader};
-use super::super::record::{EntryPlace, Folder, Message};
+use super::super::record::{Checkpointed, EntryPlace, Folder, Message};
 use super::super::{Store, layout, rows};
 use super::{How, Mended, mended};
 
@@ -141,7 +141,12 @@ impl Store {
                 let entry = fresh.places.get(&message.uid).copied().unwrap_or_default();
                 rows::put_message(tx.txn, account, row.id, &Message { entry, ..message.clone() })?;
             }
-            let now = Folder { idx_generation: fresh.generation, idx_len: fresh.len, ..row.clone() };
+            let now = Folder {
+                idx_generation: fresh.generation,
+                idx_len: fresh.len,
+                checkpoint: Checkpointed::default(),
+                ..row.clone()
+            };
             rows::put_folder(tx.txn, account, &now)?;
             // Rows of the old generation find nothing in the new file: readers take the messages.
             if !renamed {
