@@ -25,7 +25,14 @@ GOAL = 0.05
 SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/ldap/msgstore.schema")
 ADMIN, SECRET = "cn=admin,o=isp", "secret"
 # What a look at a user asks for, without what only passwords and groups need.
-ATTRIBUTES = ["uid", "cn", "mail", "mailAlternateAddress", "mailHost", "mailQuota", "mailMsgQuota", "mailUserStatus", "inetUserStatus"]
+# What the product asks for (src/directory/ldap/search.rs).
+ATTRIBUTES = [
+    "objectClass", "uid", "cn", "mail", "mailAlternateAddress", "mailEquivalentAddress", "userPassword", "authPassword", "mailHost",
+    "mailQuota", "mailMsgQuota", "preferredLanguage", "mailUserStatus", "inetUserStatus", "mailMessageStore", "mailAllowedServiceAccess",
+    "aclGroupAddr", "mailDeliveryOption", "memberOf", "mailAdminRole", "uniqueMember", "member", "o", "sunPreferredDomain",
+    "associatedDomain", "inetDomainBaseDN", "inetDomainStatus", "mailDomainStatus", "mailDomainDiskQuota", "mailDomainMsgQuota",
+    "mailDomainAllowedServiceAccess",
+]
 
 
 def configure(server, name, value):

@@ -182,6 +182,8 @@ impl Store {
                 fresh = folder.is_inbox();
                 let made = self.account_create(owner, Some(&unknown.partition), now_s)?;
                 told.push(mended(&format!("user/{owner}"), None, "the account is made again"));
+                // What the lost one left about who may look its folders up leads nowhere.
+                self.rebuild_lookups(true)?;
                 made
             }
         };
