@@ -69,7 +69,8 @@ fn mboxlist(it: &Instance) -> PathBuf {
     it.base().join("data/store/mboxlist")
 }
 
-fn wait_for_snapshot(it: &Instance) {
+/// Waits for the first snapshot of a store daemon, which writes checkpoint blocks into store.idx before.
+pub fn wait_for_snapshot(it: &Instance) {
     let begun = Instant::now();
     while snapshots(&snapshot_dir(it)).is_empty() {
         assert!(begun.elapsed() < PATIENCE, "no snapshot is taken");

@@ -18,6 +18,7 @@ fn damaged() -> Instance {
     }
     it.append("user/dulcinea/INBOX", MAIL, Flags::NONE);
     it.settle();
+    crate::recover::wait_for_snapshot(&it);
     fs::remove_file(it.directory_of("user/joe/INBOX").join("00/2.msg")).unwrap();
     fs::write(it.directory_of("user/joe/Work").join("store.idx"), "").unwrap();
     it
